@@ -2,8 +2,8 @@
 # docker run --rm -p 8080:8080 -e WAYPOST_HOSTS='*=10.0.0.1:80,10.0.0.2:80' waypost
 
 FROM rust:1.95-slim-trixie AS build
-# A proxy and no more, with its cryptography: not `policy new`, `pack` and `bindings` (authoring), not `origin` and `demo` (demo).
-ARG FEATURES="aws-lc-rs"
+# A proxy and no more, with its cryptography and with certificates by ACME: not `policy new`, `pack` and `bindings` (authoring), not `origin` and `demo` (demo).
+ARG FEATURES="aws-lc-rs,acme"
 WORKDIR /src
 COPY . .
 # The caches live outside of the image: a change of ours compiles only what is ours.
@@ -19,6 +19,8 @@ LABEL org.opencontainers.image.title="waypost" \
       org.opencontainers.image.description="A routing proxy whose decisions are made by sandboxed WebAssembly components" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /out/ /
+# The authorities that vouch for backends and for a directory of ACME.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 # A number, so that an orchestrator can see that it isn't root; nothing in the image belongs to it.
 USER 65532:65532
 WORKDIR /etc/waypost

@@ -4,12 +4,15 @@
 //! gigabytes. The proxy and its commands read every file through this room, with a bound.
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::OFlags;
 
+/// The suffix of a file that is still being written.
+pub const UNFINISHED: &str = ".new";
 /// The mode bits that let others write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// The most that is reserved before the first byte is read: a length may be a lie.
@@ -74,6 +77,39 @@ pub fn read_to_bound(file: &File, bound: u64) -> io::Result<Vec<u8>> {
     } else {
         Ok(bytes)
     }
+}
+
+/// Writes a file that only this process's user can read: to a temporary file, which is flushed to
+/// the disk and renamed. A reader finds the old or the new file.
+///
+/// # Errors
+///
+/// The system's own; the old file stays.
+pub fn write_private(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    // An unused name and `create_new`: no link is followed, and no other writer's file is
+    // truncated.
+    let beside = folder.join(format!(
+        "{name}.{}-{number}{UNFINISHED}",
+        std::process::id()
+    ));
+    let created = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside);
+    let written = created.and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    written
+        .and_then(|()| std::fs::rename(&beside, folder.join(name)))
+        .inspect_err(|_| {
+            let _ = std::fs::remove_file(&beside);
+        })?;
+    // The rename is part of the folder's data.
+    File::open(folder)?.sync_all()
 }
 
 /// Checks that only this process's user can have written a file.

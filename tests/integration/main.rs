@@ -15,6 +15,8 @@
 
 mod fixtures;
 
+#[cfg(feature = "acme")]
+mod acme;
 mod backend_hygiene;
 mod backend_nonsense;
 mod bodies;

@@ -8,7 +8,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::fixtures::{
     Authority, KeyAndCertificate, Request, Scratch, StreamBackend, TestProxy, TlsBackend,
-    refusing_address, waypost,
+    eventually, refusing_address, waypost,
 };
 
 const H2: &[u8] = b"h2";
@@ -95,6 +95,40 @@ fn a_backend_that_does_not_prove_its_name_gets_no_request_and_the_log_says_why()
         assert!(metrics.text().contains(&line), "{}", metrics.text());
         assert_eq!(backend.handshakes().0, 0);
     }
+}
+
+#[test]
+fn files_that_change_hold_for_new_connections_and_broken_ones_for_none() {
+    let authority = Authority::new();
+    let backend = localhost(&authority);
+    let proxy = proxy(&at(&backend), CA, &[("ca.pem", &Authority::new().pem)]);
+    let status = || proxy.ask(post("/last", b"")).status;
+    assert_eq!(status(), 502);
+    proxy.scratch.replace("ca.pem", &authority.pem);
+    eventually("the new authority is trusted", || {
+        (status() == 200).then_some(())
+    });
+    proxy.scratch.replace("ca.pem", "nonsense");
+    let readiness = || proxy.admin(Request::new("GET", "/readyz")).text();
+    let note = eventually("it is said", || {
+        let text = readiness();
+        text.contains("notes").then_some(text)
+    });
+    assert!(
+        note.contains("ca.pem has no certificate") && note.contains("stay in use"),
+        "{note}"
+    );
+    assert_eq!(status(), 200);
+    proxy.scratch.replace("ca.pem", &authority.pem);
+    eventually("nothing is left to say", || {
+        (!readiness().contains("notes")).then_some(())
+    });
+    let log = proxy.stderr.text();
+    assert_eq!(
+        log.matches("ca.pem has no certificate").count(),
+        1,
+        "said once: {log}"
+    );
 }
 
 #[test]

@@ -150,8 +150,24 @@ pub struct CertificateStatus {
     pub expires: SystemTime,
     /// How often its files have changed and could not be used.
     pub reload_failures: u64,
-    /// Why they can't be used as they are now, as a sentence.
+    /// Why they can't be used as they are now, or why there is no newer one by ACME, as a sentence.
     pub refused: Option<String>,
+    /// How its orders go; `None` for one that is not ordered by ACME.
+    pub acme: Option<OrderStatus>,
+}
+
+/// How the orders of a certificate by ACME go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OrderStatus {
+    /// Whether one was issued; else a self-signed one is served.
+    pub issued: bool,
+    /// Orders since the start that ended with a certificate.
+    pub completed: u64,
+    /// Orders since the start that did not.
+    pub failed: u64,
+    /// When the next one begins.
+    #[serde(serialize_with = "rfc3339_of")]
+    pub next: SystemTime,
 }
 
 impl CertificateStatus {
@@ -162,9 +178,20 @@ impl CertificateStatus {
 
     /// When it expires, in seconds since 1970.
     pub(super) fn expires_unix(&self) -> u64 {
-        let since = self.expires.duration_since(SystemTime::UNIX_EPOCH);
-        since.map_or(0, |since| since.as_secs())
+        unix(self.expires)
     }
+}
+
+impl OrderStatus {
+    /// When the next one begins, in seconds since 1970.
+    pub(super) fn next_unix(&self) -> u64 {
+        unix(self.next)
+    }
+}
+
+fn unix(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 /// A generation on trial, in brief.

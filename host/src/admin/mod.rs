@@ -32,7 +32,7 @@ mod uploads;
 
 pub use control::{
     CertificateStatus, Change, ChangeError, ChangeFuture, Control, Deployment, OnTrial,
-    PolicyDetails, PolicyStatus, Readiness,
+    OrderStatus, PolicyDetails, PolicyStatus, Readiness,
 };
 pub use metrics::metrics_page;
 pub use page::stats_page;

@@ -5,6 +5,8 @@
 //! and replaces policies, `watch` follows policy files, `commands` runs what the command line asks
 //! for. Called by `main`. It decides nothing about a request.
 
+#[cfg(feature = "acme")]
+mod acme;
 mod ask;
 #[cfg(feature = "authoring")]
 mod begin;

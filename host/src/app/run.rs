@@ -112,7 +112,10 @@ fn shares(config: &mut Config) -> Result<Shares> {
 fn entries(listeners: &[Listener], certificates: &ListenerCertificates) -> Vec<Entry> {
     let numbered = listeners.iter().enumerate();
     numbered
-        .map(|(number, listener)| Entry::new(listener, certificates.acceptor(number)))
+        .map(|(number, listener)| {
+            let acceptor = certificates.acceptor(number);
+            Entry::new(listener, acceptor, certificates.http_challenges())
+        })
         .collect()
 }
 

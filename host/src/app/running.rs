@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::certificates::watch as watch_certificates;
+#[cfg(feature = "acme")]
+use super::acme;
+use super::certificates::{watch as watch_certificates, watch_pools};
 use super::control::{AdminControl, ControlPlane};
 use super::data_plane::End;
 use super::intake;
@@ -48,16 +51,7 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) async fn run_to_the_end(mut self) -> Result<()> {
-        let control = Arc::clone(&self.control);
-        // A restarted watcher loses nothing: it compares the files with what was configured.
-        let watching = tokio::spawn(async move {
-            ground::stays("the watcher of the policies' files", || {
-                watch(Arc::clone(&control))
-            })
-            .await;
-        });
-        let certificates = Arc::clone(self.control.listener_certificates());
-        let watching_certificates = tokio::spawn(watch_certificates(certificates));
+        let mut beside = self.beside();
         if ground::caught(self.serve()).await.is_err() {
             self.failure = Some("the control side has failed".to_owned());
         }
@@ -69,8 +63,7 @@ impl Running {
                 .clone()
                 .map_or(Readiness::Draining, Readiness::Failed),
         );
-        watching.abort();
-        watching_certificates.abort();
+        beside.abort_all();
         // Before the listeners close: another process may listen on the path from now on.
         self.socket_files.clear();
         self.signals.stop_begins();
@@ -101,6 +94,28 @@ impl Running {
         }
         tracing::info!("stopped");
         Ok(())
+    }
+
+    /// What watches files and orders certificates while the proxy serves.
+    fn beside(&self) -> JoinSet<()> {
+        let mut all = JoinSet::new();
+        let control = Arc::clone(&self.control);
+        // A restarted watcher loses nothing: it compares the files with what was configured.
+        all.spawn(async move {
+            ground::stays("the watcher of the policies' files", || {
+                watch(Arc::clone(&control))
+            })
+            .await;
+        });
+        let certificates = self.control.listener_certificates();
+        all.spawn(watch_certificates(Arc::clone(certificates)));
+        all.spawn(watch_pools(Arc::clone(&self.control)));
+        #[cfg(feature = "acme")]
+        all.spawn(acme::keep_ordered(
+            self.control.current(),
+            Arc::clone(certificates),
+        ));
+        all
     }
 
     /// Returns at a signal, or when a part fails that the proxy can't do without.

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use super::record::{self, RecordEntry};
 use super::{
-    AccessLog, Backend, Forwarded, HostPattern, Limits, Listener, LoggedRequests, Paths, Policy,
-    Pool, Rollout, Timeouts,
+    AccessLog, Acme, Backend, Forwarded, HostPattern, Limits, Listener, LoggedRequests, Paths,
+    Policy, Pool, Rollout, Timeouts,
 };
-use super::{forwarded, host, listeners, pools, sections, upgrade, values};
+use super::{acme, forwarded, host, listeners, pools, sections, upgrade, values};
 use crate::document::{self, At, Findings, Node, Section};
 use crate::message::path;
 
@@ -62,6 +62,7 @@ pub(super) struct File {
     pub common: Common,
     /// `[[listeners]]`
     pub listeners: Option<Vec<At<Listener>>>,
+    pub acme: Option<At<Acme>>,
     pub policies: Vec<At<Policy>>,
     pub pools: Vec<At<Pool>>,
     pub routes: Vec<RouteEntry>,
@@ -88,6 +89,7 @@ pub(super) fn read(
     let file = File {
         common: common(&mut root, findings),
         listeners: listeners::entries(&mut root, base, findings),
+        acme: acme::acme(&mut root, base, findings),
         policies: named(&mut root, "policies", findings, |name, node, f| {
             sections::policy(name, node, base, f)
         }),

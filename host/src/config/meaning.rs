@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Listener, TrustedPeers};
-
-use super::{H2Limits, PoolProtocol, PoolTls};
+use super::{Acme, H2Limits, Listener, PoolProtocol, PoolTls, TrustedPeers};
 
 /// The whole configuration, with defaults filled in.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where clients connect. Default: a plain one on `0.0.0.0:8080`.
     pub listeners: Vec<Listener>,
+    /// `[acme]`: the authority of the listeners' `tls.acme`; `None` if there is none.
+    pub acme: Option<Acme>,
     /// Data-plane workers. Default: one per core.
     pub workers: usize,
     /// The admin listener; `None` if it is switched off (`listen = "off"`). Default

@@ -6,7 +6,9 @@
 //! and all errors are reported together. This room opens no socket, resolves no host name and loads
 //! no component.
 
+mod acme;
 mod admin_address;
+mod authority;
 mod defaults;
 mod file;
 mod forwarded;
@@ -30,6 +32,7 @@ mod values;
 use std::path::Path;
 
 pub use admin_address::AdminAddress;
+pub use authority::{Acme, AcmeChallenge, ExternalAccount};
 pub use h2_limits::H2Limits;
 pub use host::normalise_host;
 pub use listeners::{

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::thread;
 
+use super::acme;
 use super::file::{Common, File, HostEntry, RouteEntry};
 use super::listeners::{Written, admin, listeners};
 use super::pools::default_pool;
@@ -34,6 +35,7 @@ pub(super) fn resolve(
     let listeners = listeners(written, findings);
     let (listen, token) = (common.admin_listen, common.admin_token);
     let admin = admin(listen, token, &listeners, findings);
+    acme::check(&file.acme, &file.state_dir, &listeners, findings);
     let mut table = Table::new(file.policies, file.pools, findings);
     let preserve_header_case = common.preserve_header_case.unwrap_or(false);
     for entry in common.hosts {
@@ -55,6 +57,7 @@ pub(super) fn resolve(
     } = table;
     Config {
         listeners: listeners.into_iter().map(|l| l.value).collect(),
+        acme: file.acme.map(|acme| acme.value),
         workers: common.workers.map_or_else(default_workers, |w| w.value),
         admin,
         policies,

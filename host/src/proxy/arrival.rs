@@ -127,6 +127,7 @@ impl Turned {
     fn note(&self, worker: &Worker, peer: ShownPeer) {
         let shard = &worker.shard;
         let counter = match self {
+            Self::Handshake(HandshakeError::Answered) => &shard.tls_handshakes,
             Self::Header(_) | Self::HeaderLate => &shard.proxy_headers_refused,
             Self::Client => &shard.connections_refused,
             Self::Handshakes => &shard.tls_handshakes_refused,

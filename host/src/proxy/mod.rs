@@ -22,6 +22,7 @@ mod body;
 mod boxed;
 mod by_stream;
 mod call;
+mod challenges;
 mod client;
 mod connection;
 mod context;
@@ -62,6 +63,7 @@ mod worker;
 
 pub use accept::{Handed, accept, accept_rest, hand_in};
 pub use admission::Admission;
+pub use challenges::HttpChallenges;
 pub use entry::Entry;
 pub use forwarding::Forwarding;
 pub use linger::MOST_TURNED_AWAY;

@@ -23,7 +23,7 @@ impl<'a> Exchange<'a> {
         worker: &Worker,
         state: &mut RequestPolicyState,
     ) -> Result<&'a Rule, Box<LocalReply>> {
-        self.redirect()?;
+        self.before_routes()?;
         self.stats_page(worker)?;
         if self.facts.notes.explain {
             self.explain(worker, state);

@@ -1,11 +1,10 @@
 //! The state directory: the promoted component of each policy, loaded again after a restart.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +17,6 @@ const ACTIVE: &str = "active.json";
 /// Locked by the process that uses the folder. No policy's folder begins with a dot.
 const LOCK: &str = ".lock";
 const COMPONENT: &str = ".wasm";
-/// The suffix of a file that is still being written.
-const UNFINISHED: &str = ".new";
 /// `active.json` has some hundred bytes; the source may be a long path.
 const LARGEST_ACTIVE: u64 = 64 << 10;
 /// Every JSON reader represents numbers up to here exactly.
@@ -225,7 +222,7 @@ impl StateDir {
         files::trusted(&found)?;
         let digest = digest(&kept.component);
         let component = file_name(&digest);
-        write_whole(&folder, &component, &kept.component)?;
+        files::write_private(&folder, &component, &kept.component)?;
         let note = ActiveFile {
             version: VERSION,
             generation: kept.generation,
@@ -234,7 +231,7 @@ impl StateDir {
             source: kept.source.clone(),
             configured: kept.configured.clone(),
         };
-        write_whole(
+        files::write_private(
             &folder,
             ACTIVE,
             &serde_json::to_vec_pretty(&note).map_err(io::Error::other)?,
@@ -307,7 +304,7 @@ fn tidy_up(folder: &Path, named: &str) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name != named && (name.ends_with(COMPONENT) || name.ends_with(UNFINISHED)) {
+        if name != named && (name.ends_with(COMPONENT) || name.ends_with(files::UNFINISHED)) {
             let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir(entry.path()));
         }
     }
@@ -327,35 +324,6 @@ fn read_own(path: &Path, bound: u64) -> io::Result<Vec<u8>> {
         .and_then(|found| files::trusted(&found))
         .map_err(unusable)?;
     files::read_to_bound(&file, bound).map_err(unusable)
-}
-
-/// Writes to a temporary file, flushes it to the disk and renames it: a reader finds the old or the
-/// new file.
-fn write_whole(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
-    static WRITTEN: AtomicU64 = AtomicU64::new(0);
-    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
-    // An unused name and `create_new`: no link is followed, and no other writer's file is
-    // truncated.
-    let beside = folder.join(format!(
-        "{name}.{}-{number}{UNFINISHED}",
-        std::process::id()
-    ));
-    let created = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&beside);
-    let written = created.and_then(|mut file| {
-        file.write_all(content)?;
-        file.sync_all()
-    });
-    written
-        .and_then(|()| fs::rename(&beside, folder.join(name)))
-        .inspect_err(|_| {
-            let _ = fs::remove_file(&beside);
-        })?;
-    // The rename is part of the folder's data.
-    File::open(folder)?.sync_all()
 }
 
 fn damaged(reason: String) -> io::Error {

@@ -3,6 +3,7 @@
 mod certificates;
 mod clients;
 mod facts;
+mod reloads;
 mod traffic;
 mod wrong;
 

@@ -25,9 +25,39 @@ impl Snapshot {
         )?;
         out.gauge(
             "certificate_refused",
-            "Whether a certificate's files can't be used as they are now",
+            "Whether a certificate's files can't be used as they are now, or its last order failed",
             None,
             all().map(|(labels, certificate)| (labels, certificate.refused.is_some().into())),
+        )?;
+        self.orders(out)
+    }
+}
+
+impl Snapshot {
+    /// The families of certificates that are ordered by ACME.
+    fn orders(&self, out: &mut Families<'_>) -> fmt::Result {
+        let certificates = self.0.certificates.iter();
+        let all: Vec<_> = certificates
+            .filter_map(|c| Some((labels(c), c.acme.as_ref()?)))
+            .collect();
+        let all = || all.iter().map(|(labels, orders)| (*labels, *orders));
+        out.counter(
+            "acme_orders",
+            "Certificates that were ordered and issued",
+            None,
+            all().map(|(labels, orders)| (labels, orders.completed)),
+        )?;
+        out.counter(
+            "acme_order_failures",
+            "Orders of certificates that have failed",
+            None,
+            all().map(|(labels, orders)| (labels, orders.failed)),
+        )?;
+        out.gauge(
+            "acme_next_order_timestamp",
+            "When the next order of a certificate begins, since 1970",
+            Some(&Unit::Seconds),
+            all().map(|(labels, orders)| (labels, orders.next_unix())),
         )
     }
 }

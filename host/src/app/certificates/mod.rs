@@ -1,17 +1,43 @@
 //! The certificates of the listeners: read at the start, watched, and replaced while connections
 //! are open.
 
+mod clients;
+#[cfg_attr(
+    not(feature = "acme"),
+    expect(dead_code, reason = "only orders use all of it")
+)]
+mod kept;
+#[cfg_attr(
+    not(feature = "acme"),
+    expect(dead_code, reason = "only orders use all of it")
+)]
+mod ordered;
+mod orders;
+mod pool_files;
+mod pools;
 mod read;
 mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use self::read::{Files, parsed};
+use rustls::RootCertStore;
+
+use self::clients::ClientRoots;
+use self::read::Files;
 use crate::admin::CertificateStatus;
 use crate::config::{Certificates as Configured, Config, Listener, ListenerTls, TlsVersion};
-use crate::net::tls::{Acceptor, Certificate, CertificateStore, Offer, Tickets, self_signed};
+use crate::net::tls::{
+    Acceptor, Certificate, CertificateStore, Challenges, Offer, Tickets, self_signed,
+};
+use crate::proxy::HttpChallenges;
 
+#[cfg(feature = "acme")]
+pub(super) use self::kept::Kept;
+#[cfg(feature = "acme")]
+pub(super) use self::ordered::{Ordered, renewal};
+pub(super) use self::pool_files::PoolFiles;
+pub(super) use self::pools::watch as watch_pools;
 pub(super) use self::watch::watch;
 
 /// The names and addresses of `--tls-self-signed`.
@@ -23,6 +49,12 @@ const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 #[derive(Debug, Default)]
 pub(in crate::app) struct ListenerCertificates {
     listeners: Vec<Arc<Served>>,
+    /// Those that are ordered by ACME, each once.
+    ordered: Vec<Arc<Ordered>>,
+    /// What authorities are answered in handshakes.
+    challenges: Challenges,
+    /// What they are answered by plain HTTP; `None` if they don't ask there.
+    http_challenges: Option<HttpChallenges>,
 }
 
 /// The certificates of one listener.
@@ -33,15 +65,25 @@ struct Served {
     address: String,
     store: Arc<CertificateStore>,
     certificates: Vec<Watched>,
-    /// Held while a certificate is replaced, so that one is at a time.
+    /// What clients' certificates are verified by; `None` if they show none.
+    clients: Option<ClientRoots>,
+    /// Held while a certificate or the roots are replaced, so that one is at a time.
     replacing: Mutex<()>,
 }
 
 #[derive(Debug)]
 struct Watched {
-    /// `None` for one that was made in memory.
-    files: Option<Files>,
+    source: Source,
     state: Mutex<State>,
+}
+
+/// Where a certificate comes from.
+#[derive(Debug)]
+enum Source {
+    Files(Files),
+    Ordered(Arc<Ordered>),
+    /// `--tls-self-signed`
+    Memory,
 }
 
 #[derive(Debug)]
@@ -69,10 +111,14 @@ impl ListenerCertificates {
             return Ok(Self::default());
         }
         let tickets = Tickets::new().map_err(|e| vec![format!("TLS can't be used: {e}")])?;
-        let mut this = Self::default();
+        let mut this = Self {
+            ordered: orders::ordered(config).map_err(|e| vec![e])?,
+            ..Self::default()
+        };
+        this.http_challenges = this.asked_by_http(config);
         let mut errors = Vec::new();
         for (number, listener, tls) in encrypted {
-            match Served::load(number, listener, tls, &tickets) {
+            match this.served(number, listener, tls, &tickets) {
                 Ok(served) => this.listeners.push(Arc::new(served)),
                 Err(reasons) => errors.extend(reasons),
             }
@@ -93,17 +139,23 @@ impl ListenerCertificates {
     /// All certificates as they are served now.
     pub(super) fn status(&self) -> Vec<CertificateStatus> {
         let all = self.listeners.iter().flat_map(|served| {
-            served.certificates.iter().map(|watched| {
+            let clients = served
+                .clients
+                .iter()
+                .map(|roots| roots.status(&served.address));
+            let certificates = served.certificates.iter().map(|watched| {
                 let state = watched.state();
                 CertificateStatus {
                     listener: served.address.clone(),
-                    file: watched.files.as_ref().map_or_else(String::new, Files::name),
+                    file: watched.source.name(),
                     names: state.certificate.names().all().collect(),
                     expires: state.certificate.expires(),
                     reload_failures: state.failures,
-                    refused: state.refused.clone(),
+                    refused: watched.source.note().or_else(|| state.refused.clone()),
+                    acme: watched.source.ordered().map(|ordered| ordered.status()),
                 }
-            })
+            });
+            certificates.chain(clients)
         });
         all.collect()
     }
@@ -116,8 +168,16 @@ impl ListenerCertificates {
             .flat_map(|served| &served.certificates);
         all.filter_map(|watched| {
             let state = watched.state();
-            state.refused.clone().or_else(|| state.certificate_note())
+            let note = watched.source.note().or_else(|| state.refused.clone());
+            // Its next order comes in time.
+            let renewed = watched.source.ordered().is_some();
+            note.or_else(|| state.certificate_note(!renewed))
         })
+        .chain(
+            self.listeners
+                .iter()
+                .filter_map(|s| s.clients.as_ref()?.note()),
+        )
         .collect()
     }
 
@@ -129,24 +189,22 @@ impl ListenerCertificates {
     }
 }
 
-impl Served {
-    fn load(
+impl ListenerCertificates {
+    /// Those of one listener.
+    fn served(
+        &self,
         number: usize,
         listener: &Listener,
         tls: &ListenerTls,
         tickets: &Tickets,
-    ) -> Result<Self, Vec<String>> {
+    ) -> Result<Served, Vec<String>> {
         let address = listener.address.to_string();
         let mut errors = Vec::new();
         let mut certificates = Vec::new();
-        for files in sources(&tls.certificates) {
-            let read = match &files {
-                Some(files) => files.certificate(),
-                None => self_signed(&LOCAL).map_err(|e| e.to_string()),
-            };
-            match read {
+        for source in self.sources(tls) {
+            match source.read() {
                 Ok(certificate) => certificates.push(Watched {
-                    files,
+                    source,
                     state: Mutex::new(State {
                         certificate,
                         refused: None,
@@ -156,16 +214,11 @@ impl Served {
                 Err(reason) => errors.push(format!("listener {address}: {reason}")),
             }
         }
-        let clients = match &tls.clients {
-            None => None,
-            Some(clients) => match parsed(&clients.ca, Offer::roots) {
-                Ok(roots) => Some((roots, clients.required)),
-                Err(reason) => {
-                    errors.push(format!("listener {address}: `client-ca` {reason}"));
-                    None
-                }
-            },
-        };
+        let clients = tls.clients.as_ref().map(ClientRoots::read).transpose();
+        let clients = clients.unwrap_or_else(|reason| {
+            errors.push(format!("listener {address}: `client-ca` {reason}"));
+            None
+        });
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -173,8 +226,9 @@ impl Served {
             http1: listener.protocols.http1,
             h2: listener.protocols.h2,
             only_tls13: tls.min_version == TlsVersion::Tls13,
-            clients,
+            clients: clients.as_ref().map(ClientRoots::offered),
             tickets: tickets.clone(),
+            challenges: self.challenges.clone(),
         };
         let served: Vec<_> = certificates
             .iter()
@@ -182,32 +236,61 @@ impl Served {
             .collect();
         let store = CertificateStore::new(offer, &served)
             .map_err(|e| vec![format!("listener {address}: TLS can't be used: {e}")])?;
-        Ok(Self {
+        Ok(Served {
             number,
             address,
             store: Arc::new(store),
             certificates,
+            clients,
             replacing: Mutex::default(),
         })
     }
 
+    fn sources(&self, tls: &ListenerTls) -> Vec<Source> {
+        let mut all: Vec<Source> = match &tls.certificates {
+            Configured::Files(all) => all.iter().map(|f| Source::Files(Files::new(f))).collect(),
+            Configured::SelfSigned => vec![Source::Memory],
+        };
+        let ordered = self.ordered.iter().find(|o| o.names() == tls.acme);
+        all.extend(ordered.map(|ordered| Source::Ordered(Arc::clone(ordered))));
+        all
+    }
+}
+
+impl Served {
     /// Serves a certificate from now on.
     fn replace(&self, at: usize, certificate: &Certificate) -> Result<(), String> {
         let _one = self
             .replacing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = self
-            .certificates
-            .iter()
-            .map(|watched| watched.state().certificate.clone())
-            .collect();
+        let mut all = self.certificates();
         all[at] = certificate.clone();
         self.store.replace(&all).map_err(|e| e.to_string())?;
         let mut state = self.certificates[at].state();
         state.certificate = certificate.clone();
         state.refused = None;
         Ok(())
+    }
+
+    /// Verifies clients by these roots from now on.
+    fn trust(&self, roots: Arc<RootCertStore>, expires: SystemTime) -> Result<(), String> {
+        let _one = self
+            .replacing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let trusted = self.store.trust(Arc::clone(&roots), &self.certificates());
+        trusted.map_err(|e| e.to_string())?;
+        if let Some(clients) = &self.clients {
+            clients.replaced(roots, expires);
+        }
+        Ok(())
+    }
+
+    fn certificates(&self) -> Vec<Certificate> {
+        let all = self.certificates.iter();
+        all.map(|watched| watched.state().certificate.clone())
+            .collect()
     }
 }
 
@@ -219,7 +302,7 @@ impl Watched {
 
 impl State {
     /// A sentence about a certificate that is not valid, or not for long.
-    fn certificate_note(&self) -> Option<String> {
+    fn certificate_note(&self, is_renewed_by_hand: bool) -> Option<String> {
         let (now, names) = (SystemTime::now(), self.certificate.names().summary());
         let expires = self.certificate.expires();
         let day = |time| humantime::format_rfc3339_seconds(time);
@@ -228,7 +311,7 @@ impl State {
                 "the certificate for {names} has expired on {}; clients refuse it",
                 day(expires)
             )),
-            Ok(left) if left < SOON => Some(format!(
+            Ok(left) if left < SOON && is_renewed_by_hand => Some(format!(
                 "the certificate for {names} expires on {}; renew it",
                 day(expires)
             )),
@@ -241,9 +324,38 @@ impl State {
     }
 }
 
-fn sources(certificates: &Configured) -> Vec<Option<Files>> {
-    match certificates {
-        Configured::Files(all) => all.iter().map(|files| Some(Files::new(files))).collect(),
-        Configured::SelfSigned => vec![None],
+impl Source {
+    fn read(&self) -> Result<Certificate, String> {
+        match self {
+            Self::Files(files) => files.certificate(),
+            Self::Ordered(ordered) => Ok(ordered.served()),
+            Self::Memory => self_signed(&LOCAL).map_err(|e| e.to_string()),
+        }
+    }
+
+    fn files(&self) -> Option<&Files> {
+        match self {
+            Self::Files(files) => Some(files),
+            _ => None,
+        }
+    }
+
+    fn ordered(&self) -> Option<&Arc<Ordered>> {
+        match self {
+            Self::Ordered(ordered) => Some(ordered),
+            _ => None,
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Files(files) => files.name(),
+            Self::Ordered(_) => "acme".to_owned(),
+            Self::Memory => String::new(),
+        }
+    }
+
+    fn note(&self) -> Option<String> {
+        self.ordered().and_then(|ordered| ordered.note())
     }
 }

@@ -1,5 +1,6 @@
 //! Watches the files of certificates and serves those that change.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +8,11 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::super::watch::{Fingerprint, LOOK, fingerprint};
+use super::clients::ClientRoots;
+use super::read::parsed;
 use super::{ListenerCertificates, Served};
 use crate::ground;
+use crate::net::tls::Offer;
 
 /// How often it is asked which certificates expire.
 const EXPIRY: Duration = Duration::from_secs(12 * 3600);
@@ -18,30 +22,59 @@ const EXPIRY: Duration = Duration::from_secs(12 * 3600);
 pub(in crate::app) async fn watch(all: Arc<ListenerCertificates>) {
     let mut watches = JoinSet::new();
     for served in &all.listeners {
-        for (at, watched) in served.certificates.iter().enumerate() {
-            if watched.files.is_none() {
-                continue;
-            }
+        for part in served.watched() {
             let served = Arc::clone(served);
             watches.spawn(async move {
                 ground::stays("the watcher of a certificate", || {
-                    watch_one(Arc::clone(&served), at)
+                    watch_one(Arc::clone(&served), part)
                 })
                 .await;
             });
         }
     }
     let mut ticks = interval(EXPIRY);
+    // The start has said it.
+    ticks.tick().await;
     loop {
         ticks.tick().await;
         all.log_notes();
     }
 }
 
-/// The versions of a certificate's files.
+/// What comes from files and may change.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    /// The certificate at this position.
+    Certificate(usize),
+    /// `client-ca`
+    Clients,
+}
+
+impl Served {
+    fn watched(&self) -> Vec<Part> {
+        let certificates = self.certificates.iter().enumerate();
+        certificates
+            .filter(|(_, watched)| watched.source.files().is_some())
+            .map(|(at, _)| Part::Certificate(at))
+            .chain(self.clients.as_ref().map(|_| Part::Clients))
+            .collect()
+    }
+
+    fn paths(&self, part: Part) -> Vec<&PathBuf> {
+        match part {
+            Part::Certificate(at) => {
+                let files = self.certificates[at].source.files();
+                files.into_iter().flat_map(|files| files.paths()).collect()
+            }
+            Part::Clients => self.clients.iter().map(ClientRoots::path).collect(),
+        }
+    }
+}
+
+/// The versions of files.
 type Seen = Vec<Option<Fingerprint>>;
 
-async fn watch_one(served: Arc<Served>, at: usize) {
+async fn watch_one(served: Arc<Served>, part: Part) {
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Nothing counts as read yet, so that a change since the start is not missed.
@@ -49,28 +82,57 @@ async fn watch_one(served: Arc<Served>, at: usize) {
     loop {
         ticks.tick().await;
         ground::fault_point("certificates");
-        let now = versions(&served, at).await;
+        let now = versions(served.paths(part)).await;
         // Files that are still being written differ from look to look.
         let settled = std::mem::replace(&mut seen, now.clone()) == now;
         if settled && now != current {
             current = now;
-            reload(&served, at).await;
+            match part {
+                Part::Certificate(at) => reload(&served, at).await,
+                Part::Clients => reload_clients(&served).await,
+            }
         }
     }
 }
 
-async fn versions(served: &Served, at: usize) -> Seen {
+/// The versions of these files.
+pub(super) async fn versions(paths: Vec<&PathBuf>) -> Vec<Option<Fingerprint>> {
     let mut versions = Seen::new();
-    let files = served.certificates[at].files.as_ref();
-    for path in files.into_iter().flat_map(|files| files.paths()) {
+    for path in paths {
         versions.push(fingerprint(path).await);
     }
     versions
 }
 
+/// Reads `client-ca`, and verifies new clients by what is new. Open connections stay.
+async fn reload_clients(served: &Served) {
+    let Some(clients) = &served.clients else {
+        return;
+    };
+    let path = clients.path().clone();
+    let read = tokio::task::spawn_blocking(move || parsed(&path, Offer::roots)).await;
+    let read = read.unwrap_or_else(|e| Err(e.to_string()));
+    let address = &served.address;
+    let replaced = match read {
+        Ok((roots, _)) if clients.is_same(&roots) => return,
+        Ok((roots, expires)) => served.trust(roots, expires),
+        Err(reason) => Err(reason),
+    };
+    match replaced {
+        Ok(()) => tracing::info!("listener {address}: `client-ca` was replaced"),
+        Err(reason) => {
+            let refused = format!(
+                "listener {address}: `client-ca` {reason}; clients are verified by the one before"
+            );
+            tracing::warn!("{refused}");
+            clients.refused(refused);
+        }
+    }
+}
+
 /// Reads the files on a thread for blocking work, and serves what is new.
 async fn reload(served: &Arc<Served>, at: usize) {
-    let Some(files) = served.certificates[at].files.clone() else {
+    let Some(files) = served.certificates[at].source.files().cloned() else {
         return;
     };
     let read = tokio::task::spawn_blocking(move || files.certificate()).await;

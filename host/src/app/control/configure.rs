@@ -59,6 +59,19 @@ impl ControlPlane {
         self.publish_both(self.current(), topology).await
     }
 
+    /// Reads the files of the pools' `tls` again, and has new connections use them.
+    ///
+    /// # Errors
+    ///
+    /// A file can't be used, or a backend can't be resolved. Nothing is published then.
+    pub(in crate::app) async fn publish_pool_files(self: &Arc<Self>) -> Result<()> {
+        let _one_at_a_time = self.configuring.lock().await;
+        let config = self.current();
+        let topology = resolve(&config.pools, &self.registry).await?;
+        self.publish_both(config, Arc::new(topology)).await;
+        Ok(())
+    }
+
     /// Publishes a configuration with the topology of its pools. Endpoints that stayed keep their
     /// connections and their health; instances of policies are told the lists that changed. Those
     /// that can't be told in the time of a call are built first.
@@ -128,6 +141,7 @@ fn changed(start: &Config, next: &Config) -> Vec<&'static str> {
     // Without `..`: a key that is new must be thought of here.
     let Config {
         listeners,
+        acme,
         workers,
         admin,
         policies,
@@ -152,6 +166,7 @@ fn changed(start: &Config, next: &Config) -> Vec<&'static str> {
             "`listen` and `[[listeners]]`",
             *listeners != start.listeners,
         ),
+        ("`[acme]`", *acme != start.acme),
         ("`workers`", *workers != start.workers),
         ("`[admin]`", *admin != start.admin),
         ("`[policies]`", !are_loaded(&start.policies, policies)),

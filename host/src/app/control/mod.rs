@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
-use super::certificates::ListenerCertificates;
+use super::certificates::{ListenerCertificates, PoolFiles};
 use super::descriptors::Shares;
 use super::policies;
 use crate::admin::{ChangeError, Readiness};
@@ -71,6 +71,7 @@ pub struct ControlPlane {
     explain: Tokens,
     state_dir: Option<StateDir>,
     certificates: Arc<ListenerCertificates>,
+    pool_files: PoolFiles,
     /// By policy index.
     policies: Vec<Managed>,
     /// Held while another topology or configuration is published, so that one is at a time.
@@ -132,6 +133,7 @@ impl ControlPlane {
             explain: Tokens::default(),
             state_dir,
             certificates,
+            pool_files: PoolFiles::default(),
             settled: Notify::new(),
             configuring: Default::default(),
         }
@@ -174,6 +176,11 @@ impl ControlPlane {
     /// The certificates of the listeners: what is to watch, and what makes sessions.
     pub(in crate::app) fn listener_certificates(&self) -> &Arc<ListenerCertificates> {
         &self.certificates
+    }
+
+    /// What is known of the files of the pools' `tls`.
+    pub(in crate::app) fn pool_files(&self) -> &PoolFiles {
+        &self.pool_files
     }
 
     /// The digest of the component that the configuration named for this policy (by index) when it

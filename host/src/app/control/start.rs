@@ -193,6 +193,7 @@ impl ControlPlane {
         (0..self.config.policies.len())
             .filter_map(|index| self.state(index).damage.clone())
             .chain(self.certificates.notes())
+            .chain(self.pool_files.note())
             .collect()
     }
 

@@ -57,6 +57,9 @@ pub struct Protocols {
 pub struct ListenerTls {
     /// The certificates. The first is that of clients that ask for no name or another one.
     pub certificates: Certificates,
+    /// `acme`: the names of one more certificate, which is ordered from the authority of `[acme]`
+    /// and comes after the others; empty if there is none.
+    pub acme: Vec<String>,
     /// `client-ca` and `client-certificate`; `None` if clients are not asked for a certificate.
     pub clients: Option<ClientCertificates>,
     /// `min-version`. Default 1.2.
@@ -66,7 +69,7 @@ pub struct ListenerTls {
 /// Where the certificates of a listener come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Certificates {
-    /// Files; at least one entry.
+    /// Files; at least one entry, or none if there is `acme`.
     Files(Vec<CertificateFiles>),
     /// `--tls-self-signed`: one for localhost is made in memory.
     SelfSigned,

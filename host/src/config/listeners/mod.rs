@@ -92,6 +92,7 @@ fn self_signed_listener(address: SocketAddr) -> Listener {
     Listener {
         tls: Some(ListenerTls {
             certificates: Certificates::SelfSigned,
+            acme: Vec::new(),
             clients: None,
             min_version: TlsVersion::Tls12,
         }),

@@ -1,10 +1,15 @@
 //! `tls` of a listener.
 
+use std::net::IpAddr;
 use std::path::Path;
 
+use super::super::host::is_label;
 use super::super::values;
 use super::meaning::{CertificateFiles, Certificates, ClientCertificates, ListenerTls, TlsVersion};
 use crate::document::{Findings, Node, Section};
+
+/// What Let's Encrypt puts into a certificate at most.
+const MOST_NAMES: usize = 100;
 
 pub(super) fn tls(
     mut section: Section,
@@ -12,17 +17,20 @@ pub(super) fn tls(
     findings: &mut Findings,
 ) -> Option<ListenerTls> {
     let place = section.place.clone();
+    let acme = section.take("acme").map(|node| ordered(node, findings));
     let certificates = match section.take("certificates") {
         Some(node) => certificates(node, base, findings),
+        None if acme.is_some() => Vec::new(),
         None => {
             findings.error(
                 &place,
                 "has no `certificates`; write for example certificates = [\"edge.pem\"], a file \
-                 with a certificate and its key",
+                 with a certificate and its key, or acme = [\"example.org\"]",
             );
             Vec::new()
         }
     };
+    let acme = acme.unwrap_or_default();
     let clients = clients(&mut section, base, findings);
     let min_version = section.take("min-version").and_then(|node| {
         node.parsed(findings, |written| match written {
@@ -35,11 +43,70 @@ pub(super) fn tls(
     });
     section.finish(findings);
     // Without a certificate an error was noted.
-    (!certificates.is_empty()).then(|| ListenerTls {
+    let has_any = !certificates.is_empty() || !acme.is_empty();
+    has_any.then(|| ListenerTls {
         certificates: Certificates::Files(certificates),
+        acme,
         clients,
         min_version: min_version.map_or(TlsVersion::Tls12, |version| version.value),
     })
+}
+
+/// The names of the certificate that is ordered from `[acme]`.
+fn ordered(node: Node, findings: &mut Findings) -> Vec<String> {
+    let place = node.place.clone();
+    let nodes = node.one_or_many();
+    if nodes.is_empty() {
+        findings.error(
+            &place,
+            "is empty; write at least one name, or remove the key",
+        );
+    }
+    if nodes.len() > MOST_NAMES {
+        let message = format!(
+            "has {} names, and authorities put {MOST_NAMES} into a certificate; write the others \
+             at another listener",
+            nodes.len()
+        );
+        findings.error(&place, message);
+    }
+    let mut all = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let Some(name) = node.parsed(findings, ordered_name) else {
+            continue;
+        };
+        if all.contains(&name.value) {
+            let message = format!("{:?} is listed twice; remove one of them", name.value);
+            findings.error(&name.place, message);
+        }
+        all.push(name.value);
+    }
+    all
+}
+
+/// A name that an authority can ask for by HTTP or TLS, in lower case.
+fn ordered_name(written: &str) -> Result<String, String> {
+    let text = written.trim();
+    let name = text.strip_suffix('.').unwrap_or(text);
+    if name.starts_with("*.") {
+        return Err(format!(
+            "{written:?} is a wildcard, which authorities give only for the challenge dns-01, and \
+             that is not built in; list the names, or take the certificate from files"
+        ));
+    }
+    if name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+        return Err(format!(
+            "{written:?} is an IP address, and certificates are ordered for names; write a name \
+             that leads to it"
+        ));
+    }
+    match !name.is_empty() && name.len() <= 253 && name.split('.').all(is_label) {
+        true => Ok(name.to_ascii_lowercase()),
+        false => Err(format!(
+            "{written:?} is not a host name; write for example \"example.org\", and letters \
+             beyond ASCII in their form with xn--"
+        )),
+    }
 }
 
 /// Paths, or tables with a path each. One alone counts as a list.

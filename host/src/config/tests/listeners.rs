@@ -56,6 +56,7 @@ fn the_long_form_means_what_it_says() {
     let second = files("/etc/waypost/b.pem", "/b.key", Some("/etc/waypost/b.der"));
     let tls = ListenerTls {
         certificates: Certificates::Files(vec![edge, second]),
+        acme: Vec::new(),
         clients: None,
         min_version: TlsVersion::Tls12,
     };

@@ -1,5 +1,6 @@
 //! Configurations from texts, and what their errors say.
 
+mod acme;
 mod file;
 mod listeners;
 mod meaning;

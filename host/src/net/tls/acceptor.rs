@@ -27,6 +27,7 @@ impl Acceptor {
     /// # Errors
     ///
     /// They don't, or one of them has left. The client was sent the reason, if it could take it.
+    /// [`HandshakeError::Answered`] is none of these.
     pub async fn accept(&self, stream: Stream) -> Result<(Stream, TlsFacts), HandshakeError> {
         let below = stream.into_below()?;
         // A client that says nothing costs little more than its socket.
@@ -39,6 +40,11 @@ impl Acceptor {
     async fn agree(&self, below: Below) -> Result<(Stream, TlsFacts), HandshakeError> {
         let accepted = handshake::hello(&below).await?;
         let hello = accepted.client_hello();
+        if let Some(config) = self.0.challenge(&hello) {
+            // Dropped at once: such a session carries nothing.
+            handshake::serve(below, accepted, config).await?;
+            return Err(HandshakeError::Answered);
+        }
         let server_name = hello.server_name().map(|name| name.to_ascii_lowercase());
         let identity = self.0.choose(&hello);
         let config = Arc::clone(&identity.config);

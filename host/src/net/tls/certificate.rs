@@ -110,6 +110,11 @@ impl Certificate {
         self.key.cert == other.key.cert && self.key.ocsp == other.key.ocsp
     }
 
+    /// The certificate itself, without its chain.
+    pub fn der(&self) -> Option<&CertificateDer<'static>> {
+        self.key.cert.first()
+    }
+
     /// When it expires.
     pub fn expires(&self) -> SystemTime {
         self.valid.1
@@ -139,6 +144,11 @@ pub(super) fn chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Certifi
         true => Err(CertificateError::NoCertificate),
         false => Ok(chain),
     }
+}
+
+/// When a certificate expires.
+pub(super) fn expiry(der: &CertificateDer<'_>) -> Result<SystemTime, CertificateError> {
+    Ok(time(parsed(der)?.validity().not_after.timestamp()))
 }
 
 pub(super) fn parsed<'a>(

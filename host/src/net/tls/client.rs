@@ -225,6 +225,20 @@ impl HandshakeError {
     }
 }
 
+/// What trusts the roots in a file, or the system's, and speaks HTTP/1.1: for what is no backend.
+///
+/// # Errors
+///
+/// The roots can't be read.
+pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, ConnectorError> {
+    let settings = PoolTls {
+        ca: ca.map(Path::to_owned),
+        ..PoolTls::default()
+    };
+    // The name is chosen for each connection.
+    Connector::new(&settings, "localhost", Alpn::Http11).map(|connector| connector.config)
+}
+
 fn server_name(name: &str) -> Result<ServerName<'static>, ConnectorError> {
     if let Ok(address) = name.parse::<IpAddr>() {
         return Ok(ServerName::from(address));

@@ -28,6 +28,9 @@ pub enum HandshakeError {
     /// an alert.
     #[error("{0}")]
     Tls(rustls::Error),
+    /// A certificate authority has what it asked for (TLS-ALPN-01), and nothing follows.
+    #[error("it was a certificate authority's, which has its answer")]
+    Answered,
     /// The client's certificate was verified, and can't be taken.
     #[error("{0}")]
     Client(#[from] ClientCertificateError),

@@ -7,6 +7,7 @@
 mod acceptor;
 mod below;
 mod certificate;
+mod challenges;
 mod client;
 mod client_certificate;
 mod handshake;
@@ -21,7 +22,8 @@ mod trusting;
 
 pub use acceptor::Acceptor;
 pub use certificate::{Certificate, CertificateError};
-pub use client::{Alpn, Connector, ConnectorError, ConnectorId};
+pub use challenges::{ChallengeError, Challenges};
+pub use client::{Alpn, Connector, ConnectorError, ConnectorId, client_config};
 pub use handshake::HandshakeError;
 pub use names::Names;
 pub use offer::Offer;

@@ -1,6 +1,7 @@
 //! What a listener offers in a handshake, beside its certificates.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::RootCertStore;
 use rustls::ServerConfig;
@@ -8,8 +9,9 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 
+use super::Challenges;
 use super::Tickets;
-use super::certificate::{Certificate, CertificateError, chain};
+use super::certificate::{Certificate, CertificateError, chain, expiry};
 use super::provider;
 
 /// What a listener offers.
@@ -26,22 +28,27 @@ pub struct Offer {
     /// The keys of tickets. Not for clients that present certificates: a resumed session would not
     /// show that the certificate is still good.
     pub tickets: Tickets,
+    /// The handshakes that a certificate authority is answered.
+    pub challenges: Challenges,
 }
 
 impl Offer {
-    /// Roots of trust out of a PEM text.
+    /// Roots of trust out of a PEM text, and when the first of them expires.
     ///
     /// # Errors
     ///
     /// There are none, or one of them is broken.
-    pub fn roots(text: &[u8]) -> Result<Arc<RootCertStore>, CertificateError> {
-        let mut roots = RootCertStore::empty();
+    pub fn roots(text: &[u8]) -> Result<(Arc<RootCertStore>, SystemTime), CertificateError> {
+        let (mut roots, mut expires) = (RootCertStore::empty(), None);
         for root in chain(text)? {
+            let end = expiry(&root)?;
+            expires = Some(expires.map_or(end, |earliest: SystemTime| earliest.min(end)));
             roots
                 .add(root)
                 .map_err(|e| CertificateError::Malformed(e.to_string()))?;
         }
-        Ok(Arc::new(roots))
+        let expires = expires.ok_or(CertificateError::NoCertificate)?;
+        Ok((Arc::new(roots), expires))
     }
 
     /// The configuration that presents a certificate.

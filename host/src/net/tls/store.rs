@@ -1,13 +1,14 @@
 //! The certificates of a listener, by name.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use rustls::server::ClientHello;
+use rustls::{RootCertStore, ServerConfig};
 
 use super::Certificate;
+use super::Challenges;
 use super::Names;
 use super::Offer;
 use super::provider;
@@ -16,7 +17,9 @@ use super::provider;
 /// replaces them; open connections notice nothing.
 #[derive(Debug)]
 pub struct CertificateStore {
-    offer: Offer,
+    /// Only read and changed by what replaces.
+    offer: Mutex<Offer>,
+    challenges: Challenges,
     served: ArcSwap<Served>,
 }
 
@@ -45,7 +48,8 @@ impl CertificateStore {
     pub fn new(offer: Offer, certificates: &[Certificate]) -> Result<Self, rustls::Error> {
         let served = Served::new(&offer, certificates)?;
         Ok(Self {
-            offer,
+            challenges: offer.challenges.clone(),
+            offer: Mutex::new(offer),
             served: ArcSwap::from_pointee(served),
         })
     }
@@ -56,9 +60,37 @@ impl CertificateStore {
     ///
     /// As of [`CertificateStore::new`]; the ones before stay.
     pub fn replace(&self, certificates: &[Certificate]) -> Result<(), rustls::Error> {
-        let served = Served::new(&self.offer, certificates)?;
-        self.served.store(Arc::new(served));
+        let offer = self.offer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.served
+            .store(Arc::new(Served::new(&offer, certificates)?));
         Ok(())
+    }
+
+    /// Verifies clients by these roots from now on, where they show a certificate.
+    ///
+    /// # Errors
+    ///
+    /// As of [`CertificateStore::new`]; the ones before stay.
+    pub fn trust(
+        &self,
+        roots: Arc<RootCertStore>,
+        certificates: &[Certificate],
+    ) -> Result<(), rustls::Error> {
+        let mut offer = self.offer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = offer.clone();
+        next.clients = offer
+            .clients
+            .as_ref()
+            .map(|(_, required)| (roots, *required));
+        self.served
+            .store(Arc::new(Served::new(&next, certificates)?));
+        *offer = next;
+        Ok(())
+    }
+
+    /// What answers a certificate authority; `None` if this hello is not one's.
+    pub(super) fn challenge(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+        self.challenges.find(hello)
     }
 
     /// The certificate for what the client asks.

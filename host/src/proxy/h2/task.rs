@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use http::request::Parts;
+use tokio::task::spawn_local;
 
 use super::open::Open;
 use super::stream::Stream;
@@ -16,6 +17,7 @@ use crate::proxy::refusal::Refusal;
 use crate::proxy::refuse::refuse;
 use crate::proxy::scratch::Scratch;
 use crate::proxy::settings::Settings;
+use crate::proxy::switched::Switched;
 
 /// Has a request exchanged whose head has arrived.
 pub(super) async fn exchange(mut stream: Stream, parts: Parts) {
@@ -32,8 +34,16 @@ pub(super) async fn exchange(mut stream: Stream, parts: Parts) {
     }
     match tunnel {
         None => stream.end(disposition),
-        Some(tunnel) => Box::pin(stream.tunnel(tunnel)).await,
+        // A task of its own: this one has room for a whole exchange, and a tunnel may be open for
+        // a day.
+        Some(tunnel) => drop(spawn_local(tunnelled(stream, tunnel))),
     }
+}
+
+async fn tunnelled(stream: Stream, tunnel: Box<Switched>) {
+    let worker = Rc::clone(stream.worker());
+    let _open = Open::new(&worker.shard.http2.streams_active);
+    stream.tunnel(tunnel).await;
 }
 
 async fn request(stream: &mut Stream, scratch: &mut Scratch, parts: Parts) -> Disposition {

@@ -178,8 +178,8 @@ fn links_are_neither_followed_nor_written_through() {
     fs::write(&victim, b"mine").unwrap();
     let inside = dir.folder("p");
     for name in [
-        format!("{ACTIVE}{UNFINISHED}"),
-        format!("{}{UNFINISHED}", file_name(&digest(b"two"))),
+        format!("{ACTIVE}{}", files::UNFINISHED),
+        format!("{}{}", file_name(&digest(b"two")), files::UNFINISHED),
     ] {
         std::os::unix::fs::symlink(&victim, inside.join(name)).unwrap();
     }

@@ -25,6 +25,7 @@ pub(super) fn offer() -> Offer {
         only_tls13: false,
         clients: None,
         tickets: Tickets::new().unwrap(),
+        challenges: Challenges::default(),
     }
 }
 
@@ -91,7 +92,7 @@ impl Authority {
     }
 
     pub(super) fn roots(&self) -> Arc<RootCertStore> {
-        Offer::roots(self.0.pem().as_bytes()).unwrap()
+        Offer::roots(self.0.pem().as_bytes()).unwrap().0
     }
 
     /// A client's certificate.

@@ -123,7 +123,7 @@ impl Serving {
         let entries = config
             .listeners
             .iter()
-            .map(|l| Entry::new(l, None))
+            .map(|l| Entry::new(l, None, None))
             .collect();
         let log = LogWriter::start(&config.access_log).unwrap();
         let (admission, (stop, stopping)) = (Arc::new(Admission::new(1)), watch::channel(false));

@@ -1,0 +1,87 @@
+//! What orders by ACME change in the certificates that are served.
+
+use std::sync::Arc;
+
+use super::ListenerCertificates;
+use super::kept::Kept;
+use super::ordered::Ordered;
+use crate::config::{AcmeChallenge, Config};
+#[cfg(feature = "acme")]
+use crate::net::tls::{Certificate, Challenges};
+use crate::proxy::HttpChallenges;
+
+impl ListenerCertificates {
+    /// What authorities are answered by plain HTTP; `None` if they don't ask there.
+    pub(super) fn asked_by_http(&self, config: &Config) -> Option<HttpChallenges> {
+        let by_http = config
+            .acme
+            .as_ref()
+            .is_some_and(|acme| acme.challenge == AcmeChallenge::Http01);
+        (by_http && !self.ordered.is_empty()).then(HttpChallenges::default)
+    }
+
+    /// What certificate authorities are answered.
+    #[cfg(feature = "acme")]
+    pub(in crate::app) fn challenges(&self) -> &Challenges {
+        &self.challenges
+    }
+
+    /// The same by plain HTTP; `None` if they don't ask there.
+    pub(in crate::app) fn http_challenges(&self) -> Option<HttpChallenges> {
+        self.http_challenges.clone()
+    }
+
+    /// The certificates that are ordered by ACME, each once.
+    #[cfg(feature = "acme")]
+    pub(in crate::app) fn ordered(&self) -> &[Arc<Ordered>] {
+        &self.ordered
+    }
+
+    /// Serves a certificate that was issued, on every listener that it was ordered for.
+    #[cfg(feature = "acme")]
+    pub(in crate::app) fn issued(
+        &self,
+        ordered: &Arc<Ordered>,
+        certificate: &Certificate,
+    ) -> Result<(), String> {
+        for served in &self.listeners {
+            for (at, watched) in served.certificates.iter().enumerate() {
+                let is_its = watched.source.ordered();
+                if is_its.is_some_and(|o| Arc::ptr_eq(o, ordered)) {
+                    served.replace(at, certificate)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The certificates of all lists of `tls.acme`.
+pub(super) fn ordered(config: &Config) -> Result<Vec<Arc<Ordered>>, String> {
+    let mut all: Vec<Arc<Ordered>> = Vec::new();
+    let encrypted = config.listeners.iter();
+    let with_tls = encrypted.filter_map(|listener| Some((listener, listener.tls.as_ref()?)));
+    for (listener, tls) in with_tls.filter(|(_, tls)| !tls.acme.is_empty()) {
+        let address = &listener.address;
+        if !cfg!(feature = "acme") {
+            return Err(format!(
+                "listener {address}: `tls.acme` needs the Cargo feature `acme`, without which \
+                 this program was built; build it with the feature, or name files in \
+                 `certificates`"
+            ));
+        }
+        // The configuration was refused otherwise.
+        let (Some(acme), Some(state_dir)) = (&config.acme, &config.state_dir) else {
+            return Err(format!(
+                "listener {address}: `tls.acme` needs `[acme]` and `state-dir`"
+            ));
+        };
+        if all.iter().all(|known| known.names() != tls.acme) {
+            let kept = Kept::new(state_dir, &acme.directory);
+            let new = Ordered::new(&tls.acme, &kept);
+            let new = new.map_err(|e| format!("listener {address}: `tls.acme`: {e}"))?;
+            all.push(Arc::new(new));
+        }
+    }
+    Ok(all)
+}
