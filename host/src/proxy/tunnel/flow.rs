@@ -94,21 +94,7 @@ impl Flow {
                 if self.read >= turn {
                     break;
                 }
-                let (is_first, is_wide) = (self.buffer.is_none(), self.is_wide);
-                let kept = &mut self.buffer;
-                match from.poll_read(cx, move || lent(kept, buffers, is_wide)) {
-                    Poll::Ready(Ok(0)) => self.stage = Stage::Ending,
-                    Poll::Ready(Ok(n)) => {
-                        self.read += n as u64;
-                        // The end of a frame that was read in pieces says nothing.
-                        self.is_wide = n >= SMALL || (is_wide && !is_first);
-                    }
-                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Reader)),
-                    Poll::Pending => {
-                        self.give_back(buffers);
-                        return Poll::Pending;
-                    }
-                }
+                ready!(self.read(cx, from, buffers))?;
             }
             if self.stage == Stage::Ending {
                 self.give_back(buffers);
@@ -122,6 +108,31 @@ impl Flow {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Reads once.
+    fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Reader<'_>,
+        buffers: &Buffers,
+    ) -> Poll<Result<(), Broken>> {
+        let (is_first, is_wide) = (self.buffer.is_none(), self.is_wide);
+        let kept = &mut self.buffer;
+        match from.poll_read(cx, move || lent(kept, buffers, is_wide)) {
+            Poll::Ready(Ok(0)) => self.stage = Stage::Ending,
+            Poll::Ready(Ok(n)) => {
+                self.read += n as u64;
+                // The end of a frame that was read in pieces says nothing.
+                self.is_wide = n >= SMALL || (is_wide && !is_first);
+            }
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Reader)),
+            Poll::Pending => {
+                self.give_back(buffers);
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn write(&mut self, cx: &mut Context<'_>, to: &mut Writer<'_>) -> Poll<Result<(), Broken>> {
