@@ -61,6 +61,11 @@ impl Fields {
         self.edited.names.clear();
     }
 
+    /// Bytes of memory that it holds, filled or not.
+    pub fn capacity(&self) -> usize {
+        self.arena.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
     /// Forgets all fields. Of those that come from now on the spelling is kept, or not; if it is,
     /// they are written so.
     pub fn keep_spelling(&mut self, keep: bool) {

@@ -29,6 +29,16 @@ impl Scratch {
         self.response_trailers.keep_spelling(spelling);
     }
 
+    /// Whether its heads are: by HTTP/2 a few bytes on the wire make a long one.
+    pub(super) fn has_small_heads(&self) -> bool {
+        const SMALL: usize = 16 * 1024;
+        let (head, response) = (&self.head.fields, &self.response.fields);
+        let trailers = (&self.request_trailers, &self.response_trailers);
+        [head, response, trailers.0, trailers.1]
+            .iter()
+            .all(|fields| fields.capacity() <= SMALL)
+    }
+
     /// Whether it is worth keeping: long bodies leave long buffers behind.
     pub(super) fn is_small(&self) -> bool {
         // Twice a small buffer: the head and the first piece of a body.
@@ -51,5 +61,16 @@ mod tests {
         let most = 64 * 1024;
         assert!(Scratch::default().is_small() && scratch(most, most).is_small());
         assert!(!scratch(most + 1, 0).is_small() && !scratch(0, most + 1).is_small());
+    }
+
+    #[test]
+    fn scratch_space_with_a_long_head_is_not_kept_for_streams() {
+        let mut scratch = Scratch::default();
+        scratch.head.fields.append(b"a", &[b'x'; 8 * 1024]);
+        scratch.head.fields.clear();
+        assert!(scratch.has_small_heads());
+        scratch.response_trailers.append(b"a", &[b'x'; 17 * 1024]);
+        scratch.response_trailers.clear();
+        assert!(!scratch.has_small_heads());
     }
 }

@@ -27,7 +27,11 @@ pub(super) async fn exchange(mut stream: Stream, parts: Parts) {
     let mut scratch = worker.scratch();
     let disposition = request(&mut stream, &mut scratch, parts).await;
     let tunnel = scratch.tunnel.take();
-    worker.take_back(scratch);
+    if scratch.has_small_heads() {
+        worker.take_back(scratch);
+    } else {
+        drop(scratch);
+    }
     match tunnel {
         None => stream.end(disposition),
         // A task of its own: this one has room for a whole exchange, and a tunnel may be open for
