@@ -73,7 +73,7 @@ fn a_call_ends_at_its_deadline_and_its_backend_is_not_blamed() {
         }
     });
     let proxy = in_front_of(&[backend.address()], "");
-    let head = refused(&proxy, call(&[("grpc-timeout", "50m")]));
+    let head = refused(&proxy, call(&[("grpc-timeout", "1S")]));
     assert_eq!(head["grpc-status"], "4");
     cancelled.recv().unwrap();
     assert_eq!(failures(&proxy, &backend), 0);
@@ -115,7 +115,7 @@ fn a_call_whose_answer_has_begun_ends_at_its_deadline_by_trailers() {
     });
     let proxy = in_front_of(&[backend.address()], "");
     client(&proxy, |mut send| async move {
-        let request = call(&[("grpc-timeout", "200m")]);
+        let request = call(&[("grpc-timeout", "2S")]);
         let (answer, _up) = send.send_request(request, false).unwrap();
         let answer = answer.await.unwrap();
         assert_eq!(answer.status(), 200);
