@@ -102,8 +102,8 @@ const CONTRADICTION: &str =
 const SLOW_CLIENT: &str = "The request arrived slowly while others waited for its connection.";
 const OUT_OF_CONNECTIONS: &str =
     "The proxy can have no more connections to backends; try again later.";
-const STREAM_LIMIT: &str = "This client has reached its limit of connections, and its request \
-    needs one to a backend; try again when others of its requests have ended.";
+const STREAM_LIMIT: &str = "This request needs one more connection to a backend, and this client, or \
+    all clients together, have all that they may; try again when other requests have ended.";
 const NOT_HTTP: &str = "The backend's answer is not valid HTTP.";
 const POLICY_FAILED: &str = "The policy for this request failed.";
 const UNFIT: &str = "The backend does not speak the protocol that it should.";

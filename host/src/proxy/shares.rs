@@ -23,9 +23,14 @@ pub(super) struct Shares {
     used: Cell<usize>,
     /// Those beside it that are counted and not in use.
     spare: RefCell<Vec<Admitted>>,
-    /// A stream got none, and none has come back since.
-    exhausted: Cell<bool>,
+    /// A stream got none, and none has come back since: until then, in milliseconds of the worker's
+    /// clock, no other is tried.
+    exhausted: Cell<u64>,
 }
+
+/// After so many milliseconds it is tried again: others may have left room, and a stream may need
+/// no connection of its own.
+const AGAIN: u64 = 100;
 
 /// The right of a stream to a connection to a backend.
 #[derive(Debug)]
@@ -43,31 +48,36 @@ impl Shares {
             own: Cell::new(false),
             used: Cell::new(0),
             spare: RefCell::default(),
-            exhausted: Cell::new(false),
+            exhausted: Cell::new(0),
         }
     }
 
     /// Whether a stream would get none, as far as is known.
-    pub(super) fn is_exhausted(&self) -> bool {
-        self.exhausted.get()
+    pub(super) fn is_exhausted(&self, now: u64) -> bool {
+        now < self.exhausted.get()
     }
 
     /// One more, if the limits allow it.
-    pub(super) fn take(self: &Rc<Self>, info: &ConnectionInfo, limits: &Limits) -> Option<Share> {
+    pub(super) fn take(
+        self: &Rc<Self>,
+        info: &ConnectionInfo,
+        limits: &Limits,
+        now: u64,
+    ) -> Option<Share> {
         let counted = match self.own.replace(true) {
             false => None,
-            true => Some(self.further(info, limits)?),
+            true => Some(self.further(info, limits, now)?),
         };
         let of = Rc::clone(self);
         Some(Share { of, counted })
     }
 
-    fn further(&self, info: &ConnectionInfo, limits: &Limits) -> Option<Admitted> {
+    fn further(&self, info: &ConnectionInfo, limits: &Limits, now: u64) -> Option<Admitted> {
         let spare = self.spare.borrow_mut().pop();
         let further = spare.or_else(|| self.beside.admit(info, limits));
         match further {
             Some(_) => self.used.set(self.used.get() + 1),
-            None => self.exhausted.set(true),
+            None => self.exhausted.set(now + AGAIN),
         }
         further
     }
@@ -76,7 +86,7 @@ impl Shares {
 impl Drop for Share {
     fn drop(&mut self) {
         let of = &self.of;
-        of.exhausted.set(false);
+        of.exhausted.set(0);
         let Some(counted) = self.counted.take() else {
             of.own.set(false);
             return;
@@ -100,6 +110,8 @@ mod tests {
     use super::*;
     use crate::proxy::admission::Admission;
 
+    const NOW: u64 = 1_000;
+
     fn info(address: &str) -> ConnectionInfo {
         let peer = SocketAddr::new(address.parse().unwrap(), 40_000);
         ConnectionInfo::new(peer, ([127, 0, 0, 1], 80).into())
@@ -122,15 +134,16 @@ mod tests {
             .each_ref()
             .map(|connection| Rc::new(Shares::new(connection.beside())));
         let mut held: Vec<Share> = (0..3)
-            .map(|_| one.take(&client, &limits).unwrap())
+            .map(|_| one.take(&client, &limits, NOW).unwrap())
             .collect();
-        assert!(one.take(&client, &limits).is_none() && one.is_exhausted());
-        let other = two.take(&client, &limits).unwrap();
-        assert!(!two.is_exhausted());
-        assert!(two.take(&client, &limits).is_none() && two.is_exhausted());
+        assert!(one.take(&client, &limits, NOW).is_none() && one.is_exhausted(NOW));
+        let other = two.take(&client, &limits, NOW).unwrap();
+        assert!(!two.is_exhausted(NOW));
+        assert!(two.take(&client, &limits, NOW).is_none() && two.is_exhausted(NOW));
+        assert!(!one.is_exhausted(NOW + AGAIN), "others may have left room");
         held.pop();
-        assert!(!one.is_exhausted());
-        assert!(one.take(&client, &limits).is_some());
+        assert!(!one.is_exhausted(NOW));
+        assert!(one.take(&client, &limits, NOW).is_some());
         drop((held, other));
         // All that was counted beside the connections has come back.
         let more: Vec<_> = (0..2).map(|_| admission.admit(&client, &limits)).collect();
@@ -145,7 +158,7 @@ mod tests {
         let connection = admission.admit(&flooder, &limits).unwrap();
         let shares = Rc::new(Shares::new(connection.beside()));
         let held: Vec<_> = (0..20)
-            .map_while(|_| shares.take(&flooder, &limits))
+            .map_while(|_| shares.take(&flooder, &limits, NOW))
             .collect();
         assert_eq!(held.len(), 6);
         let other = info("192.0.2.2");

@@ -16,9 +16,10 @@ use tokio::time::{sleep, timeout};
 use self::failure::Failure;
 use self::http::Http;
 use self::order::{Answers, Issued, order};
-use super::certificates::{Kept, ListenerCertificates, Ordered, renewal};
+use super::certificates::{Kept, ListenerCertificates, Ordered, Progress, renewal};
 use crate::config::{Acme, Config};
 use crate::ground;
+use crate::net::tls::Certificate;
 
 /// For a whole order. Authorities that check names for longer are asked again.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -134,10 +135,11 @@ impl Orders {
         let served = self.certificates.issued(ordered, &certificate);
         served.map_err(|e| Failure::new(&e))?;
         let mut progress = ordered.progress();
-        progress.next_order = renewal(&certificate);
-        progress.next_look = SystemTime::UNIX_EPOCH;
         progress.orders += 1;
         progress.failed_in_a_row = 0;
+        self.pause(&mut progress, &certificate);
+        progress.next_order = renewal(&certificate).max(progress.not_before);
+        progress.next_look = SystemTime::UNIX_EPOCH;
         let (names, expires) = (ordered.summary(), in_words(certificate.expires()));
         progress.issued = Some(certificate);
         progress.note = kept.err().map(|e| {
@@ -155,6 +157,26 @@ impl Orders {
             ),
         }
         Ok(())
+    }
+
+    /// Pauses if the certificate would be ordered again at once: by a clock that is wrong here or
+    /// there, or a suggestion that is always in the past. Each order succeeds, and would use up
+    /// what the authority gives in a week.
+    fn pause(&self, progress: &mut Progress, certificate: &Certificate) {
+        let now = SystemTime::now();
+        let last = progress.issued_at.replace(now);
+        if !schedule::is_stale(certificate, now, last) {
+            progress.stale_in_a_row = 0;
+            return;
+        }
+        progress.stale_in_a_row = progress.stale_in_a_row.saturating_add(1);
+        progress.not_before = schedule::stale_again(now, progress.stale_in_a_row, rand::random());
+        tracing::warn!(
+            "the certificate that {} has issued is to be renewed already, by its dates or by the \
+             authority's suggestion; the next order is not before {}: is the clock right?",
+            self.settings.directory,
+            in_words(progress.not_before)
+        );
     }
 
     fn failed(&self, ordered: &Ordered, failed: u32, failure: &Failure, again: Option<SystemTime>) {
@@ -201,7 +223,8 @@ impl Orders {
                 let window = (window.start.into(), window.end.into());
                 let mut progress = ordered.progress();
                 progress.is_suggested = true;
-                progress.next_order = schedule::suggested(&issued, window, progress.share);
+                let suggested = schedule::suggested(&issued, window, progress.share);
+                progress.next_order = suggested.max(progress.not_before);
                 progress.next_look = schedule::look_again(SystemTime::now(), pause);
             }
             Ok(Ok(None)) => {}

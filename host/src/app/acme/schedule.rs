@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::app::certificates::renewal;
 use crate::net::tls::Certificate;
 
 /// After a first failure; each further one doubles it.
@@ -52,10 +53,29 @@ pub(super) fn again(
     now.checked_add(pause).unwrap_or(now)
 }
 
+/// Whether a certificate that has been issued now is to be renewed already, or has replaced one, of
+/// the time `last`, that was hardly used.
+pub(super) fn is_stale(
+    certificate: &Certificate,
+    now: SystemTime,
+    last: Option<SystemTime>,
+) -> bool {
+    let life = certificate.expires().duration_since(certificate.begins());
+    let short = (life.unwrap_or_default() / 10).min(LONGEST_PAUSE);
+    let is_early = |last| now.duration_since(last).unwrap_or_default() < short;
+    renewal(certificate) <= now || last.is_some_and(is_early)
+}
+
+/// When another one may be ordered after so many of those in a row: an hour later, then two, and so
+/// on up to a day.
+pub(super) fn stale_again(now: SystemTime, stale: u32, share: f64) -> SystemTime {
+    // As after so many failures, the first of which cost a minute.
+    again(now, 6 + stale.min(16), None, share)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::certificates::renewal;
     use crate::net::tls::self_signed;
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -113,5 +133,25 @@ mod tests {
         ] {
             assert_eq!(look_again(now, wished).duration_since(now).unwrap(), pause);
         }
+    }
+
+    #[test]
+    fn a_certificate_that_is_to_be_renewed_at_once_is_not_ordered_again_at_once() {
+        let certificate = self_signed(&["a.test"]).unwrap();
+        let begins = certificate.begins();
+        let life = certificate.expires().duration_since(begins).unwrap();
+        let now = begins + life / 2;
+        assert!(!is_stale(&certificate, now, None));
+        assert!(is_stale(&certificate, begins + life / 3 * 2, None));
+        let short = (life / 10).min(HOUR * 24);
+        assert!(is_stale(&certificate, now, Some(now - short / 2)));
+        assert!(!is_stale(&certificate, now, Some(now - short * 2)));
+        let pause = |stale| {
+            let at = stale_again(now, stale, 0.0);
+            at.duration_since(now).unwrap()
+        };
+        assert!(pause(1) >= HOUR && pause(1) <= HOUR * 2, "{:?}", pause(1));
+        assert!(pause(2) > pause(1));
+        assert_eq!(pause(u32::MAX), HOUR * 24);
     }
 }

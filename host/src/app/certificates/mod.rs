@@ -35,7 +35,7 @@ use crate::proxy::HttpChallenges;
 #[cfg(feature = "acme")]
 pub(super) use self::kept::Kept;
 #[cfg(feature = "acme")]
-pub(super) use self::ordered::{Ordered, renewal};
+pub(super) use self::ordered::{Ordered, Progress, renewal};
 pub(super) use self::pool_files::PoolFiles;
 pub(super) use self::pools::watch as watch_pools;
 pub(super) use self::watch::watch;

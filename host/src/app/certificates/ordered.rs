@@ -27,6 +27,12 @@ pub(in crate::app) struct Progress {
     pub failures: u64,
     /// Orders that failed since the last one that did not.
     pub failed_in_a_row: u32,
+    /// Certificates in a row that were to be renewed as soon as they were there.
+    pub stale_in_a_row: u32,
+    /// When the last one was issued in this process.
+    pub issued_at: Option<SystemTime>,
+    /// No order begins before, whatever is suggested.
+    pub not_before: SystemTime,
     /// When the next order begins.
     pub next_order: SystemTime,
     /// When the authority is asked again when it suggests to renew.
@@ -70,6 +76,9 @@ impl Ordered {
                 orders: 0,
                 failures: 0,
                 failed_in_a_row: 0,
+                stale_in_a_row: 0,
+                issued_at: None,
+                not_before: SystemTime::UNIX_EPOCH,
                 next_order,
                 next_look: SystemTime::UNIX_EPOCH,
                 is_suggested: false,

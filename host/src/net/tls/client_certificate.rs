@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
-use x509_parser::asn1_rs::{Any, Tag, ToDer};
+use x509_parser::asn1_rs::{Any, FromDer, Tag, ToDer};
 use x509_parser::extensions::GeneralName;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
@@ -92,6 +92,9 @@ fn alternative_names(
 /// As RFC 4514 section 2 writes it: the last part of the sequence first, and everything escaped
 /// that means something, so that no value can look like two.
 fn distinguished_name(name: &X509Name<'_>) -> Result<String, ClientCertificateError> {
+    if attributes(name.as_raw()) != Some(name.iter_attributes().count()) {
+        return Err(ClientCertificateError::Malformed);
+    }
     let mut text = String::new();
     let parts: Vec<_> = name.iter_rdn().collect();
     for (at, part) in parts.into_iter().rev().enumerate() {
@@ -109,6 +112,46 @@ fn distinguished_name(name: &X509Name<'_>) -> Result<String, ClientCertificateEr
         }
     }
     Ok(text)
+}
+
+/// How many attributes a name has (RFC 5280 section 4.1.2.4); `None` if it has another form. The
+/// parser reads a name up to the first part that it does not understand, and says nothing of the
+/// rest.
+fn attributes(name: &[u8]) -> Option<usize> {
+    let [name] = items(name, Tag::Sequence)?[..] else {
+        return None;
+    };
+    let mut count = 0;
+    for part in items(name, Tag::Set)? {
+        let found = items(part, Tag::Sequence)?;
+        if found.is_empty() {
+            return None;
+        }
+        for attribute in &found {
+            let (value, kind) = Any::from_der(attribute).ok()?;
+            let (rest, _) = Any::from_der(value).ok()?;
+            if kind.tag() != Tag::Oid || !rest.is_empty() {
+                return None;
+            }
+        }
+        count += found.len();
+    }
+    Some(count)
+}
+
+/// The contents of values that follow each other, if they are all of this kind and nothing else
+/// follows.
+fn items(mut der: &[u8], tag: Tag) -> Option<Vec<&[u8]>> {
+    let mut found = Vec::new();
+    while !der.is_empty() {
+        let (rest, item) = Any::from_der(der).ok()?;
+        if item.tag() != tag {
+            return None;
+        }
+        found.push(item.data);
+        der = rest;
+    }
+    Some(found)
 }
 
 fn write_attribute(attribute: &AttributeTypeAndValue<'_>, text: &mut String) -> Option<()> {
@@ -319,5 +362,36 @@ mod tests {
         assert_eq!(alternative(b"\x30\x05\x87\x03abc"), malformed);
         // Another kind of name is passed over.
         assert_eq!(alternative(b"\x30\x05\x88\x03\x2a\x03\x04"), Ok(0));
+    }
+
+    #[test]
+    fn a_name_is_read_to_its_end_or_not_at_all() {
+        let set = |content: &[u8]| [&[0x31, content.len() as u8], content].concat();
+        let sequence = |content: &[u8]| [&[0x30, content.len() as u8], content].concat();
+        let common_name = |value: &[u8]| {
+            let value = [&[0x0c, value.len() as u8], value].concat();
+            sequence(&[&[0x06, 3, 0x55, 4, 3], &value[..]].concat())
+        };
+        let (admin, other) = (common_name(b"admin"), common_name(b"b"));
+        let name = |parts: &[&[u8]]| sequence(&parts.concat());
+        assert_eq!(attributes(&name(&[])), Some(0));
+        assert_eq!(attributes(&name(&[&set(&admin), &set(&other)])), Some(2));
+        assert_eq!(
+            attributes(&name(&[&set(&[&admin[..], &other].concat())])),
+            Some(2)
+        );
+        for wrong in [
+            name(&[&set(&admin), &set(&[]), &set(&other)]),
+            name(&[&set(&admin), &other]),
+            name(&[&set(&[&admin[..], &sequence(&[])].concat())]),
+            name(&[&set(&sequence(
+                &[&[0x06, 3, 0x55, 4, 3], &b"\x0c\x01a\x0c\x01b"[..]].concat(),
+            ))]),
+            name(&[&set(&admin), &[0]]),
+            [name(&[]), name(&[])].concat(),
+            name(&[&set(&admin)])[..10].to_vec(),
+        ] {
+            assert_eq!(attributes(&wrong), None, "{wrong:02x?}");
+        }
     }
 }

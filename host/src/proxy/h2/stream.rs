@@ -66,7 +66,7 @@ impl Session {
     /// Counts the head of a stream that is to be served; `None` if it has to be refused: because
     /// its client has all that it may have, or because the heads of its connection hold too much.
     pub(super) fn take_in(&self, head: &Parts) -> Option<HeldHead> {
-        if self.shares.is_exhausted() {
+        if self.shares.is_exhausted(self.worker.timers.now()) {
             return None;
         }
         let largest = self.worker.latest(|settings| settings.limits.header_bytes);
@@ -130,7 +130,7 @@ impl Stream {
         if self.share.get().is_some() {
             return true;
         }
-        match shares.take(info, limits) {
+        match shares.take(info, limits, worker.timers.now()) {
             Some(share) => self.share.set(share).is_ok(),
             None => {
                 worker.shard.http2.refused.increment();
