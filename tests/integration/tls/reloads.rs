@@ -80,7 +80,11 @@ fn proxy(tls: &str, files: &[(&str, Vec<u8>)]) -> (TestProxy, TestUpstream) {
 #[test]
 fn a_staple_is_passed_through_as_it_is() {
     let issued = Authority::new().issue(&["edge.test"]);
-    let staple: Vec<u8> = (0..=255).collect();
+    // An answer that was successful (RFC 6960 section 4.2.1); the rest is the client's to read.
+    let staple: Vec<u8> = [0x30, 0x82, 1, 3, 0x0a, 1, 0]
+        .into_iter()
+        .chain(0..=255)
+        .collect();
     let tls = "{ certificates = [{ certificate = \"edge.pem\", ocsp = \"edge.ocsp\" }] }";
     let files = [
         ("edge.pem", issued.both().into_bytes()),

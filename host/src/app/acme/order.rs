@@ -1,7 +1,7 @@
 //! One order: from the account to a certificate with its key.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use instant_acme::{
     Account, AuthorizationHandle, AuthorizationStatus, CertificateIdentifier, ChallengeHandle,
@@ -185,12 +185,20 @@ fn issued(names: &[String], chain: &str, key: &str) -> Result<Issued, Failure> {
             "what it issued is not for {missing}"
         )));
     }
-    if certificate.expires() <= std::time::SystemTime::now() {
+    let now = SystemTime::now();
+    if certificate.expires() <= now {
         return Err(Failure::new("what it issued has expired"));
     }
+    if certificate.begins() > now {
+        return Err(Failure::new(
+            "what it issued is not valid yet by this machine's clock",
+        ));
+    }
     Ok(Issued {
+        // Only what was understood is kept: another key between the certificates would be taken
+        // for theirs at the next start.
+        pem: format!("{}{key}", certificate.pem()),
         certificate,
-        pem: format!("{}\n{key}", chain.trim_end()),
     })
 }
 

@@ -42,9 +42,13 @@ impl Files {
         let certificate = read(&files.certificate)?;
         let key = read(&files.key)?;
         let ocsp = files.ocsp.as_deref().map(read).transpose()?;
-        Certificate::parse(&certificate, &key, ocsp).map_err(|e| match e.is_of_key() {
-            true => format!("{} {e}", files.key.display()),
-            false => format!("{} {e}", files.certificate.display()),
+        Certificate::parse(&certificate, &key, ocsp).map_err(|e| {
+            let file = match &files.ocsp {
+                Some(ocsp) if e.is_of_staple() => ocsp,
+                _ if e.is_of_key() => &files.key,
+                _ => &files.certificate,
+            };
+            format!("{} {e}", file.display())
         })
     }
 }

@@ -4,9 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as STANDARD;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use x509_parser::asn1_rs::{Any, Tag};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -46,7 +49,16 @@ pub enum CertificateError {
     /// They don't belong together.
     #[error("has a private key that is not the certificate's")]
     Mismatch,
+    /// Clients don't take so much.
+    #[error("has a chain of more than {CHAIN} bytes, which clients refuse")]
+    Chain,
+    /// What was to be stapled.
+    #[error("is not the answer of an OCSP responder (DER, RFC 6960 section 4.2.1)")]
+    Staple,
 }
+
+/// The longest chain. Peers take handshake messages of 64 KiB.
+const CHAIN: usize = 48 * 1024;
 
 impl Certificate {
     /// Reads the certificate and its chain from one PEM text, the key from another or the same, and
@@ -75,6 +87,17 @@ impl Certificate {
         ocsp: Option<Vec<u8>>,
     ) -> Result<Self, CertificateError> {
         let first = chain.first().ok_or(CertificateError::NoCertificate)?;
+        if chain
+            .iter()
+            .map(|certificate| certificate.len())
+            .sum::<usize>()
+            > CHAIN
+        {
+            return Err(CertificateError::Chain);
+        }
+        if ocsp.as_deref().is_some_and(|staple| !is_staple(staple)) {
+            return Err(CertificateError::Staple);
+        }
         let parsed = parsed(first)?;
         let names = Arc::new(names(&parsed));
         let valid = parsed.validity();
@@ -115,6 +138,22 @@ impl Certificate {
         self.key.cert.first()
     }
 
+    /// The certificate and its chain as PEM.
+    pub fn pem(&self) -> String {
+        let mut text = String::new();
+        for certificate in &self.key.cert {
+            let encoded = STANDARD.encode(certificate);
+            text.push_str("-----BEGIN CERTIFICATE-----\n");
+            // All of it is ASCII.
+            for line in encoded.as_bytes().chunks(64) {
+                text.push_str(&String::from_utf8_lossy(line));
+                text.push('\n');
+            }
+            text.push_str("-----END CERTIFICATE-----\n");
+        }
+        text
+    }
+
     /// When it expires.
     pub fn expires(&self) -> SystemTime {
         self.valid.1
@@ -131,6 +170,11 @@ impl CertificateError {
     pub fn is_of_key(&self) -> bool {
         matches!(self, Self::NoKey | Self::Key(_) | Self::Mismatch)
     }
+
+    /// Whether the file with the OCSP response is.
+    pub fn is_of_staple(&self) -> bool {
+        matches!(self, Self::Staple)
+    }
 }
 
 /// The certificates in a PEM text; at least one.
@@ -144,6 +188,20 @@ pub(super) fn chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Certifi
         true => Err(CertificateError::NoCertificate),
         false => Ok(chain),
     }
+}
+
+/// Whether it is an OCSP response, and of a responder that answered: clients that ask for one end
+/// the handshake over anything else. What it says is not looked at.
+fn is_staple(staple: &[u8]) -> bool {
+    const SUCCESSFUL: &[u8] = &[0];
+    let Ok((&[], response)) = Any::from_der(staple) else {
+        return false;
+    };
+    let status = Any::from_der(response.data);
+    let is_status = |(rest, status): (&[u8], Any<'_>)| {
+        status.tag() == Tag::Enumerated && status.data == SUCCESSFUL && !rest.is_empty()
+    };
+    response.tag() == Tag::Sequence && status.is_ok_and(is_status)
 }
 
 /// When a certificate expires.
@@ -195,4 +253,58 @@ fn time(seconds: i64) -> SystemTime {
         false => SystemTime::UNIX_EPOCH.checked_sub(since),
     };
     time.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::tls::self_signed;
+
+    fn with_staple(staple: &[u8]) -> Result<(), CertificateError> {
+        let generated = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+        let key = generated.signing_key.serialize_pem();
+        let text = generated.cert.pem();
+        Certificate::parse(text.as_bytes(), key.as_bytes(), Some(staple.to_vec())).map(|_| ())
+    }
+
+    #[test]
+    fn a_staple_that_ends_handshakes_is_refused() {
+        assert_eq!(with_staple(&[0x30, 5, 0x0a, 1, 0, 5, 0]), Ok(()));
+        let successful_and_empty = [0x30, 3, 0x0a, 1, 0];
+        let try_later = [0x30, 5, 0x0a, 1, 3, 5, 0];
+        let longer = [0x30, 5, 0x0a, 1, 0, 5, 0, 0];
+        let other = [0x31, 5, 0x0a, 1, 0, 5, 0];
+        for wrong in [
+            &b""[..],
+            b"garbage",
+            &successful_and_empty,
+            &try_later,
+            &longer,
+            &other,
+        ] {
+            assert_eq!(
+                with_staple(wrong),
+                Err(CertificateError::Staple),
+                "{wrong:02x?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_chain_that_clients_refuse_is_refused_and_any_other_is_written_as_it_was() {
+        let generated = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+        let key = generated.signing_key.serialize_pem();
+        let length = generated.cert.der().len();
+        let of = |count: usize| {
+            let text = generated.cert.pem().repeat(count);
+            Certificate::parse(text.as_bytes(), key.as_bytes(), None)
+        };
+        let longest = CHAIN / length;
+        let written = of(longest).unwrap().pem();
+        assert_eq!(chain(written.as_bytes()).unwrap().len(), longest);
+        let again = Certificate::parse(written.as_bytes(), key.as_bytes(), None).unwrap();
+        assert!(again.is_same(&of(longest).unwrap()));
+        assert_eq!(of(longest + 1).unwrap_err(), CertificateError::Chain);
+        assert!(self_signed(&["a.test"]).unwrap().pem().len() > 100);
+    }
 }
