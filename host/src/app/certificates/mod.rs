@@ -34,8 +34,9 @@ use crate::proxy::HttpChallenges;
 
 #[cfg(feature = "acme")]
 pub(super) use self::kept::Kept;
+pub(super) use self::ordered::Ordered;
 #[cfg(feature = "acme")]
-pub(super) use self::ordered::{Ordered, Progress, renewal};
+pub(super) use self::ordered::{Progress, renewal};
 pub(super) use self::pool_files::PoolFiles;
 pub(super) use self::pools::watch as watch_pools;
 pub(super) use self::watch::watch;
