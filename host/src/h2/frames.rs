@@ -31,6 +31,8 @@ pub const CONTINUATION: u8 = 9;
 
 /// Of DATA and HEADERS: the last frame of a stream.
 pub const END_STREAM: u8 = 1;
+/// Of HEADERS and CONTINUATION: the head ends with it.
+const END_HEADERS: u8 = 4;
 /// Of PING and SETTINGS: an answer.
 pub(super) const ACK: u8 = 1;
 /// Of DATA and HEADERS: some of the payload is padding.
@@ -58,6 +60,8 @@ pub struct Frames {
     shown: [u8; HEAD + SHOWN],
     /// How much of them is there.
     pub(super) filled: usize,
+    /// A head has begun, and only its CONTINUATION may follow (RFC 9113 section 4.3).
+    in_head: bool,
 }
 
 impl Frame {
@@ -94,9 +98,9 @@ impl Frames {
         }
     }
 
-    /// Whether the next byte begins a frame.
+    /// Whether the next byte begins a frame, of any kind.
     pub(super) fn is_between(&self) -> bool {
-        self.payload == 0 && self.filled == 0
+        self.payload == 0 && self.filled == 0 && !self.in_head
     }
 
     /// Shows each frame whose head ends in these bytes, with the payload that is shown.
@@ -131,6 +135,9 @@ impl Frames {
         shown.copy_from_slice(&self.shown[HEAD..]);
         self.payload = frame.length - frame.shown() as u32;
         self.filled = 0;
+        if matches!(frame.kind, HEADERS | CONTINUATION) {
+            self.in_head = !frame.has(END_HEADERS);
+        }
         (taken, Some((frame, shown)))
     }
 
@@ -145,4 +152,24 @@ impl Frames {
 /// The number in the payload of a RST_STREAM or a WINDOW_UPDATE.
 pub(super) fn number(payload: &[u8]) -> Option<u32> {
     payload.first_chunk().copied().map(u32::from_be_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_between_a_head_and_its_continuation() {
+        let frame = |kind, flags| [0, 0, 1, kind, flags, 0, 0, 0, 1, 0xff];
+        let mut frames = Frames::default();
+        let mut then = |kind, flags| {
+            frames.each(&frame(kind, flags), |_, _| {});
+            frames.is_between()
+        };
+        assert!(then(DATA, 0));
+        assert!(!then(HEADERS, END_STREAM));
+        assert!(!then(CONTINUATION, 0));
+        assert!(then(CONTINUATION, END_HEADERS));
+        assert!(then(HEADERS, END_HEADERS));
+    }
 }

@@ -18,6 +18,7 @@ use thiserror::Error;
 use super::acceptor::session;
 use super::handshake::{self, HandshakeError};
 use super::provider::provider;
+use super::short_chains::ShortChains;
 use super::trusting::Trusting;
 use crate::config::{KeyPairFiles, PoolTls};
 use crate::files;
@@ -253,7 +254,7 @@ fn verifier(
     ca: Option<&Path>,
     provider: &Arc<CryptoProvider>,
     digest: &mut Sha256,
-) -> Result<Arc<WebPkiServerVerifier>, ConnectorError> {
+) -> Result<Arc<ShortChains<WebPkiServerVerifier>>, ConnectorError> {
     let (mut roots, path) = (RootCertStore::empty(), ca.map(Path::to_owned));
     for certificate in match ca {
         Some(ca) => certificates(ca, digest)?,
@@ -272,12 +273,13 @@ fn verifier(
         }
     }
     let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    built.build().map_err(|e| match path {
+    let built = built.build().map_err(|e| match path {
         Some(path) => fault(&path, format!("can't be used: {e}")),
         None => ConnectorError::NoRoots {
             reason: format!(": {e}"),
         },
-    })
+    })?;
+    Ok(Arc::new(ShortChains(built)))
 }
 
 fn system_roots(digest: &mut Sha256) -> Result<Vec<CertificateDer<'static>>, ConnectorError> {

@@ -16,6 +16,7 @@ mod offer;
 mod provider;
 mod self_signed;
 pub(in crate::net) mod session;
+mod short_chains;
 mod store;
 mod tickets;
 mod trusting;

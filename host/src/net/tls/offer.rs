@@ -13,6 +13,7 @@ use super::Challenges;
 use super::Tickets;
 use super::certificate::{Certificate, CertificateError, chain, expiry};
 use super::provider;
+use super::short_chains::ShortChains;
 
 /// What a listener offers.
 #[derive(Debug, Clone)]
@@ -69,10 +70,10 @@ impl Offer {
                     true => verifier,
                     false => verifier.allow_unauthenticated(),
                 };
-                let verifier = verifier.build();
-                builder.with_client_cert_verifier(
-                    verifier.map_err(|e| rustls::Error::General(e.to_string()))?,
-                )
+                let verifier = verifier
+                    .build()
+                    .map_err(|e| rustls::Error::General(e.to_string()))?;
+                builder.with_client_cert_verifier(Arc::new(ShortChains(verifier)))
             }
         };
         let resolver = SingleCertAndKey::from(Arc::clone(&certificate.key));

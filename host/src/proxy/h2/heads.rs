@@ -32,6 +32,15 @@ pub(super) struct HeldHead {
     bytes: usize,
 }
 
+/// Why there is no room for a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IsTooMuch {
+    /// The streams of its connection have too much.
+    OfConnection,
+    /// All streams of the worker have.
+    OfWorker,
+}
+
 impl Heads {
     /// None so far.
     pub(super) fn new(of_worker: &Rc<Cell<usize>>) -> Self {
@@ -43,21 +52,29 @@ impl Heads {
 
     /// Counts one more, if there is room for it. The first one has room for certain. `largest` is
     /// what one head may have.
-    pub(super) fn hold(self: &Rc<Self>, head: &Parts, largest: usize) -> Option<HeldHead> {
+    ///
+    /// # Errors
+    ///
+    /// There is none: whether that is this connection's doing.
+    pub(super) fn hold(
+        self: &Rc<Self>,
+        head: &Parts,
+        largest: usize,
+    ) -> Result<HeldHead, IsTooMuch> {
         let bytes = bytes_of(head);
         let held = self.held.get() + bytes;
         let of_worker = self.of_worker.get() + bytes;
-        let most = match of_worker > OF_WORKER {
-            true => LEAST,
-            false => largest.saturating_mul(LARGEST),
-        };
-        if held > most && held > bytes {
-            return None;
+        let most = largest.saturating_mul(LARGEST);
+        if held > bytes && held > most {
+            return Err(IsTooMuch::OfConnection);
+        }
+        if held > bytes && of_worker > OF_WORKER && held > LEAST {
+            return Err(IsTooMuch::OfWorker);
         }
         self.held.set(held);
         self.of_worker.set(of_worker);
         let heads = Rc::clone(self);
-        Some(HeldHead { heads, bytes })
+        Ok(HeldHead { heads, bytes })
     }
 }
 
@@ -102,15 +119,17 @@ mod tests {
         let largest = 4_000;
         for _ in 0..2 {
             let held: Vec<_> = (0..100)
-                .map_while(|_| heads.hold(&head(3_000), largest))
+                .map_while(|_| heads.hold(&head(3_000), largest).ok())
                 .collect();
             // 64,000 bytes, of which each takes some 3,040.
             assert_eq!(held.len(), 21);
+            let refused = heads.hold(&head(3_000), largest).unwrap_err();
+            assert_eq!(refused, IsTooMuch::OfConnection);
             assert!(worker.get() > 63_000 && worker.get() <= 64_000);
             drop(held);
             assert_eq!((heads.held.get(), worker.get()), (0, 0));
         }
-        assert!(heads.hold(&head(100_000), largest).is_some(), "the first");
+        assert!(heads.hold(&head(100_000), largest).is_ok(), "the first");
     }
 
     #[test]
@@ -118,9 +137,11 @@ mod tests {
         let worker = Rc::new(Cell::new(OF_WORKER));
         let heads = Rc::new(Heads::new(&worker));
         let held: Vec<_> = (0..100)
-            .map_while(|_| heads.hold(&head(8_000), 32 * 1024))
+            .map_while(|_| heads.hold(&head(8_000), 32 * 1024).ok())
             .collect();
         assert_eq!(held.len(), LEAST / 8_046);
+        let refused = heads.hold(&head(8_000), 32 * 1024).unwrap_err();
+        assert_eq!(refused, IsTooMuch::OfWorker);
         drop(held);
         assert_eq!(worker.get(), OF_WORKER);
     }

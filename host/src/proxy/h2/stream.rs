@@ -11,7 +11,7 @@ use h2::{Reason, RecvStream};
 use http::request::Parts;
 
 use super::account::Account;
-use super::heads::{Heads, HeldHead};
+use super::heads::{Heads, HeldHead, IsTooMuch};
 use super::{Incoming, Outgoing};
 use crate::config::{HalfClose, Limits};
 use crate::h2::Traffic;
@@ -71,11 +71,11 @@ impl Session {
         }
         let largest = self.worker.latest(|settings| settings.limits.header_bytes);
         let held = self.heads.hold(head, largest);
-        if held.is_none() {
+        if held.as_ref().is_err_and(|e| *e == IsTooMuch::OfConnection) {
             // Each time for nothing: a client that goes on is cut off.
             self.resets.take();
         }
-        held
+        held.ok()
     }
 }
 
