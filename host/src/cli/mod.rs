@@ -228,7 +228,12 @@ impl Cli {
             ),
             (None, None) => (default.to_owned(), Place::Default("log")),
         };
-        EnvFilter::builder().parse(&text).map_err(|error| {
+        // Its warnings are about single frames, and any client may cause them without end.
+        let quiet = match text.contains("h2") {
+            true => text.clone(),
+            false => format!("{text},h2=error"),
+        };
+        EnvFilter::builder().parse(&quiet).map_err(|error| {
             let message = format!(
                 "{text:?} is not a log filter ({error}); use info or waypost=debug, for example"
             );

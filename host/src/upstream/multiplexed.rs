@@ -309,7 +309,9 @@ fn builder() -> Builder {
         .data_frame_budget(FRAME_BUDGET)
         .max_send_buffer_size(SEND_BUFFER)
         .initial_max_send_streams(MOST_STREAMS)
-        .max_concurrent_reset_streams(RESETS);
+        .max_concurrent_reset_streams(RESETS)
+        // In the connection's life, and never forgiven: the stream's request fails, no other.
+        .max_local_error_reset_streams(None);
     builder
 }
 
