@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Encrypted, Lines};
 use crate::fixtures::get;
-use crate::fixtures::tls::{Authority, ask, client, read, session};
+use crate::fixtures::tls::{Authority, Issued, ask, client, read, session};
 
 #[test]
 fn only_clients_of_the_authority_are_served_where_a_certificate_is_required() {
@@ -32,6 +32,29 @@ fn only_clients_of_the_authority_are_served_where_a_certificate_is_required() {
         let failed = if without { 1 } else { 2 };
         let pointer = "/connections/tls_handshakes/failed";
         this.proxy.wait_for_stat(pointer, failed);
+    }
+}
+
+/// Each certificate more makes the search for a path to a root longer by a factor.
+#[test]
+fn a_client_with_a_long_chain_is_refused_whatever_is_in_it() {
+    let this = Encrypted::start(&Lines {
+        tls: "client-ca = \"clients.pem\"",
+        ..Lines::default()
+    });
+    let ours = this.authority.issue(&["client.test"]);
+    let between = Authority::new().issue(&["between.test"]).certificate;
+    for (count, is_served) in [(6, true), (7, false)] {
+        let identity = Issued {
+            certificate: ours.certificate.clone() + &between.repeat(count),
+            key: ours.key.clone(),
+        };
+        let config = Arc::new(this.authority.client_with(&[], Some(&identity)));
+        let answer = session(this.address, &config, "edge.test").and_then(|mut session| {
+            std::io::Write::write_all(&mut session, &get("edge.test", "/"))?;
+            read(&mut session)
+        });
+        assert_eq!(answer.is_ok(), is_served, "{count}: {answer:?}");
     }
 }
 
