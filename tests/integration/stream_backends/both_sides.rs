@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use tokio::net::TcpStream;
 
 use super::{in_front_of, response};
@@ -150,8 +150,8 @@ fn a_client_that_resets_its_stream_cancels_the_backends_and_no_other() {
     let backend = StreamBackend::start(move |mut call| {
         let cancelled = cancelled.clone();
         async move {
-            match call.number {
-                0 => cancelled.send(call.cancelled().await).unwrap(),
+            match *call.request.method() {
+                Method::POST => cancelled.send(call.cancelled().await).unwrap(),
                 _ => call.answer("the other").await,
             }
         }

@@ -116,6 +116,9 @@ fn a_connection_on_which_the_backend_takes_nothing_gets_no_further_requests() {
     let mut first = proxy.client();
     let body = "x".repeat(100_000);
     first.send(post(&body));
+    eventually("the first request at the backend", || {
+        (backend.requests() == 1).then_some(())
+    });
     eventually("another connection", || {
         assert_eq!(proxy.get("a.test", "/").text(), "0");
         (backend.connections() == 2).then_some(())
