@@ -32,7 +32,7 @@ pub struct Inbound {
     at: usize,
     /// Whether they are the beginning of a frame's head.
     is_part: bool,
-    /// Trailers that are passing.
+    /// Trailers whose first field is to come.
     trailers: Option<Trailers>,
 }
 
@@ -162,7 +162,7 @@ impl Inbound {
             let n = (bytes.len() - taken).min(self.frames.payload as usize);
             if n > 0 {
                 self.frames.payload -= n as u32;
-                self.walk(&bytes[taken..taken + n], traffic);
+                self.look(&bytes[taken..taken + n], traffic);
                 shift(bytes, &mut taken, &mut kept, n);
                 continue;
             }
@@ -218,12 +218,15 @@ impl Inbound {
         }
     }
 
-    /// Walks through the trailers that are passing.
-    fn walk(&mut self, payload: &[u8], traffic: &Traffic) {
-        if let Some(trailers) = &mut self.trailers
-            && trailers.walk(payload)
-        {
-            traffic.note_pseudo(trailers.stream);
+    /// Looks for a pseudo-field at the beginning of trailers.
+    fn look(&mut self, payload: &[u8], traffic: &Traffic) {
+        let Some(trailers) = &mut self.trailers else {
+            return;
+        };
+        if let Some(is_pseudo) = trailers.look(payload) {
+            if is_pseudo {
+                traffic.note_pseudo(trailers.stream);
+            }
             self.trailers = None;
         }
     }

@@ -1,7 +1,7 @@
 //! What `docs/` says is what is so.
 
+mod configurations;
 mod cookbook;
-mod from_nginx;
 mod links;
 mod reference;
 
