@@ -1,7 +1,7 @@
 //! What `docs/` says is what is so.
 
-mod configurations;
 mod cookbook;
+mod examples;
 mod links;
 mod reference;
 
