@@ -28,7 +28,9 @@ fn answer(frames: &mut Frames, stream: u32, text: &str) {
 
 /// Sends bytes one by one.
 fn dribble(frames: &mut Frames, bytes: &[u8]) {
-    bytes.iter().for_each(|byte| drop(frames.send([*byte])));
+    for byte in bytes {
+        frames.send([*byte]);
+    }
 }
 
 /// The engine ends a connection after 1,024 errors of streams in its life, unless it is asked not
@@ -52,7 +54,9 @@ fn a_backend_with_a_thousand_errors_of_streams_keeps_its_connection_and_the_othe
                     frames.head(stream, &[OK[0], ("content-length", "5")], 0);
                     frames.send(data(stream, b"four", END_STREAM));
                 }
-                99 => drop(frames.head(stream, &[("x-status", "none")], END_STREAM)),
+                99 => {
+                    frames.head(stream, &[("x-status", "none")], END_STREAM);
+                }
                 _ => answer(frames, stream, "whole"),
             }
             if stream == LAST {
@@ -127,7 +131,9 @@ fn a_farewell_of_a_backend_within_a_head_ends_its_connection_and_the_next_one_se
             let farewell = frame(GOAWAY, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0]);
             match within {
                 // A head that never goes on.
-                false => drop(frames.send([&head[..], &farewell].concat())),
+                false => {
+                    frames.send([&head[..], &farewell].concat());
+                }
                 true => {
                     frames.send(&head[..5]);
                     frames.send(farewell);
