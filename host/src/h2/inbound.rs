@@ -70,8 +70,8 @@ impl Inbound {
     }
 
     /// Passes on what is held, or else what `read` gets. A frame's head is passed on as a whole, as
-    /// far as there is room. `go_on` sees each frame, and says whether one more may follow now; what
-    /// may not is held. Nothing is passed on only at the end.
+    /// far as there is room. `go_on` sees each frame, and says whether one more may follow now:
+    /// what may not is held. Nothing is passed on only at the end.
     pub fn poll(
         &mut self,
         into: &mut ReadBuf<'_>,

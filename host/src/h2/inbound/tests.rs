@@ -21,8 +21,7 @@ fn frame(kind: u8, flags: u8, stream: u32, length: u32) -> Frame {
 }
 
 /// What the engine gets if these bytes arrive in pieces of these sizes, and a frame may be followed
-/// by another if `go_on` says so. The engine has as much room at a time as the pieces have bytes, or
-/// plenty.
+/// by another if `go_on` says so. The engine has so much room at a time, or plenty.
 fn passed_into(
     (bytes, room): (&[u8], Option<&[usize]>),
     pieces: &[usize],
