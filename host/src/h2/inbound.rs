@@ -34,8 +34,6 @@ pub struct Inbound {
     is_part: bool,
     /// Trailers whose first field is to come.
     trailers: Option<Trailers>,
-    /// What looks like trailers is: the streams of a client begin in order.
-    is_of_client: bool,
 }
 
 /// What of some bytes is passed on.
@@ -57,7 +55,6 @@ impl Inbound {
         Self {
             frames: Frames::after_preface(),
             held: arrived,
-            is_of_client: true,
             ..Self::default()
         }
     }
@@ -177,11 +174,7 @@ impl Inbound {
                 && let frame = Frame::parse(head)
                 && let Some(payload) = rest[HEAD..].get(..frame.shown())
             {
-                let block = &rest[HEAD..rest.len().min(HEAD + frame.length as usize)];
-                if self.arrived(frame, payload, traffic) && self.is_malformed(block) {
-                    // Trailers that don't end their stream: the engine resets it.
-                    bytes[taken + 4] &= !END_STREAM;
-                }
+                self.arrived(frame, payload, traffic);
                 going &= go_on(frame);
                 let joined = self.take(bytes, (&mut taken, &mut kept), (frame, &mut last));
                 traffic.passed(joined);
@@ -217,26 +210,12 @@ impl Inbound {
         }
     }
 
-    /// Notes a frame; whether it begins trailers.
-    fn arrived(&mut self, frame: Frame, payload: &[u8], traffic: &Traffic) -> bool {
-        let is_trailers = traffic.received(frame, payload);
-        if is_trailers || frame.kind != CONTINUATION {
-            self.trailers = is_trailers.then(|| Trailers::begin(frame));
-        }
-        is_trailers
-    }
-
-    /// Whether the trailers of a client that begin with these bytes have a pseudo-field, as far as
-    /// these show it.
-    fn is_malformed(&mut self, bytes: &[u8]) -> bool {
-        let Some(trailers) = self.trailers.filter(|_| self.is_of_client) else {
-            return false;
-        };
-        let is_pseudo = trailers.peek(bytes);
-        if is_pseudo.is_some() {
+    fn arrived(&mut self, frame: Frame, payload: &[u8], traffic: &Traffic) {
+        if traffic.received(frame, payload) {
+            self.trailers = Some(Trailers::begin(frame));
+        } else if frame.kind != CONTINUATION {
             self.trailers = None;
         }
-        is_pseudo == Some(true)
     }
 
     /// Looks for a pseudo-field at the beginning of trailers.

@@ -12,7 +12,7 @@ const PRIORITY: u8 = 0x20;
 const LAST: u8 = 14;
 
 /// A block of trailers whose first field is to come.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Trailers {
     pub(super) stream: u32,
     /// Bytes in front of the block.
@@ -45,11 +45,6 @@ impl Trailers {
             skip: padding + priority,
             at: At::Begin,
         }
-    }
-
-    /// The same as [`Trailers::look`] without moving on.
-    pub(super) fn peek(mut self, bytes: &[u8]) -> Option<bool> {
-        self.look(bytes)
     }
 
     /// Looks at more of the block. Returns whether it begins with a pseudo-field, once that is
