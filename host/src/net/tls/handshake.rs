@@ -1,7 +1,7 @@
 //! Handshakes: from a socket to a session, as a server and as a client.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -114,11 +114,20 @@ async fn finish(below: Below, connection: Connection) -> Result<TlsStream, Refus
 
 /// Sends the reason, as far as the socket takes it.
 fn alert(socket: Socket<'_>, (error, mut alert): (rustls::Error, AcceptedAlert)) -> HandshakeError {
+    let mut out = Out { socket, cx: None };
     // What precedes it is in the same pieces.
-    let _ = alert.write_all(&mut Out { socket, cx: None });
+    let _ = match alert.write(&mut out) {
+        // rustls has no alert for a message that can't come first, and nothing is encrypted yet.
+        Ok(0) => out.write(&UNEXPECTED_MESSAGE).map(|_| ()),
+        Ok(_) => alert.write_all(&mut out),
+        Err(e) => Err(e),
+    };
     end(socket);
     HandshakeError::Tls(error)
 }
+
+/// The record of a fatal alert (RFC 8446 section 6).
+const UNEXPECTED_MESSAGE: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 10];
 
 impl HandshakeError {
     fn of(error: &rustls::Error) -> Self {
