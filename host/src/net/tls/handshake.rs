@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use rustls::pki_types::ServerName;
 use rustls::server::{Accepted, AcceptedAlert};
-use rustls::{ClientConfig, ClientConnection, Connection};
+use rustls::{AlertDescription, ClientConfig, ClientConnection, Connection};
 
 use super::super::socket::Socket;
 use super::super::stream::Stream;
@@ -117,8 +117,8 @@ fn alert(socket: Socket<'_>, (error, mut alert): (rustls::Error, AcceptedAlert))
     let mut out = Out { socket, cx: None };
     // What precedes it is in the same pieces.
     let _ = match alert.write(&mut out) {
-        // rustls has no alert for a message that can't come first, and nothing is encrypted yet.
-        Ok(0) => out.write(&UNEXPECTED_MESSAGE).map(|_| ()),
+        // rustls has no alert for some errors, and nothing is encrypted yet.
+        Ok(0) => out.write(&plain_alert(&error)).map(|_| ()),
         Ok(_) => alert.write_all(&mut out),
         Err(e) => Err(e),
     };
@@ -126,8 +126,15 @@ fn alert(socket: Socket<'_>, (error, mut alert): (rustls::Error, AcceptedAlert))
     HandshakeError::Tls(error)
 }
 
-/// The record of a fatal alert (RFC 8446 section 6).
-const UNEXPECTED_MESSAGE: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 10];
+/// The record of a fatal alert (RFC 8446 section 6): of a message that can't be read, or that can't
+/// come first.
+fn plain_alert(error: &rustls::Error) -> [u8; 7] {
+    let description = match error {
+        rustls::Error::InvalidMessage(_) => AlertDescription::DecodeError,
+        _ => AlertDescription::UnexpectedMessage,
+    };
+    [0x15, 3, 3, 0, 2, 2, description.into()]
+}
 
 impl HandshakeError {
     fn of(error: &rustls::Error) -> Self {
