@@ -16,10 +16,9 @@ const PAGES: [(&str, &str); 10] = [
     ("docs/recording.md", ROUTE),
     ("docs/tls.md", ROUTE),
     ("docs/upstreams.md", ROUTE),
-    ("docs/websocket.md", CHAT),
+    ("docs/websocket.md", ROUTE),
 ];
 const ROUTE: &str = "[hosts]\n\"*\" = \"127.0.0.1:9\"\n";
-const CHAT: &str = "[pools.chat]\nbackends = \"127.0.0.1:9\"\n[hosts]\n\"*\" = \"127.0.0.1:9\"\n";
 /// Their blocks are settings of policies, or scenarios; other tests read those.
 const OTHERS: [&str; 2] = ["docs/cookbook.md", "docs/scenarios.md"];
 /// Names that lead nowhere, and authorities that this machine may not have.
