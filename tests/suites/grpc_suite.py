@@ -23,6 +23,8 @@ ONLY = {
     "client_compressed_streaming": "tonic",
     "server_compressed_streaming": "grpcio",
 }
+# Cases that are run with something else behind the proxy.
+OTHERWISE = {"backend_is_gone", "calls_while_connections_age"}
 # The peers are started while calls run, and that is no news.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
@@ -57,6 +59,10 @@ def over(client, server, way):
                 results += ask.results(ports, names)
         if context.peer is None:
             return results
+        if client == server == "tonic":
+            with by_tonic(folder, None, identity, "aging") as port:
+                with running(context.peer, context.folder, Behind(port, True, authority), ["ecdsa"]) as ports:
+                    results += ask.results(ports, ["calls_while_connections_age"])
         # Its own answer is a status of gRPC.
         (nobody,) = free_ports(1)
         with running(context.peer, context.folder, Behind(nobody, True, authority), ["ecdsa"]) as ports:
@@ -79,10 +85,10 @@ def by_grpcio(_, modules, identity):
 
 
 @contextlib.contextmanager
-def by_tonic(folder, _, identity):
+def by_tonic(folder, _, identity, how="server"):
     """tonic's server; gives its port."""
     flags = ["--identity", *map(str, identity)] if identity else []
-    with Process([str(TONIC), "server", *flags], None, folder) as process:
+    with Process([str(TONIC), how, *flags], None, folder) as process:
         yield process.line(PATIENCE)["port"]
 
 
@@ -93,7 +99,7 @@ class Grpcio:
     def names(self):
         from grpc_interop.cases import CASES
 
-        return [name for name in CASES if name != "backend_is_gone"]
+        return [name for name in CASES if name not in OTHERWISE]
 
     def results(self, ports, names):
         """Each case on a connection of its own."""
@@ -142,7 +148,7 @@ class Tonic:
         self.folder.mkdir()
 
     def names(self):
-        return [name for name in self.said("cases") if name != "backend_is_gone"]
+        return [name for name in self.said("cases") if name not in OTHERWISE]
 
     def results(self, ports, names):
         """A line for each: its name, and why it failed."""

@@ -71,6 +71,7 @@ cases! {
     cancel_reaches_the_server,
     long_streams_at_once,
     many_calls_in_sequence,
+    calls_while_connections_age,
     backend_is_gone,
 }
 

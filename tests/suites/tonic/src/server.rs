@@ -28,13 +28,18 @@ use crate::messages::{
     StreamingOutputCallRequest, StreamingOutputCallResponse, TRAILING, length,
 };
 
-pub(crate) async fn serve(identity: Option<(&str, &str)>) -> Result<(), Failure> {
+pub(crate) async fn serve(aging: bool, identity: Option<(&str, &str)>) -> Result<(), Failure> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("{{\"port\": {}}}", listener.local_addr()?.port());
     let mut server = Server::builder();
     if let Some((certificate, key)) = identity {
         let identity = Identity::from_pem(std::fs::read(certificate)?, std::fs::read(key)?);
         server = server.tls_config(ServerTlsConfig::new().identity(identity))?;
+    }
+    if aging {
+        server = server
+            .max_connection_age(Duration::from_millis(200))
+            .max_concurrent_streams(8);
     }
     let calls = Calls::default();
     server

@@ -189,7 +189,7 @@ pub(super) async fn long_streams_at_once(client: &Client) -> Done {
 }
 
 /// All of them at once.
-async fn all_of(calls: Vec<impl Future<Output = Done>>) -> Done {
+pub(super) async fn all_of(calls: Vec<impl Future<Output = Done>>) -> Done {
     let mut calls: Vec<_> = calls.into_iter().map(Box::pin).map(Some).collect();
     std::future::poll_fn(|context| {
         for call in &mut calls {

@@ -197,6 +197,25 @@ pub(super) async fn many_calls_in_sequence(client: &Client) -> Done {
     Ok(())
 }
 
+/// Beyond the description, where the server sends each connection GOAWAY after a fifth of a second
+/// and takes 8 streams on one: 32 calls at once, for a second and a half, and none of them fails.
+pub(super) async fn calls_while_connections_age(client: &Client) -> Done {
+    let until = std::time::Instant::now() + Duration::from_millis(1_500);
+    let calls = (0..32).map(|_| async {
+        while std::time::Instant::now() < until {
+            let request = SimpleRequest {
+                response_size: 9_000,
+                ..SimpleRequest::default()
+            };
+            let called: Called<SimpleResponse> = client.unary(UNARY, asked(request)).await;
+            let payload = answer(called.response)?.payload;
+            same("the size", length(payload.as_ref()), 9_000)?;
+        }
+        Ok(())
+    });
+    all_of(calls.collect()).await
+}
+
 /// Beyond the description, where nothing serves behind the proxy: its own answer is a status of
 /// gRPC.
 pub(super) async fn backend_is_gone(client: &Client) -> Done {
