@@ -201,7 +201,10 @@ impl Download<'_> {
         let MessageReader::H1(Reader { read, buffer, .. }) = &mut self.upstream else {
             return Err(ExchangeEnd::Closed);
         };
-        let read = presence.during(pin!(read.read_watched(buffer))).await;
+        let buffers = &self.to.context.worker.buffers;
+        let read = presence
+            .during(pin!(read.read_first(buffer, buffers)))
+            .await;
         match read.ok_or(LEFT)? {
             Ok(0) | Err(IoEnd::Failed) if buffer.is_empty() && first => Err(ExchangeEnd::Closed),
             Ok(0) | Err(IoEnd::Failed) => Err(refused(Refusal::ClosedEarly)),
