@@ -1,6 +1,7 @@
 //! The proxy from start to stop.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,18 +133,28 @@ impl Reachable {
 
 /// Opens the access log and, if there is one, the recording.
 fn open_logs(config: &Config, stats: &Stats) -> Result<(LogWriter, Option<RecordWriter>)> {
-    let log =
-        LogWriter::start(&config.access_log).with_context(|| match &config.access_log.path {
-            Some(path) => format!("the access log {} can't be opened", path.display()),
-            None => "the access log can't be opened".to_owned(),
-        })?;
+    let log = LogWriter::start(&config.access_log);
+    let log = log.with_context(|| match &config.access_log.path {
+        Some(path) => log_failed(path),
+        None => "the access log can't be opened".to_owned(),
+    })?;
     let records = match &config.record {
         None => None,
-        Some(record) => Some(RecordWriter::start(record, stats).with_context(|| {
-            format!("`record.file` {} can't be written", record.file.display())
-        })?),
+        Some(record) => {
+            Some(RecordWriter::start(record, stats).with_context(|| record_failed(&record.file))?)
+        }
     };
     Ok((log, records))
+}
+
+/// What is said of an access log that can't be opened.
+pub(super) fn log_failed(path: &Path) -> String {
+    format!("the access log {} can't be opened", path.display())
+}
+
+/// What is said of a recording that can't be written.
+pub(super) fn record_failed(path: &Path) -> String {
+    format!("`record.file` {} can't be written", path.display())
 }
 
 /// Waits until every worker serves the first snapshot.
