@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use super::reload::Source;
 use super::run::{Reachable, run};
 use super::signals::{Event, Signals};
 use crate::cli::{Demo, Origin, Settings};
-use crate::config::{Config, FileSource};
+use crate::config::FileSource;
 use crate::observe::access_log::LogWriter;
 use crate::origin::{self, OriginOptions};
 
@@ -61,8 +62,7 @@ pub(super) async fn serve_demo(demo: Demo, signals: Signals) -> Result<()> {
         text: "[access-log]\nrequests = \"all\"\n".to_owned(),
         base: PathBuf::new(),
     });
-    let config = Config::load(sources)?;
-    run(config, signals, |reachable, log| {
+    run(Source::new(sources), signals, |reachable, log| {
         suggest(reachable, &addresses, log)
     })
     .await

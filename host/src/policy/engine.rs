@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -47,13 +48,7 @@ impl Engine {
             profiles.wasi.engine.clone(),
         ])
         .map_err(|e| failed(&e))?;
-        let cache = match &options.cache {
-            None => None,
-            Some(folder) => Some(Cache::open(folder).map_err(|reason| PolicyError::Cache {
-                folder: folder.clone(),
-                reason,
-            })?),
-        };
+        let cache = open_cache(options.cache.as_deref())?;
         // Instances that wait to be dropped are in the pool's places meanwhile.
         let leaving = places::LEAVING as usize / 2;
         let beside =
@@ -65,7 +60,7 @@ impl Engine {
                 workers: options.workers.max(1),
                 epoch: Instant::now(),
                 beside: Arc::new(beside),
-                cache,
+                cache: RwLock::new(cache),
                 fuel: options.fuel,
                 store_clock: options.store_clock,
                 compiler: options.compiler,
@@ -114,6 +109,32 @@ impl Engine {
         })
     }
 
+    /// The store of this generation is the one of its policy's name from now on: one whose limits
+    /// have changed is another one.
+    pub fn keep_store(&self, generation: &Generation) {
+        let mut stores = self
+            .core
+            .stores
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        stores.insert(generation.name().to_owned(), Arc::clone(generation.store()));
+    }
+
+    /// Keeps compiled components in this folder from now on, or nowhere.
+    ///
+    /// # Errors
+    ///
+    /// It can't be used; what there was stays.
+    pub fn keep_compiled_in(&self, folder: Option<&Path>) -> Result<(), PolicyError> {
+        let cache = open_cache(folder)?;
+        *self
+            .core
+            .cache
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = cache;
+        Ok(())
+    }
+
     /// Forgets the store of this policy name: its current users keep it, and the next policy of
     /// this name gets a new one.
     pub fn forget_store(&self, policy: &str) {
@@ -125,6 +146,17 @@ impl Engine {
     }
 }
 
+fn open_cache(folder: Option<&Path>) -> Result<Option<Arc<Cache>>, PolicyError> {
+    let Some(folder) = folder else {
+        return Ok(None);
+    };
+    let opened = Cache::open(folder).map_err(|reason| PolicyError::Cache {
+        folder: folder.to_owned(),
+        reason,
+    });
+    Ok(Some(Arc::new(opened?)))
+}
+
 /// What loading takes.
 struct Core {
     profiles: EngineProfiles,
@@ -132,7 +164,7 @@ struct Core {
     epoch: Instant,
     places: Arc<Places>,
     beside: Arc<Beside>,
-    cache: Option<Cache>,
+    cache: RwLock<Option<Arc<Cache>>>,
     fuel: bool,
     store_clock: Option<Arc<AtomicU64>>,
     compiler: Compiler,
@@ -211,7 +243,11 @@ impl Core {
     fn store(&self, spec: &PolicySpec, stats: &Arc<PolicyStats>) -> Arc<Store> {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         let made = || Arc::new(Store::new(spec.store, stats, self.store_clock.clone()));
-        Arc::clone(stores.entry(spec.name.clone()).or_insert_with(made))
+        match stores.get(&spec.name) {
+            // Other limits are another store; see `Engine::keep_store`.
+            Some(store) if store.limits() != spec.store => made(),
+            _ => Arc::clone(stores.entry(spec.name.clone()).or_insert_with(made)),
+        }
     }
 
     fn compiled(&self, digest: &str, spec: &PolicySpec) -> Result<Arc<Compiled>, Refusal> {
@@ -221,9 +257,14 @@ impl Core {
             return Ok(compiled);
         }
         let make = || self.make(digest, spec);
+        let cache = self
+            .cache
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let compiled = Arc::new(compiled(
             &self.profiles,
-            self.cache.as_ref(),
+            cache.as_deref(),
             digest,
             &spec.component,
             make,

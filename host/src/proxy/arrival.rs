@@ -86,7 +86,7 @@ impl Arrival {
             return Ok(());
         }
         let patience = worker.latest(|settings| settings.timeouts.header_read);
-        let header = within(worker, patience, proxy_protocol::read(&self.stream)).await;
+        let header = within((worker, &self.entry), patience, proxy_protocol::read(&self.stream)).await;
         if let Announced::Addresses {
             source,
             destination,
@@ -109,7 +109,7 @@ impl Arrival {
         let admitted = worker.latest(|settings| admission.admit_handshake(&info, &settings.limits));
         let _under_way = admitted.map_err(|_| Turned::Handshakes)?;
         let patience = worker.latest(|settings| settings.timeouts.tls_handshake);
-        let done = within(&worker, patience, acceptor.accept(stream)).await;
+        let done = within((&worker, &entry), patience, acceptor.accept(stream)).await;
         let (stream, facts) = done.ok_or(Turned::HandshakeLate)??;
         worker.shard.tls_handshakes.increment();
         info.tls = Some(Box::new(facts));
@@ -140,7 +140,7 @@ impl Turned {
 
 /// Waits so long, and while the worker drains only as long as for a first request.
 async fn within<T>(
-    worker: &Worker,
+    (worker, entry): (&Worker, &Entry),
     patience: Duration,
     work: impl Future<Output = T>,
 ) -> Option<T> {
@@ -148,7 +148,7 @@ async fn within<T>(
     let mut work = pin!(work);
     let watched = poll_fn(|cx| match work.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending if worker.is_past_grace() => Poll::Ready(None),
+        Poll::Pending if worker.is_past_grace(entry) => Poll::Ready(None),
         Poll::Pending => Poll::Pending,
     });
     let timers = &worker.timers;

@@ -26,7 +26,7 @@ use rustls::RootCertStore;
 use self::clients::ClientRoots;
 use self::read::Files;
 use crate::admin::CertificateStatus;
-use crate::config::{Certificates as Configured, Config, Listener, ListenerTls, TlsVersion};
+use crate::config::{Acme, Certificates as Configured, Config, Listener, ListenerTls, TlsVersion};
 use crate::net::tls::{
     Acceptor, Certificate, CertificateStore, Challenges, Offer, Tickets, self_signed,
 };
@@ -50,6 +50,12 @@ const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 #[derive(Debug, Default)]
 pub(in crate::app) struct ListenerCertificates {
     listeners: Vec<Arc<Served>>,
+    /// The position of each in the configuration.
+    positions: Vec<usize>,
+    /// Of all listeners, for the life of the process; `None` while none has TLS.
+    tickets: Option<Tickets>,
+    /// What certificates are ordered by.
+    acme: Option<Acme>,
     /// Those that are ordered by ACME, each once.
     ordered: Vec<Arc<Ordered>>,
     /// What authorities are answered in handshakes.
@@ -61,8 +67,8 @@ pub(in crate::app) struct ListenerCertificates {
 /// The certificates of one listener.
 #[derive(Debug)]
 struct Served {
-    /// Its position in the configuration.
-    number: usize,
+    /// As it is configured.
+    listener: Listener,
     address: String,
     store: Arc<CertificateStore>,
     certificates: Vec<Watched>,
@@ -102,25 +108,42 @@ impl ListenerCertificates {
     ///
     /// A sentence for each problem.
     pub(super) fn load(config: &Config) -> Result<Self, Vec<String>> {
+        Self::default().next(config)
+    }
+
+    /// The same for another configuration of the same process. Listeners that did not change keep
+    /// what they serve.
+    pub(super) fn next(&self, config: &Config) -> Result<Self, Vec<String>> {
         let encrypted: Vec<_> = config
             .listeners
             .iter()
             .enumerate()
             .filter_map(|(number, listener)| Some((number, listener, listener.tls.as_ref()?)))
             .collect();
-        if encrypted.is_empty() {
-            return Ok(Self::default());
-        }
-        let tickets = Tickets::new().map_err(|e| vec![format!("TLS can't be used: {e}")])?;
+        let tickets = match &self.tickets {
+            None if encrypted.is_empty() => return Ok(Self::default()),
+            None => Tickets::new().map_err(|e| vec![format!("TLS can't be used: {e}")])?,
+            Some(tickets) => tickets.clone(),
+        };
         let mut this = Self {
-            ordered: orders::ordered(config).map_err(|e| vec![e])?,
+            ordered: self.next_ordered(config).map_err(|e| vec![e])?,
+            acme: config.acme.clone(),
+            challenges: self.challenges.clone(),
+            tickets: Some(tickets.clone()),
             ..Self::default()
         };
-        this.http_challenges = this.asked_by_http(config);
+        this.http_challenges = this.asked_by_http(config, self);
         let mut errors = Vec::new();
         for (number, listener, tls) in encrypted {
-            match this.served(number, listener, tls, &tickets) {
-                Ok(served) => this.listeners.push(Arc::new(served)),
+            let served = match self.kept(listener, tls, &this) {
+                Some(kept) => Ok(Arc::clone(kept)),
+                None => this.served(listener, tls, &tickets).map(Arc::new),
+            };
+            match served {
+                Ok(served) => {
+                    this.listeners.push(served);
+                    this.positions.push(number);
+                }
                 Err(reasons) => errors.extend(reasons),
             }
         }
@@ -130,11 +153,50 @@ impl ListenerCertificates {
         }
     }
 
+    /// What this listener is served with, if it and what is ordered for it are the same.
+    fn kept(&self, listener: &Listener, tls: &ListenerTls, next: &Self) -> Option<&Arc<Served>> {
+        let ordered = |of: &Self| of.ordered.iter().find(|o| o.names() == tls.acme).cloned();
+        let is_same = match (ordered(self), ordered(next)) {
+            (None, None) => true,
+            (Some(before), Some(now)) => Arc::ptr_eq(&before, &now),
+            _ => false,
+        };
+        let mut all = self.listeners.iter();
+        all.find(|served| is_same && served.listener == *listener)
+    }
+
+    /// Whether a listener, by its positions in two configurations, is served in the same way.
+    pub(super) fn is_as_before(&self, position: usize, next: &Self, there: usize) -> bool {
+        let challenges = self.http_challenges.is_some() == next.http_challenges.is_some();
+        let served = match (self.at(position), next.at(there)) {
+            (None, None) => true,
+            (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+            _ => false,
+        };
+        challenges && served
+    }
+
+    /// Whether all is served and ordered as it is with these.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        fn same<T>(these: &[Arc<T>], others: &[Arc<T>]) -> bool {
+            let mut pairs = these.iter().zip(others);
+            these.len() == others.len() && pairs.all(|(a, b)| Arc::ptr_eq(a, b))
+        }
+        same(&self.listeners, &other.listeners)
+            && same(&self.ordered, &other.ordered)
+            && self.positions == other.positions
+            && self.acme == other.acme
+    }
+
+    fn at(&self, position: usize) -> Option<&Arc<Served>> {
+        let mut all = self.positions.iter().zip(&self.listeners);
+        all.find_map(|(at, served)| (*at == position).then_some(served))
+    }
+
     /// What makes sessions of the connections of a listener, by its position in the configuration;
     /// `None` if it has no TLS.
     pub(super) fn acceptor(&self, number: usize) -> Option<Acceptor> {
-        let served = self.listeners.iter().find(|s| s.number == number)?;
-        Some(Acceptor::new(Arc::clone(&served.store)))
+        Some(Acceptor::new(Arc::clone(&self.at(number)?.store)))
     }
 
     /// All certificates as they are served now.
@@ -194,7 +256,6 @@ impl ListenerCertificates {
     /// Those of one listener.
     fn served(
         &self,
-        number: usize,
         listener: &Listener,
         tls: &ListenerTls,
         tickets: &Tickets,
@@ -238,7 +299,7 @@ impl ListenerCertificates {
         let store = CertificateStore::new(offer, &served)
             .map_err(|e| vec![format!("listener {address}: TLS can't be used: {e}")])?;
         Ok(Served {
-            number,
+            listener: listener.clone(),
             address,
             store: Arc::new(store),
             certificates,
