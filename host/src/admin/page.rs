@@ -62,14 +62,14 @@ impl Page<'_> {
         let reload = &self.0.reload;
         write!(f, "<p>configuration of {}", timestamp(reload.since))?;
         if let Some(digest) = &reload.digest {
-            write!(f, ", <code>{}</code>", Escaped(digest))?;
+            write!(f, ", {}", Escaped(digest))?;
         }
         let last = UNIX_EPOCH + Duration::from_secs(reload.last_unix);
         match reload.errors.first() {
             None => f.write_str("</p>\n"),
             Some(first) => write!(
                 f,
-                "</p>\n<p><strong>the last reload, at {}, was refused</strong>: {}{}</p>\n",
+                "</p>\n<p>the last reload, at {}, was refused: {}{}</p>\n",
                 timestamp(last),
                 Escaped(first),
                 match reload.errors.len() {

@@ -238,7 +238,11 @@ mod tests {
         plain(&["127.0.0.1:0".parse().unwrap()])
     }
 
-    fn open(listeners: &[config::Listener], workers: usize, kernel_spreads: bool) -> Result<Vec<Opened>> {
+    fn open(
+        listeners: &[config::Listener],
+        workers: usize,
+        kernel_spreads: bool,
+    ) -> Result<Vec<Opened>> {
         let opening = Opening {
             workers,
             kernel_spreads,

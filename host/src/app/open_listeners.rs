@@ -183,8 +183,10 @@ impl OpenListeners {
         stopping: &watch::Receiver<bool>,
     ) -> (Vec<ListenAddress>, Vec<ListenAddress>) {
         let mut new = Vec::new();
-        let mut former: Vec<Option<OpenListener>> =
-            std::mem::take(&mut self.all).into_iter().map(Some).collect();
+        let mut former: Vec<Option<OpenListener>> = std::mem::take(&mut self.all)
+            .into_iter()
+            .map(Some)
+            .collect();
         for next in next.0 {
             let open = match next {
                 Next::Kept(at, known) => {

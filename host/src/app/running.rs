@@ -175,9 +175,9 @@ impl Running {
             Ok(Preparation::Done(reloaded, written)) => {
                 if let Some(written) = written {
                     tracing::info!("reloaded: {}", reloaded.changes);
-                    self.control.note_reload(Ok(written));
+                    self.control.note_reload(Ok(*written));
                 }
-                Ok((reloaded, None))
+                Ok((*reloaded, None))
             }
             Ok(Preparation::Ready(ready)) => {
                 let (reloaded, version) = self.take_over(*ready, beside).await;
@@ -219,7 +219,9 @@ impl Running {
             self.replace_admin(next);
         }
         self.control.keep_compiled(&former.0);
-        for warning in &reloaded.warnings {
+        let known = &former.0.warnings;
+        let new = reloaded.warnings.iter().filter(|w| !known.contains(w));
+        for warning in new {
             tracing::warn!("{warning}");
         }
         tracing::info!("reloaded: {}", reloaded.changes);

@@ -53,9 +53,7 @@ impl WorkerListeners {
             admission,
             open: Vec::new(),
             entries,
-            handing: spawn_local(
-                async move { ground::stays("a worker's intake", task).await },
-            ),
+            handing: spawn_local(async move { ground::stays("a worker's intake", task).await }),
         }
     }
 

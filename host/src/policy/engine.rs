@@ -1,8 +1,8 @@
 //! The engine: compiles and loads policies on the control side.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};

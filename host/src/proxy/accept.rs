@@ -76,7 +76,8 @@ pub async fn hand_in(
         let Some((number, stream, peer)) = next else {
             return;
         };
-        let of_number = |(its, entry): &(usize, Rc<Entry>)| (*its == number).then(|| Rc::clone(entry));
+        let of_number =
+            |(its, entry): &(usize, Rc<Entry>)| (*its == number).then(|| Rc::clone(entry));
         let entry = entries.borrow().iter().find_map(of_number);
         if let Some(entry) = entry
             && let Ok(connection) = net::handed_in(stream, peer)

@@ -86,7 +86,12 @@ impl Arrival {
             return Ok(());
         }
         let patience = worker.latest(|settings| settings.timeouts.header_read);
-        let header = within((worker, &self.entry), patience, proxy_protocol::read(&self.stream)).await;
+        let header = within(
+            (worker, &self.entry),
+            patience,
+            proxy_protocol::read(&self.stream),
+        )
+        .await;
         if let Announced::Addresses {
             source,
             destination,

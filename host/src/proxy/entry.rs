@@ -82,7 +82,9 @@ impl Entry {
 
     /// Whether clients that have connected and said nothing have had the time to, too.
     pub(super) fn is_past_grace(&self) -> bool {
-        self.gone.get().is_some_and(|since| since.elapsed() >= GRACE)
+        self.gone
+            .get()
+            .is_some_and(|since| since.elapsed() >= GRACE)
     }
 
     /// Whether requests may come at once: no PROXY header and no handshake before them.

@@ -144,9 +144,7 @@ impl Connection {
         let spoke = poll_fn(|cx| match poll_spoke(worker, &mut half, input, cx) {
             // Who never sent anything is given a moment: the connection was accepted before the
             // drain.
-            Poll::Pending
-                if worker.is_draining() && *served > 0 || worker.is_past_grace(entry) =>
-            {
+            Poll::Pending if worker.is_draining() && *served > 0 || worker.is_past_grace(entry) => {
                 Poll::Ready(false)
             }
             spoke => spoke,

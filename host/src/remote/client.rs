@@ -188,7 +188,11 @@ impl Client {
 /// Why a request was refused: one line for each reason.
 fn sentence(answer: &Value) -> Option<String> {
     let all = answer.get("errors").and_then(Value::as_array);
-    let all: Vec<&str> = all.into_iter().flatten().filter_map(Value::as_str).collect();
+    let all: Vec<&str> = all
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     match all.is_empty() {
         true => answer.get("error")?.as_str().map(str::to_owned),
         false => Some(all.join("\n")),

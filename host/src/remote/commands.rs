@@ -70,7 +70,9 @@ where
         }
         Command::Reload { check } => {
             let path = if check { "/reload?check" } else { "/reload" };
-            let answer = client.send(Method::POST, path, Bytes::new(), DEPLOY).await?;
+            let answer = client
+                .send(Method::POST, path, Bytes::new(), DEPLOY)
+                .await?;
             print(&answer, json, |a| {
                 Ok(render::reloaded(&a.read::<Reloaded>()?))
             })

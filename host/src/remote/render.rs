@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::answers::{Details, Entry, Event, Policies, Status, Token};
+use super::answers::{
+    Changes, Details, Difference, Entry, Event, Policies, Reloaded, Status, Token,
+};
 use super::figures::{columns, short};
 use super::trial::{samples, share, suspended, trial_figures, trial_head};
 use crate::units::{duration, exact_duration, size};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ControlPlane, Managed};
 use super::deploy::share;
+use super::{ControlPlane, Managed};
 use crate::admin::{Change, ChangeError};
 use crate::policy::{Generation, Mode, Trial};
 use crate::rollout::{History, NotNow, State};

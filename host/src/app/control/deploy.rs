@@ -175,9 +175,7 @@ impl ControlPlane {
                 .shards
                 .iter()
                 .map(|shard| Arc::clone(&shard.candidate));
-            self.stats
-                .policy(&policy.name)
-                .join(candidate);
+            self.stats.policy(&policy.name).join(candidate);
         }
         trial
     }

@@ -63,7 +63,8 @@ impl ControlPlane {
             let (config, topology) = (Arc::clone(within.0), Arc::clone(within.1));
             let policy = policy.clone();
             loading.push(tokio::spawn(async move {
-                let next = this.next_policy((&config, &topology), (&policy, &before), found, purpose);
+                let next =
+                    this.next_policy((&config, &topology), (&policy, &before), found, purpose);
                 next.await
             }));
         }
@@ -155,9 +156,17 @@ impl ControlPlane {
 
     /// The entry of a policy in the snapshot that follows. The caller holds the policy's lock
     /// (`changing`) if another generation is to decide.
-    pub(super) fn next_entry(&self, previous: &Snapshot, next: &NextPolicy, policy: &Policy) -> PolicyEntry {
+    pub(super) fn next_entry(
+        &self,
+        previous: &Snapshot,
+        next: &NextPolicy,
+        policy: &Policy,
+    ) -> PolicyEntry {
         let NextPolicy { managed, loaded } = next;
-        let known = previous.policies.iter().find(|entry| entry.id == managed.id);
+        let known = previous
+            .policies
+            .iter()
+            .find(|entry| entry.id == managed.id);
         let mut entry = known.cloned().unwrap_or_else(|| PolicyEntry {
             id: managed.id,
             name: policy.name.as_str().into(),
@@ -176,7 +185,11 @@ impl ControlPlane {
         let mut state = managed.state();
         let reason = format!("loaded from {} for a changed configuration", choice.source);
         // Nothing newer can be active: that was looked at under the lock.
-        if state.history.activate(Arc::clone(generation), &reason).is_ok() {
+        if state
+            .history
+            .activate(Arc::clone(generation), &reason)
+            .is_ok()
+        {
             entry.active = Ok(Arc::clone(generation));
             entry.trial = None;
             state.configured.clone_from(&choice.configured);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ControlPlane, Managed};
 use super::watch_trial::watch_trial;
+use super::{ControlPlane, Managed};
 use crate::ground;
 use crate::policy::{Mode, Trial};
 use crate::proxy::Snapshot;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::ControlPlane;
 use super::changes::route_name;
-use crate::config::{Config, Pool, PolicySource, Route};
+use crate::config::{Config, PolicySource, Pool, Route};
 use crate::upstream::PoolTopology;
 
 impl ControlPlane {

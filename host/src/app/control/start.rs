@@ -340,7 +340,12 @@ impl ControlPlane {
     }
 
     /// Lets a loaded candidate decide. False if another generation was deployed in the meantime.
-    fn activate_first(&self, policy: &Managed, generation: Arc<Generation>, choice: Choice) -> bool {
+    fn activate_first(
+        &self,
+        policy: &Managed,
+        generation: Arc<Generation>,
+        choice: Choice,
+    ) -> bool {
         let number = generation.number();
         let mut state = policy.state();
         if let Some(deployed) = state.history.active().map(|a| a.number()) {

@@ -7,8 +7,8 @@ use rand::distr::{Alphanumeric, SampleString};
 
 use super::{ControlPlane, Managed, PolicyState, Purpose};
 use crate::admin::{
-    CertificateStatus, Change, ChangeError, ChangeFuture, Control, Deployment, OnTrial, PolicyDetails,
-    PolicyStatus, Readiness, ReloadFuture, ReloadStatus,
+    CertificateStatus, Change, ChangeError, ChangeFuture, Control, Deployment, OnTrial,
+    PolicyDetails, PolicyStatus, Readiness, ReloadFuture, ReloadStatus,
 };
 use crate::config::{Isolation, OnFailure};
 use crate::policy::{Mode, Trial, WHOLE};

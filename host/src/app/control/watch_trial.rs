@@ -15,7 +15,11 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Returns when the trial ends, and ends it if the candidate fails. That goes for a shadow too: its
 /// faults fail no request, but they cost time.
-pub(super) async fn watch_trial(control: Arc<ControlPlane>, policy: Arc<Managed>, trial: Arc<Trial>) {
+pub(super) async fn watch_trial(
+    control: Arc<ControlPlane>,
+    policy: Arc<Managed>,
+    trial: Arc<Trial>,
+) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

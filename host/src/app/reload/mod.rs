@@ -50,7 +50,7 @@ pub(super) struct Ready {
 pub(super) enum Preparation {
     Ready(Box<Ready>),
     /// Nothing is to be published: it was only checked, or nothing has changed.
-    Done(Reloaded, Option<Written>),
+    Done(Box<Reloaded>, Option<Box<Written>>),
 }
 
 impl Now {
@@ -75,8 +75,8 @@ impl Now {
         if purpose == Purpose::Check || prepared.changes.is_empty() {
             self.wanted(&prepared, |wanted| wanted.probe())?;
             let reloaded = reloaded(false, &prepared, &written);
-            let written = (purpose == Purpose::Publish).then_some(written);
-            return Ok(Preparation::Done(reloaded, written));
+            let written = (purpose == Purpose::Publish).then(|| Box::new(written));
+            return Ok(Preparation::Done(Box::new(reloaded), written));
         }
         // The sockets are the last but for files: nothing may connect to one that is not kept.
         let admin = self.next_admin(&prepared.config)?;
@@ -179,7 +179,10 @@ pub(super) fn start_log(config: &Config) -> Result<LogWriter> {
 }
 
 /// Begins the recording, if there is to be one.
-pub(super) fn start_records(config: &Config, control: &ControlPlane) -> Result<Option<RecordWriter>> {
+pub(super) fn start_records(
+    config: &Config,
+    control: &ControlPlane,
+) -> Result<Option<RecordWriter>> {
     use anyhow::Context;
     let Some(record) = &config.record else {
         return Ok(None);

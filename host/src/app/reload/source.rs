@@ -56,7 +56,8 @@ fn leave_out(tree: &mut Value) {
     match tree {
         Value::Object(table) => {
             for (key, value) in table {
-                let is_path = key == "key" && value.as_str().is_some_and(|path| path.contains(['.', '/']));
+                let is_path =
+                    key == "key" && value.as_str().is_some_and(|path| path.contains(['.', '/']));
                 match key.as_str() {
                     "settings" => blank(value),
                     key if SECRET.contains(&key) && !is_path && !value.is_object() => {

@@ -249,9 +249,7 @@ async fn what_a_process_keeps_for_its_life_is_refused() {
     let before = control.snapshot();
     let refused = |text: String| {
         let control = Arc::clone(&control);
-        async move {
-            control.publish_config(config(&text)).await.unwrap_err()
-        }
+        async move { control.publish_config(config(&text)).await.unwrap_err() }
     };
     for (text, named) in [
         (CONFIG.replace("workers = 1", "workers = 2"), "`workers`"),
