@@ -29,8 +29,12 @@ pub(super) async fn serve_origin(origin: Origin, mut signals: Signals) -> Result
     tracing::info!(addr = %address, "origin listening");
     signals.serving(origin::GRACE);
     let stop = async move {
-        while signals.next().await == Event::Reopen {
-            tracing::info!("SIGUSR1: the origin has no log to reopen");
+        loop {
+            match signals.next().await {
+                Event::Stop => return,
+                Event::Reopen => tracing::info!("SIGUSR1: the origin has no log to reopen"),
+                Event::Reload => tracing::info!("SIGHUP: the origin has no configuration"),
+            }
         }
     };
     Ok(origin::serve(listener, options, stop).await?)

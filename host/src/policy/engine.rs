@@ -1,7 +1,8 @@
 //! The engine: compiles and loads policies on the control side.
 
+mod kept;
+
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::thread;
@@ -48,7 +49,7 @@ impl Engine {
             profiles.wasi.engine.clone(),
         ])
         .map_err(|e| failed(&e))?;
-        let cache = open_cache(options.cache.as_deref())?;
+        let cache = kept::open_cache(options.cache.as_deref())?;
         // Instances that wait to be dropped are in the pool's places meanwhile.
         let leaving = places::LEAVING as usize / 2;
         let beside =
@@ -108,53 +109,6 @@ impl Engine {
             reason,
         })
     }
-
-    /// The store of this generation is the one of its policy's name from now on: one whose limits
-    /// have changed is another one.
-    pub fn keep_store(&self, generation: &Generation) {
-        let mut stores = self
-            .core
-            .stores
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        stores.insert(generation.name().to_owned(), Arc::clone(generation.store()));
-    }
-
-    /// Keeps compiled components in this folder from now on, or nowhere.
-    ///
-    /// # Errors
-    ///
-    /// It can't be used; what there was stays.
-    pub fn keep_compiled_in(&self, folder: Option<&Path>) -> Result<(), PolicyError> {
-        let cache = open_cache(folder)?;
-        *self
-            .core
-            .cache
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = cache;
-        Ok(())
-    }
-
-    /// Forgets the store of this policy name: its current users keep it, and the next policy of
-    /// this name gets a new one.
-    pub fn forget_store(&self, policy: &str) {
-        self.core
-            .stores
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(policy);
-    }
-}
-
-fn open_cache(folder: Option<&Path>) -> Result<Option<Arc<Cache>>, PolicyError> {
-    let Some(folder) = folder else {
-        return Ok(None);
-    };
-    let opened = Cache::open(folder).map_err(|reason| PolicyError::Cache {
-        folder: folder.to_owned(),
-        reason,
-    });
-    Ok(Some(Arc::new(opened?)))
 }
 
 /// What loading takes.

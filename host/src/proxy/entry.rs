@@ -67,8 +67,8 @@ impl Entry {
         self.replaced.set(true);
     }
 
-    /// From now on those that are idle end as well: after a moment, in which a request that is on its
-    /// way arrives.
+    /// From now on those that are idle end as well: after a moment, in which a request that is on
+    /// its way arrives.
     pub fn drain(&self) {
         self.replaced.set(true);
         self.gone.set(Some(Instant::now()));

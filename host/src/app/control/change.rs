@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::deploy::share;
 use super::{ControlPlane, Managed};
 use crate::admin::{Change, ChangeError};
-use crate::policy::{Generation, Mode, Trial};
+use crate::policy::{Generation, Mode, Stickiness, Trial};
 use crate::rollout::{History, NotNow, State};
 
 /// A rollback that names no generation and comes this soon after an automatic withdrawal is
@@ -54,30 +54,44 @@ impl ControlPlane {
                 })?;
             }
             (Change::Canary { percent, by }, Some(trial)) => {
-                let mode = match (by, trial.mode) {
-                    (Some(by), _) => Mode::Canary(by),
-                    (None, Mode::Canary(by)) => Mode::Canary(by),
-                    (None, Mode::Shadow) => Mode::Canary(Default::default()),
-                };
-                if trial.mode == mode {
-                    return Self::with_trial(policy, trial, |history| {
-                        trial.set_share(share(percent));
-                        history.share_changed(percent);
-                        Ok(())
-                    });
+                if self.resize(policy, trial, (percent, by)).await? {
+                    return Ok(());
                 }
-                self.warm(&trial.generation)
-                    .await
-                    .map_err(ChangeError::Refused)?;
-                let moved = self.trial(policy, Arc::clone(&trial.generation), mode, percent);
-                let reason = format!("canary for {percent} % of the requests");
-                Self::with_trial(policy, trial, |history| history.try_out(moved, &reason))?;
             }
             (change, _) => return Err(not_now(change)),
         }
         policy.state().forget();
         self.put_in_force(policy).await;
         Ok(())
+    }
+
+    /// Gives the generation on trial this share as a canary. True if no more than the share has
+    /// changed, which needs no publication.
+    async fn resize(
+        &self,
+        policy: &Managed,
+        trial: &Arc<Trial>,
+        (percent, by): (f64, Option<Stickiness>),
+    ) -> Result<bool, ChangeError> {
+        let mode = match (by, trial.mode) {
+            (Some(by), _) => Mode::Canary(by),
+            (None, Mode::Canary(by)) => Mode::Canary(by),
+            (None, Mode::Shadow) => Mode::Canary(Default::default()),
+        };
+        if trial.mode == mode {
+            Self::with_trial(policy, trial, |history| {
+                trial.set_share(share(percent));
+                history.share_changed(percent);
+                Ok(())
+            })?;
+            return Ok(true);
+        }
+        let warmed = self.warm(&trial.generation).await;
+        warmed.map_err(ChangeError::Refused)?;
+        let moved = self.trial(policy, Arc::clone(&trial.generation), mode, percent);
+        let reason = format!("canary for {percent} % of the requests");
+        Self::with_trial(policy, trial, |history| history.try_out(moved, &reason))?;
+        Ok(false)
     }
 
     /// Refuses a change that names a generation other than the current one.

@@ -19,7 +19,7 @@ type Outcome = Result<Reloaded, ReloadError>;
 #[derive(Debug)]
 pub(in crate::app) struct Request {
     pub purpose: Purpose,
-    /// Who waits for the outcome; `None` if nothing does.
+    /// Gets the outcome; `None` if nothing waits for it.
     pub answer: Option<oneshot::Sender<Outcome>>,
 }
 
