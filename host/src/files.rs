@@ -3,13 +3,13 @@
 //! A path may lead to anything: a FIFO without a writer, an endless device, a sparse file of
 //! gigabytes. The proxy and its commands read every file through this room, with a bound.
 
-use std::fs::{File, FileType, Metadata, OpenOptions};
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Access, OFlags, access};
 
 /// The suffix of a file that is still being written.
 pub const UNFINISHED: &str = ".new";
@@ -51,6 +51,37 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 /// Those of [`open_regular`], and `FileTooLarge` before more than the bound is in memory.
 pub fn read_regular(path: &Path, bound: u64) -> io::Result<Vec<u8>> {
     read_to_bound(&open_regular(path)?, bound)
+}
+
+/// Whether this process may make a file at a path where there is none. Nothing is changed.
+///
+/// # Errors
+///
+/// Those of a look at the folder; `PermissionDenied` if this process's user may not write there.
+pub fn may_create(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    if !fs::metadata(folder)?.is_dir() {
+        return Err(ErrorKind::NotADirectory.into());
+    }
+    Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// Whether this process may write to a file, or make it. Nothing is opened, so nothing waits, and
+/// nothing is changed.
+///
+/// # Errors
+///
+/// `IsADirectory` for a directory, and those of [`may_create`].
+pub fn may_write(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        Ok(_) => Ok(access(path, Access::WRITE_OK)?),
+        Err(e) if e.kind() == ErrorKind::NotFound => may_create(path),
+        Err(e) => Err(e),
+    }
 }
 
 /// The rest of an open file, at most `bound` bytes.

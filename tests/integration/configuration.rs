@@ -3,6 +3,7 @@
 
 mod check;
 mod components;
+mod read_files;
 
 use std::net::TcpListener;
 

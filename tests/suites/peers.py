@@ -1,4 +1,6 @@
-"""What the suites run against: Waypost, or nginx and HAProxy, to see that cases can fail, with the same listeners."""
+"""What the suites run against: Waypost, or nginx and HAProxy, to see that cases can fail, with the same listeners.
+
+Or nothing (`none`): then a suite of gRPC has its own server in front of it, to see what is not the proxy's."""
 
 import contextlib
 import os
@@ -11,6 +13,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.append(str(REPOSITORY / "bench"))
 
+from outcome import Unavailable  # noqa: E402
 from processes import Process, free_ports, listens  # noqa: E402
 
 # All of the names that a client may ask for; the certificate has them.
@@ -24,14 +27,17 @@ class Ports:
     plain: int
     h2c: int
     tls: int
+    # Of the certificates at `tls`.
+    authority: Path
 
 
 @dataclass(frozen=True)
 class Behind:
-    """The backend of a peer."""
+    """The backend of a peer. It speaks HTTP/1.1; or HTTP/2, over TLS if it has a certificate of an authority."""
 
     port: int
-    h2c: bool = False
+    http2: bool = False
+    authority: Path | None = None
 
 
 class Waypost:
@@ -42,6 +48,11 @@ class Waypost:
 
     def command(self, folder, ports, behind, certificates):
         tls = ", ".join(f'{{ certificate = "{name}.pem", key = "{name}.key" }}' for name in certificates)
+        protocol = ""
+        if behind.http2:
+            protocol = f'protocol = "{"h2" if behind.authority else "h2c"}"'
+        if behind.authority:
+            protocol += f'\ntls = {{ server-name = "localhost", ca = "{behind.authority}" }}'
         (folder / "waypost.toml").write_text(f"""
 workers = 2
 [admin]
@@ -58,9 +69,10 @@ tls = {{ certificates = [{tls}] }}
 via = true
 [[routes]]
 pool = "behind"
+policies = ["random"]
 [pools.behind]
 backends = ["127.0.0.1:{behind.port}"]
-{'protocol = "h2c"' if behind.h2c else ""}
+{protocol}
 # Cases that break a stream must not eject the only backend.
 max-failures = 0
 """)
@@ -72,7 +84,9 @@ class Nginx:
 
     def command(self, folder, ports, behind, certificates):
         names = "".join(f"ssl_certificate {name}.pem; ssl_certificate_key {name}.key;" for name in certificates)
-        to = f"grpc_pass grpc://127.0.0.1:{behind.port}" if behind.h2c else f"proxy_pass http://127.0.0.1:{behind.port}"
+        to = f"proxy_pass http://127.0.0.1:{behind.port}"
+        if behind.http2:
+            to = f"grpc_pass grpc{'s' if behind.authority else ''}://127.0.0.1:{behind.port}"
         upgrade = "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $upgrading;"
         (folder / "nginx.conf").write_text(f"""
 daemon off; pid nginx.pid; error_log error.log; worker_processes 2;
@@ -104,6 +118,9 @@ class Haproxy:
                 (folder / f"{name}.pem").read_text() + (folder / f"{name}.key").read_text()
             )
         names = " ".join(f"crt {folder / name}.both.pem" for name in certificates)
+        protocol = "proto h2" if behind.http2 else ""
+        if behind.authority:
+            protocol = f"ssl alpn h2 verify required ca-file {behind.authority} sni str(localhost)"
         (folder / "haproxy.cfg").write_text(f"""
 global
     nbthread 2
@@ -120,7 +137,7 @@ frontend front
     bind 127.0.0.1:{ports.tls} ssl {names} alpn h2,http/1.1
     default_backend behind
 backend behind
-    server one 127.0.0.1:{behind.port} {"proto h2" if behind.h2c else ""}
+    server one 127.0.0.1:{behind.port} {protocol}
 """)
         return ["haproxy", "-q", "-db", "-f", str(folder / "haproxy.cfg")]
 
@@ -128,11 +145,16 @@ backend behind
 @contextlib.contextmanager
 def running(peer, folder, behind, certificates=("ecdsa", "rsa")):
     """The peer in front of that backend; gives its ports."""
+    if peer is None:
+        if not behind.http2:
+            raise Unavailable("only a suite of gRPC runs without a proxy")
+        yield Ports(behind.port, behind.port, behind.port, behind.authority)
+        return
     folder = Path(folder) / f"{peer.name}-{behind.port}"
     folder.mkdir()
     for name in certificates:
         certificate(folder, name)
-    ports = Ports(*free_ports(3))
+    ports = Ports(*free_ports(3), folder / "ca.pem")
     command = peer.command(folder, ports, behind, certificates)
     with Process(command, None, folder, {"WAYPOST_LOG": "warn"}) as process:
         for port in (ports.plain, ports.h2c, ports.tls):
@@ -192,6 +214,8 @@ def openssl(folder, *arguments):
 
 
 def peer_named(name, binary):
+    if name == "none":
+        return None
     if name == "waypost":
         if not (binary.is_file() and os.access(binary, os.X_OK)):
             raise RuntimeError(f"{binary} is not there; `cargo build` makes it, `--binary` names another")

@@ -40,7 +40,8 @@ def arguments():
     parser.add_argument(
         "--binary", type=Path, default=REPOSITORY / "target/debug/waypost", help="default: target/debug/waypost"
     )
-    parser.add_argument("--peer", default="waypost", choices=["waypost", "nginx", "haproxy"], help="what is tested")
+    peers = ["waypost", "nginx", "haproxy", "none"]
+    parser.add_argument("--peer", default="waypost", choices=peers, help="what is tested; default: waypost")
     parser.add_argument("--patience", type=float, default=5.0, help="seconds that a case waits for what should come")
     parser.add_argument("--list", action="store_true", help="the suites, and what is missing to run them")
     parser.add_argument("--cases", action="store_true", help="print each case, also those that passed")
@@ -59,7 +60,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if options.list:
         for suite in options.suites:
-            print(f"{suite.name:16} {suite.about}{''.join(f'; needs {how}' for how in suite.missing())}")
+            print(f"{suite.name:26} {suite.about}{''.join(f'; needs {how}' for how in suite.missing())}")
         return 0
     try:
         peer = peer_named(options.peer, options.binary.absolute())
@@ -143,17 +144,17 @@ def exception_for(case, exceptions):
 
 def table(scores):
     """The scores, as lines of a table."""
-    lines = [f"{'suite':20} {'passed':>9} {'excepted':>9} {'failed':>7} {'seconds':>8}"]
+    lines = [f"{'suite':26} {'passed':>9} {'excepted':>9} {'failed':>7} {'seconds':>8}"]
     for score in scores:
         if score.skipped:
-            lines.append(f"{score.suite.name:20} SKIPPED: {score.skipped}")
+            lines.append(f"{score.suite.name:26} SKIPPED: {score.skipped}")
         elif score.broken:
-            lines.append(f"{score.suite.name:20} BROKEN: {score.broken}")
+            lines.append(f"{score.suite.name:26} BROKEN: {score.broken}")
         else:
             of = score.passed + score.excepted + score.unexpected
             stale = f"  {score.stale} stale exceptions" if score.stale else ""
             lines.append(
-                f"{score.suite.name:20} {f'{score.passed}/{of}':>9} {score.excepted:>9} {score.unexpected:>7}"
+                f"{score.suite.name:26} {f'{score.passed}/{of}':>9} {score.excepted:>9} {score.unexpected:>7}"
                 f" {score.seconds:>8.1f}{stale}"
             )
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from tls import fuzzer, scanners
 def scanned(scanner):
     def run(context):
         with backend() as port, running(context.peer, context.folder, Behind(port)) as ports:
-            return scanner(context, ports.tls, context.folder / f"{context.peer.name}-{port}" / "ca.pem")
+            return scanner(context, ports.tls, ports.authority)
 
     return run
 

@@ -6,8 +6,12 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use super::certificates::ListenerCertificates;
+use super::descriptors::Shares;
 use super::policies;
-use crate::config::{Config, OnFailure, Policy, Pool, Sources};
+use super::reload::{log_failed, record_failed};
+use super::unix_socket;
+use crate::config::{Config, ListenAddress, LoggedRequests, OnFailure, Policy, Pool, Sources};
+use crate::files;
 use crate::ground;
 use crate::policy::{Engine, EngineOptions, Generation, PolicyError};
 use crate::rollout::StateDir;
@@ -37,6 +41,9 @@ pub(super) async fn check(sources: Sources) -> Result<ExitCode> {
     check.policies(engine, topologies).await?;
     check.state_dir()?;
     check.certificates()?;
+    check.unix_sockets()?;
+    check.files_to_write()?;
+    check.descriptors()?;
     say!("{}", summary(&check.config))?;
     match check.errors {
         0 => {
@@ -127,13 +134,8 @@ impl Check {
     fn certificates(&mut self) -> Result<()> {
         match ListenerCertificates::load(&self.config) {
             Ok(certificates) => {
-                for status in certificates.status() {
-                    say!(
-                        "certificate of listener {}: ok, for {}, until {}",
-                        status.listener,
-                        status.names.join(", "),
-                        humantime::format_rfc3339_seconds(status.expires)
-                    )?;
+                for line in certificates.lines() {
+                    say!("{line}")?;
                 }
                 for note in certificates.notes() {
                     say!("warning: {note}")?;
@@ -145,6 +147,49 @@ impl Check {
                     say!("error: {problem}")?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn unix_sockets(&mut self) -> Result<()> {
+        for listener in &self.config.listeners {
+            if let ListenAddress::Unix { path, .. } = &listener.address
+                && let Err(e) = unix_socket::examine(path)
+            {
+                self.errors += 1;
+                say!("error: can't listen on {}: {e:#}", listener.address)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The files that a start opens to write to them.
+    fn files_to_write(&mut self) -> Result<()> {
+        let log = &self.config.access_log;
+        let log = log
+            .path
+            .as_deref()
+            .filter(|_| log.requests != LoggedRequests::None);
+        let record = self.config.record.as_ref().map(|record| &*record.file);
+        let log = log.map(|path| (path, log_failed(path)));
+        let record = record.map(|path| (path, record_failed(path)));
+        for (path, failed) in log.into_iter().chain(record) {
+            if let Err(e) = files::may_write(path) {
+                self.errors += 1;
+                say!("error: {failed}: {e}")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this process, at least, may open enough files.
+    fn descriptors(&mut self) -> Result<()> {
+        let Config {
+            workers, listeners, ..
+        } = &*self.config;
+        if let Err(e) = Shares::claim(*workers, listeners.len()) {
+            self.errors += 1;
+            say!("error: {e}")?;
         }
         Ok(())
     }

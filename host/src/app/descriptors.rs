@@ -27,30 +27,55 @@ pub(super) struct Shares {
     pub admin: usize,
 }
 
+/// A number of descriptors, divided.
+struct Divided {
+    own: u64,
+    turned_away: u64,
+    admin: u64,
+    connections: u64,
+}
+
+impl Divided {
+    fn of(limit: u64, workers: usize, listeners: usize) -> Self {
+        let (workers, further) = (workers.max(1) as u64, listeners.saturating_sub(1) as u64);
+        let turned_away = (MOST_TURNED_AWAY as u64).min(limit / 8 / workers).max(1);
+        let admin = (MOST_OF_ADMIN as u64).min(limit / 8).max(4);
+        let own = OWN + admin + workers * (OWN_OF_WORKER + further + turned_away);
+        Self {
+            own,
+            turned_away,
+            admin,
+            connections: limit.saturating_sub(own) / 2,
+        }
+    }
+}
+
 impl Shares {
     /// Divides this number of descriptors, of which each worker needs one for each listener.
     ///
     /// # Errors
     /// A sentence if there are too few to serve clients.
     pub(super) fn of(limit: u64, workers: usize, listeners: usize) -> Result<Self, String> {
-        let (workers, further) = (workers.max(1) as u64, listeners.saturating_sub(1) as u64);
-        let turned_away = (MOST_TURNED_AWAY as u64).min(limit / 8 / workers).max(1);
-        let admin = (MOST_OF_ADMIN as u64).min(limit / 8).max(4);
-        let own = OWN + admin + workers * (OWN_OF_WORKER + further + turned_away);
-        let connections = limit.saturating_sub(own) / 2;
-        if connections < LEAST_CONNECTIONS {
+        let divided = Divided::of(limit, workers, listeners);
+        if divided.connections < LEAST_CONNECTIONS {
+            // What the process keeps for itself grows with the limit: the number is looked for.
+            let suffices = |limit: &u64| {
+                Divided::of(*limit, workers, listeners).connections >= LEAST_CONNECTIONS
+            };
+            let least = (limit..).find(suffices).unwrap_or(limit);
             return Err(format!(
-                "this process may open {limit} files and sockets; with `workers = {workers}` it \
-                 needs {own} for itself and two for each of at least {LEAST_CONNECTIONS} client \
-                 connections; raise `ulimit -n` (systemd: LimitNOFILE), or lower `workers`"
+                "this process may open {limit} files and sockets; with `workers = {workers}` and \
+                 {listeners} listeners it needs at least {least}, to serve {LEAST_CONNECTIONS} \
+                 client connections; raise `ulimit -n` (systemd: LimitNOFILE) to that or more, or \
+                 lower `workers`"
             ));
         }
         let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         Ok(Self {
-            connections: number(connections),
-            backends: number(limit - own - connections),
-            turned_away: number(turned_away),
-            admin: number(admin),
+            connections: number(divided.connections),
+            backends: number(limit - divided.own - divided.connections),
+            turned_away: number(divided.turned_away),
+            admin: number(divided.admin),
         })
     }
 
@@ -160,6 +185,10 @@ mod tests {
             few.contains("64 files") && few.contains("`ulimit -n`"),
             "{few}"
         );
+        // The number that it names is enough, and no more than that.
+        let least = few.split("at least ").nth(1).unwrap();
+        let least: u64 = least.split(',').next().unwrap().parse().unwrap();
+        assert!(Shares::of(least, 2, 1).is_ok() && Shares::of(least - 1, 2, 1).is_err());
     }
 
     #[test]

@@ -40,8 +40,8 @@ pub(super) struct Opened {
 pub(super) enum Place {
     /// Of TCP; whether it takes IPv6 only.
     Tcp(SocketAddr, bool),
-    /// A path, and the mode of its file.
-    Unix(PathBuf, u32),
+    /// A path.
+    Unix(PathBuf),
 }
 
 impl Place {
@@ -50,7 +50,7 @@ impl Place {
         let place = |listener: &config::Listener| match Tcp::of(listener, listeners) {
             Some(Tcp { address, only_v6 }) => Self::Tcp(address, only_v6),
             None => match &listener.address {
-                ListenAddress::Unix { path, mode } => Self::Unix(path.clone(), *mode),
+                ListenAddress::Unix { path, .. } => Self::Unix(path.clone()),
                 ListenAddress::Tcp { address, only_v6 } => Self::Tcp(*address, *only_v6),
             },
         };
@@ -61,7 +61,7 @@ impl Place {
     fn port(&self) -> Option<u16> {
         match self {
             Self::Tcp(address, _) => Some(address.port()).filter(|port| *port != 0),
-            Self::Unix(..) => None,
+            Self::Unix(_) => None,
         }
     }
 }
@@ -88,7 +88,10 @@ impl Opening<'_> {
                 let (address, only_v6) = (*address, *only_v6);
                 self.open_tcp(*number, Tcp { address, only_v6 })
             }
-            Place::Unix(path, mode) => self.open_unix(*number, path, *mode),
+            Place::Unix(path) => {
+                let mode = unix_socket::mode(&listeners[*number].address).unwrap_or_default();
+                self.open_unix(*number, path, mode)
+            }
         };
         numbers.iter().map(open).collect()
     }
@@ -98,8 +101,14 @@ impl Opening<'_> {
     /// the first is bound, or 0.0.0.0 would find the port taken by this process's 127.0.0.1.
     pub(super) fn probe(&self, listeners: &[config::Listener], numbers: &[usize]) -> Result<()> {
         let places = Place::all(listeners);
-        let wanted = numbers.iter().map(|number| &places[*number]);
-        for place in wanted.filter(|_| self.kernel_spreads) {
+        let wanted = || numbers.iter().map(|number| &places[*number]);
+        for place in wanted() {
+            if let Place::Unix(path) = place {
+                unix_socket::examine(path)
+                    .with_context(|| format!("can't listen on unix:{}", path.display()))?;
+            }
+        }
+        for place in wanted().filter(|_| self.kernel_spreads) {
             // A port of this process is not free for such a bind.
             let is_own = self.own.iter().any(|own| own.port() == place.port());
             if let (Place::Tcp(address, only_v6), Some(_), false) = (place, place.port(), is_own) {

@@ -1,5 +1,7 @@
 //! The listeners of the process: which are open, and which another configuration needs.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -8,7 +10,7 @@ use tokio::task::AbortHandle;
 
 use super::certificates::ListenerCertificates;
 use super::intake::{KERNEL_SPREADS, Opened, Opening, Place};
-use super::unix_socket::SocketFile;
+use super::unix_socket::{self, SocketFile};
 use super::workers::{Hands, hand_out_all};
 use crate::config::{Config, ListenAddress};
 use crate::proxy::{Listening, Sockets};
@@ -141,6 +143,27 @@ impl Wanted<'_> {
     }
 }
 
+/// The socket of a listener for its settings of now.
+fn kept(known: KnownListener, former: OpenListener) -> OpenListener {
+    let wanted = &known.listening.listener.address;
+    let address = match wanted {
+        ListenAddress::Tcp { .. } => former.address,
+        ListenAddress::Unix { path, mode } => {
+            if unix_socket::mode(&former.address) != Some(*mode)
+                && let Err(e) = fs::set_permissions(path, Permissions::from_mode(*mode))
+            {
+                tracing::warn!("the mode of {} can't be changed: {e}", path.display());
+            }
+            wanted.clone()
+        }
+    };
+    OpenListener {
+        known,
+        address,
+        ..former
+    }
+}
+
 fn missing(kept: &[Option<usize>]) -> Vec<usize> {
     let numbered = kept.iter().enumerate();
     let missing = numbered.filter(|(_, kept)| kept.is_none());
@@ -193,7 +216,7 @@ impl OpenListeners {
                     let Some(former) = former.get_mut(at).and_then(Option::take) else {
                         continue;
                     };
-                    OpenListener { known, ..former }
+                    kept(known, former)
                 }
                 Next::New(known, opened) => {
                     let number = known.listening.sockets.number();

@@ -10,6 +10,9 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use crate::config::ListenAddress;
+use crate::files;
+
 /// The file of a socket; removed when this is dropped, if it is still the same.
 #[derive(Debug)]
 pub(super) struct SocketFile {
@@ -34,6 +37,25 @@ fn identity(path: &Path) -> io::Result<Identity> {
     Ok((found.dev(), found.ino(), found.mtime(), found.mtime_nsec()))
 }
 
+/// Finds what would keep a start from listening on a path, without changing anything. That another
+/// process listens there is no obstacle: it may be the one that is to be replaced.
+pub(super) fn examine(path: &Path) -> Result<()> {
+    is_free_or_socket(path)?;
+    SockAddr::unix(path)?;
+    files::may_create(path).context(FOLDER)
+}
+
+/// What to ask about a folder in which no socket can be made.
+const FOLDER: &str = "does its folder exist, and may the user that runs waypost write to it?";
+
+/// The mode of a socket's file.
+pub(super) fn mode(address: &ListenAddress) -> Option<u32> {
+    match address {
+        ListenAddress::Unix { mode, .. } => Some(*mode),
+        ListenAddress::Tcp { .. } => None,
+    }
+}
+
 /// Listens on a path whose file gets this mode.
 pub(super) fn listen(path: &Path, mode: u32, backlog: i32) -> Result<(UnixListener, SocketFile)> {
     make_way(path)?;
@@ -41,9 +63,7 @@ pub(super) fn listen(path: &Path, mode: u32, backlog: i32) -> Result<(UnixListen
     // Before the file is there: no moment in which others may connect. Where the system does not
     // take it, the file gets its mode below.
     let _ = fchmod(&socket, Mode::from_raw_mode(mode as _));
-    socket.bind(&SockAddr::unix(path)?).with_context(|| {
-        "does its folder exist, and may the user that runs waypost write to it?".to_owned()
-    })?;
+    socket.bind(&SockAddr::unix(path)?).context(FOLDER)?;
     let file = SocketFile {
         path: path.to_owned(),
         identity: identity(path)?,
@@ -56,12 +76,8 @@ pub(super) fn listen(path: &Path, mode: u32, backlog: i32) -> Result<(UnixListen
 
 /// Removes what an earlier process has left: a socket on which no process listens.
 fn make_way(path: &Path) -> Result<()> {
-    let found = match fs::symlink_metadata(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        found => found?,
-    };
-    if !found.file_type().is_socket() {
-        bail!("there is a file that is no socket; remove it, or choose another path");
+    if is_free_or_socket(path)? {
+        return Ok(());
     }
     match UnixStream::connect(path) {
         Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
@@ -73,6 +89,26 @@ fn make_way(path: &Path) -> Result<()> {
             Err(e).context("there is a socket, and whether a process listens on it is not known")
         }
     }
+}
+
+/// Whether nothing is at a path; an error if it is no socket.
+fn is_free_or_socket(path: &Path) -> Result<bool> {
+    let found = match fs::symlink_metadata(path) {
+        // Where its folder is no folder either.
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(true);
+        }
+        found => found?,
+    };
+    if !found.file_type().is_socket() {
+        bail!("there is a file that is no socket; remove it, or choose another path");
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

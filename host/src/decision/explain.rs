@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+use crate::message::{TlsSession, Version};
 use crate::policy::Hook;
 
 /// The request field that carries the token. Backends and policies never see it.
@@ -40,6 +41,30 @@ pub(super) struct TracedCall<'a> {
 }
 
 impl Trace {
+    /// The beginning: by what the request has come.
+    pub(super) fn received(version: Version, session: Option<&TlsSession>) -> Self {
+        let mut trace = Self::default();
+        trace.item(|text| write!(text, "request;protocol=\"{}\"", version.as_str()));
+        let Some(session) = session else {
+            return trace;
+        };
+        let parameter = |text: &mut String, name, value: &Option<Box<str>>| match value {
+            Some(value) => write!(text, ";{name}={}", quoted(value)),
+            None => Ok(()),
+        };
+        trace.item(|text| {
+            let (version, suite) = (session.version.as_str(), quoted(&session.cipher_suite));
+            write!(text, "tls;version=\"{version}\";cipher-suite={suite}")?;
+            parameter(text, "server-name", &session.server_name)?;
+            parameter(text, "application-protocol", &session.protocol)
+        });
+        if let Some(client) = &session.client {
+            // A list item of its own: a subject may be too long for the rest of a trace.
+            trace.item(|text| write!(text, "client;subject={}", quoted(&client.subject)));
+        }
+        trace
+    }
+
     /// A policy was asked.
     pub(super) fn asked(&mut self, call: &TracedCall<'_>, answer: &dyn Display) {
         self.item(|text| {
@@ -146,6 +171,33 @@ impl Tokens {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::ClientCertificate;
+
+    #[test]
+    fn a_trace_begins_with_what_is_known_of_the_connection() {
+        let plain = Trace::received(Version::Http11, None);
+        assert_eq!(plain.text(), "request;protocol=\"HTTP/1.1\"");
+        let of = |subject: &str| TlsSession {
+            cipher_suite: "TLS_AES_128_GCM_SHA256".into(),
+            server_name: Some("edge.test".into()),
+            client: Some(Box::new(ClientCertificate {
+                subject: subject.into(),
+                ..ClientCertificate::default()
+            })),
+            ..TlsSession::default()
+        };
+        let encrypted = Trace::received(Version::Http2, Some(&of("CN=a\\,b")));
+        let tls = "request;protocol=\"HTTP/2\", \
+                   tls;version=\"TLSv1.3\";cipher-suite=\"TLS_AES_128_GCM_SHA256\"\
+                   ;server-name=\"edge.test\"";
+        assert_eq!(
+            encrypted.text(),
+            format!("{tls}, client;subject=\"CN=a\\\\,b\"")
+        );
+        // One that leaves no room for anything else is left out.
+        let long = Trace::received(Version::Http2, Some(&of(&"c".repeat(MAX_LENGTH))));
+        assert_eq!(long.text(), tls);
+    }
 
     #[test]
     fn a_trace_is_a_structured_list_of_bounded_length() {

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::capture::Capture;
 use super::explain::Trace;
 use super::record::RecordedRequest;
+use crate::message::{TlsSession, Version};
 use crate::observe::Outcome;
 use crate::recording::Recorder;
 use crate::stats::WorkerShard;
@@ -28,9 +29,10 @@ pub struct RequestPolicyState {
 }
 
 impl RequestPolicyState {
-    /// Has a trace kept, from now on.
-    pub fn keep_trace(&mut self) {
-        self.capture.get_or_insert_default().trace = Some(RefCell::default());
+    /// Has a trace kept, from now on. It begins with by what the request has come.
+    pub fn keep_trace(&mut self, version: Version, session: Option<&TlsSession>) {
+        let trace = Trace::received(version, session);
+        self.capture.get_or_insert_default().trace = Some(RefCell::new(trace));
     }
 
     /// Has a record kept, from now on.

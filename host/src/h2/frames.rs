@@ -133,12 +133,17 @@ impl Frames {
         }
         let mut shown = [0; SHOWN];
         shown.copy_from_slice(&self.shown[HEAD..]);
-        self.payload = frame.length - frame.shown() as u32;
+        self.begin(frame, frame.shown());
+        (taken, Some((frame, shown)))
+    }
+
+    /// A frame begins, of whose payload so many bytes have been seen.
+    pub(super) fn begin(&mut self, frame: Frame, seen: usize) {
+        self.payload = frame.length - seen as u32;
         self.filled = 0;
         if matches!(frame.kind, HEADERS | CONTINUATION) {
             self.in_head = !frame.has(END_HEADERS);
         }
-        (taken, Some((frame, shown)))
     }
 
     fn fill(&mut self, bytes: &[u8], to: usize) -> usize {

@@ -10,6 +10,7 @@ mod backend;
 mod fields;
 mod frames;
 mod inbound;
+mod pseudo;
 mod request;
 mod response;
 mod traffic;

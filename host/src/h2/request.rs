@@ -170,9 +170,12 @@ fn read_host(head: &mut RequestHead, value: &[u8], hosts: &mut u32) -> Result<()
     }
 }
 
+/// Joins cookies. One that is empty is none: a separator before or behind it would be all of it.
 fn add_cookie(cookie: &mut Option<Vec<u8>>, value: &[u8]) {
     match cookie {
+        Some(_) if value.is_empty() => {}
         None => *cookie = Some(value.to_vec()),
+        Some(cookie) if cookie.is_empty() => cookie.extend_from_slice(value),
         Some(cookie) => {
             cookie.extend_from_slice(b"; ");
             cookie.extend_from_slice(value);

@@ -1,6 +1,7 @@
 //! What the frames of a connection show, beyond what the engine shows of it.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::frames::{
@@ -44,6 +45,9 @@ pub struct Traffic {
     newest: Cell<u32>,
     /// The lengths of long trailers that were not read yet, by their streams.
     long: RefCell<Vec<(u32, u32)>>,
+    /// Streams whose trailers have shown a pseudo-field; and others whose responses end with their
+    /// heads, which look the same.
+    pseudo: RefCell<VecDeque<u32>>,
     /// The longest of those that were forgotten.
     forgotten: Cell<u32>,
     /// Small frames that the engine has, less those that time has forgiven.
@@ -67,6 +71,7 @@ impl Traffic {
             block: Cell::default(),
             newest: Cell::new(0),
             long: RefCell::default(),
+            pseudo: RefCell::default(),
             forgotten: Cell::new(0),
             small: Cell::new(0),
             forgiven: Cell::new(now),
@@ -74,8 +79,9 @@ impl Traffic {
         }
     }
 
-    /// A frame of the peer, with the part of its payload that is shown.
-    pub fn received(&self, frame: Frame, payload: &[u8]) {
+    /// A frame of the peer, with the part of its payload that is shown. Whether trailers begin with
+    /// it: those of a response may also be a head, if another stream is newer.
+    pub fn received(&self, frame: Frame, payload: &[u8]) -> bool {
         match frame.kind {
             DATA => self.open(-i64::from(frame.length)),
             HEADERS => {
@@ -83,6 +89,7 @@ impl Traffic {
                 let is_trailers = frame.stream <= newest && frame.has(END_STREAM);
                 self.newest.set(newest.max(frame.stream));
                 self.block(frame.stream, (frame.length, is_trailers));
+                return is_trailers;
             }
             CONTINUATION => {
                 let (length, is_trailers) = self.block.get();
@@ -100,6 +107,24 @@ impl Traffic {
             }
             _ => {}
         }
+        false
+    }
+
+    /// What may be the trailers of this stream has a pseudo-field.
+    pub(super) fn note_pseudo(&self, stream: u32) {
+        let mut pseudo = self.pseudo.borrow_mut();
+        if pseudo.len() >= BLOCKS {
+            pseudo.pop_front();
+        }
+        pseudo.push_back(stream);
+    }
+
+    /// Whether the trailers of this stream, which have come, had a pseudo-field: the engine has
+    /// left it out without a word.
+    pub fn had_pseudo(&self, stream: u32) -> bool {
+        let mut pseudo = self.pseudo.borrow_mut();
+        let at = pseudo.iter().position(|of| *of == stream);
+        at.and_then(|at| pseudo.remove(at)).is_some()
     }
 
     /// A frame for the peer.

@@ -57,6 +57,8 @@ pub enum Malformed {
     StatusLine,
     #[error("a stream breaks the rules of HTTP/2")]
     Stream,
+    #[error("the trailers have a pseudo-field, as only a head may")]
+    PseudoTrailer,
     #[error("interim responses come faster than 30 a second for long, or are too large")]
     Interim,
     #[error("Max-Forwards is not one plain decimal number")]

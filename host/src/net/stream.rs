@@ -125,6 +125,12 @@ impl Stream {
         }
     }
 
+    /// Whether the peer has broken the protocol of its session: the alert that says so is written
+    /// when this is shut down, and reaches the peer if what it still sends is read for a while.
+    pub fn has_failed(&self) -> bool {
+        matches!(self, Self::Tls(stream) if stream.has_failed())
+    }
+
     /// Whether the peer has sent more than was read, as far as the last poll saw. For a connection
     /// that is to end: a byte of it is gone.
     pub fn took_unread(&self) -> bool {

@@ -10,9 +10,10 @@ use std::time::Duration;
 use super::admission::{Admission, Admitted};
 use super::connection::Connection;
 use super::entry::Entry;
+use super::linger::part;
 use super::worker::Worker;
 use crate::net::proxy_protocol::{self, Announced, HeaderError};
-use crate::net::tls::{Acceptor, HandshakeError};
+use crate::net::tls::{Acceptor, HandshakeError, Refused};
 use crate::net::{ConnectionInfo, ShownPeer, Stream, Wait};
 
 /// A connection that has been admitted and has shown nothing yet.
@@ -23,8 +24,8 @@ pub(super) struct Arrival {
     pub info: ConnectionInfo,
 }
 
-/// Why a connection does not come to its first request. It is closed without an answer, because it
-/// is not known what the peer would understand.
+/// Why a connection does not come to its first request. It is closed without an answer but an alert
+/// of TLS, because it is not known what the peer would understand.
 #[derive(Debug, thiserror::Error)]
 enum Turned {
     #[error("its PROXY header is refused: {0}")]
@@ -36,7 +37,7 @@ enum Turned {
     #[error("too many TLS handshakes are under way")]
     Handshakes,
     #[error("its TLS handshake has failed: {0}")]
-    Handshake(#[from] HandshakeError),
+    Handshake(#[from] Refused),
     #[error("its TLS handshake has not ended in time")]
     HandshakeLate,
 }
@@ -59,6 +60,7 @@ impl Arrival {
                 Ok(encrypted) => self = encrypted,
                 Err(turned) => {
                     turned.note(&worker, peer);
+                    turned.part(&worker).await;
                     return None;
                 }
             }
@@ -132,7 +134,10 @@ impl Turned {
     fn note(&self, worker: &Worker, peer: ShownPeer) {
         let shard = &worker.shard;
         let counter = match self {
-            Self::Handshake(HandshakeError::Answered) => &shard.tls_handshakes,
+            Self::Handshake(Refused {
+                error: HandshakeError::Answered,
+                ..
+            }) => &shard.tls_handshakes,
             Self::Header(_) | Self::HeaderLate => &shard.proxy_headers_refused,
             Self::Client => &shard.connections_refused,
             Self::Handshakes => &shard.tls_handshakes_refused,
@@ -140,6 +145,18 @@ impl Turned {
         };
         counter.increment();
         tracing::debug!(%peer, "a connection is closed before its first request: {self}");
+    }
+
+    /// Has the client read its alert, if it got one.
+    async fn part(self, worker: &Worker) {
+        if let Self::Handshake(Refused {
+            stream: Some(mut stream),
+            ..
+        }) = self
+        {
+            let timer = worker.timers.register();
+            part(worker, &mut stream, &timer).await;
+        }
     }
 }
 

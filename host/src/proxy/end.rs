@@ -83,33 +83,35 @@ pub(super) fn client_end(end: IoEnd) -> ExchangeEnd {
 /// The end of an exchange whose response body was not moved to its end. `told` means that some of
 /// the response was sent to the client; `owes` means that the backend had announced more.
 pub(super) fn body_end(end: TransferEnd, told: bool, owes: bool, delimited: bool) -> ExchangeEnd {
-    let (reason, outcome) = match end {
+    match end {
         TransferEnd::Malformed(reason) if !told => return bad(reason),
         TransferEnd::SinkTimedOut => return client_end(IoEnd::TimedOut),
         TransferEnd::SinkFailed => return client_end(IoEnd::Failed),
         TransferEnd::ClientLeft => {
             return ExchangeEnd::ClientGone("the client left before it had the whole response");
         }
-        TransferEnd::Malformed(_) | TransferEnd::TooLarge => (
-            "the backend's body is not correctly chunked",
-            AttemptOutcome::BodyCut,
-        ),
-        TransferEnd::SourceEnded => (
-            "the backend's connection ended within the body",
-            AttemptOutcome::BodyCut,
-        ),
-        TransferEnd::SourceFailed => (
-            "the backend's connection failed within the body",
-            AttemptOutcome::BodyCut,
-        ),
-        TransferEnd::SourceTimedOut | TransferEnd::SourceBrokenOff if owes => (
-            "the backend stopped within the body",
-            AttemptOutcome::BodyStalled,
-        ),
-        TransferEnd::SourceTimedOut | TransferEnd::SourceBrokenOff => (
-            "the backend was silent for too long within the body",
-            AttemptOutcome::Quiet,
-        ),
+        _ => {}
+    }
+    let reason = match end {
+        TransferEnd::Malformed(reason) if reason != Malformed::Chunk => {
+            "the backend's trailers are malformed or beyond the limits"
+        }
+        TransferEnd::SourceEnded => "the backend's connection ended within the body",
+        TransferEnd::SourceFailed => "the backend's connection failed within the body",
+        TransferEnd::SourceTimedOut | TransferEnd::SourceBrokenOff if owes => {
+            "the backend stopped within the body"
+        }
+        TransferEnd::SourceTimedOut | TransferEnd::SourceBrokenOff => {
+            "the backend was silent for too long within the body"
+        }
+        _ => "the backend's body is not correctly chunked",
+    };
+    let outcome = match end {
+        TransferEnd::SourceTimedOut | TransferEnd::SourceBrokenOff if owes => {
+            AttemptOutcome::BodyStalled
+        }
+        TransferEnd::SourceTimedOut | TransferEnd::SourceBrokenOff => AttemptOutcome::Quiet,
+        _ => AttemptOutcome::BodyCut,
     };
     ExchangeEnd::Broken {
         reason,

@@ -18,6 +18,10 @@ use crate::net::{Stream, Timer, Wait};
 const PIECE: Duration = Duration::from_secs(5);
 /// How long a worker that is to stop still waits for such a client.
 const DRAINING: Duration = Duration::from_secs(1);
+/// How long a client that has broken the rules may take to read why it is cut off.
+pub(super) const BRIEFLY: Duration = Duration::from_secs(1);
+/// How much such a client may send in that time.
+const LITTLE: u64 = 1 << 20;
 /// Such connections of a worker at a time. Beyond them a connection is closed over what its client
 /// sends.
 pub(super) const MOST: usize = 1_024;
@@ -51,6 +55,25 @@ pub(super) async fn linger(
     timer: &Timer,
     patience: Duration,
 ) {
+    read_out(worker, stream, timer, patience, u64::MAX).await;
+}
+
+/// The same for a client whose TLS session has failed: the alert is on its way, and a close over
+/// what it still sends would cost it that. Such a client gets little time, and not many bytes.
+pub(super) async fn part(worker: &Worker, stream: &mut Stream, timer: &Timer) {
+    if let Some(_place) = Place::take(&worker.lingering, MOST) {
+        let patience = worker.latest(|settings| settings.timeouts.linger);
+        read_out(worker, stream, timer, patience.min(BRIEFLY), LITTLE).await;
+    }
+}
+
+async fn read_out(
+    worker: &Worker,
+    stream: &mut Stream,
+    timer: &Timer,
+    patience: Duration,
+    most: u64,
+) {
     let timers = &worker.timers;
     let end = timers.limit(timer, Wait::ClientWrite, patience, stream.shutdown());
     // The end of a TLS session is announced, which waits for a client that does not read.
@@ -59,8 +82,8 @@ pub(super) async fn linger(
     }
     // Nothing is written any more: that deadline is free to be the one of all.
     timers.arm(timer, Wait::ClientWrite, patience);
-    let mut hurried = false;
-    loop {
+    let (mut hurried, mut left) = (false, most);
+    while left > 0 {
         let dropped = poll_fn(|cx| {
             if worker.is_draining() && !hurried {
                 hurried = true;
@@ -73,14 +96,12 @@ pub(super) async fn linger(
                 false => stream.socket().poll_drop(cx),
             }
         });
-        match worker
-            .timers
-            .limit(timer, Wait::ClientRead, PIECE, dropped)
-            .await
-        {
-            Ok(Ok(n)) if n > 0 => worker.shard.bytes_from_clients.add(n as u64),
-            _ => break,
-        }
+        let dropped = timers.limit(timer, Wait::ClientRead, PIECE, dropped);
+        let Ok(Ok(n @ 1..)) = dropped.await else {
+            break;
+        };
+        left = left.saturating_sub(n as u64);
+        worker.shard.bytes_from_clients.add(n as u64);
     }
     timer.disarm(Wait::ClientWrite);
 }

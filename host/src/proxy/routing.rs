@@ -54,12 +54,14 @@ impl<'a> Exchange<'a> {
     /// Begins a trace if the token is one of ours; the field goes no further in any case.
     #[cold]
     fn explain(&mut self, worker: &Worker, state: &mut RequestPolicyState) {
+        let version = self.scratch.head.version;
         let fields = &mut self.scratch.head.fields;
         if fields
             .first(EXPLAIN)
             .is_some_and(|token| worker.shared.explain.accept(token))
         {
-            state.keep_trace();
+            let session = self.client.info().session();
+            state.keep_trace(version, session.map(|session| &**session));
         }
         fields.remove(EXPLAIN.as_bytes());
     }

@@ -9,7 +9,7 @@ use super::client::Client;
 use super::connection::{Connection, Disposition};
 use super::exchange::Exchange;
 use super::halves::client_read;
-use super::linger::{MOST, Place, linger};
+use super::linger::{MOST, Place, linger, part};
 use super::refusal::Refusal;
 use super::refuse::refuse;
 use super::scratch::Scratch;
@@ -45,6 +45,16 @@ impl Connection {
     pub(super) async fn serve(&mut self) -> Served {
         match self.run().await {
             None => return Served::SpeaksHttp2,
+            // A fatal alert is no end that could be taken for a good one.
+            Some(_) if self.stream.has_failed() => {
+                let Self {
+                    worker,
+                    stream,
+                    timer,
+                    ..
+                } = self;
+                Box::pin(part(worker, stream, timer)).await;
+            }
             Some(Disposition::Abort) => self.stream.reset_when_dropped(),
             Some(_) => {}
         }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rand::rngs::SmallRng;
 
 use super::entry::{Entry, GRACE};
+use super::h2::WorkerHeads;
 use super::runner::Runner;
 use super::scratch::Scratch;
 use super::settings::Settings;
@@ -62,7 +63,7 @@ pub struct Worker {
     /// Connections of HTTP/2 with a large window for bodies.
     pub windows: Rc<Cell<usize>>,
     /// Bytes of the heads of all streams of clients.
-    pub heads: Rc<Cell<usize>>,
+    pub(super) heads: Rc<WorkerHeads>,
     /// The log of policies' faults.
     pub faults: FaultLog,
     view: RefCell<Rc<WorkerSnapshot>>,

@@ -91,14 +91,23 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = into.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, into))?;
-        this.alive.heard.set(true);
-        let n = into.filled().len() - before;
-        this.worker.bytes_from_backends.add(n as u64);
-        this.inbound.pass(into, before, &this.traffic, |_| true);
-        Poll::Ready(Ok(()))
+        let Self {
+            stream,
+            alive,
+            traffic,
+            worker,
+            inbound,
+            ..
+        } = self.get_mut();
+        let read = |into: &mut ReadBuf<'_>| {
+            let before = into.filled().len();
+            ready!(Pin::new(&mut *stream).poll_read(cx, into))?;
+            alive.heard.set(true);
+            let n = into.filled().len() - before;
+            worker.bytes_from_backends.add(n as u64);
+            Poll::Ready(Ok(()))
+        };
+        inbound.poll(into, traffic, |_| true, read)
     }
 }
 

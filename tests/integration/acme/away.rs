@@ -10,7 +10,7 @@ use serde_json::json;
 use super::server::{AcmeServer, Answer};
 use super::{Ordering, Settings};
 use crate::fixtures::tls::Authority;
-use crate::fixtures::{eventually, refusing_address, waypost};
+use crate::fixtures::{Request, eventually, refusing_address, waypost};
 
 impl Ordering {
     /// The note about an order that has failed.
@@ -35,6 +35,7 @@ fn an_authority_that_is_away_leaves_a_self_signed_certificate_in_use_and_is_aske
     });
     let note = this.failure("refused");
     for words in [
+        "it can't be reached: ",
         "no certificate for edge.test and 1 more from",
         &directory,
         "self-signed one is served",
@@ -66,10 +67,18 @@ fn an_authority_that_answers_nonsense_is_quoted_in_one_line_and_no_more_is_read_
     let wide = format!("{{\"newNonce\": \"{}\"}}", "\u{7}\\n".repeat(3_000));
     let no_url = "{\"newNonce\": \"no url\", \"newAccount\": \"\", \"newOrder\": \"\"}";
     for (status, body, reason) in [
-        ("200 OK", "<html>nonsense</html>", "JSON"),
+        (
+            "200 OK",
+            "<html>nonsense</html>",
+            "<html>nonsense</html>\\\", where an ACME server answers with JSON",
+        ),
         ("200 OK", "{}", "newNonce"),
         ("200 OK", no_url, "newNonce is not a URL"),
-        ("500 Internal Server Error", "", "JSON"),
+        (
+            "500 Internal Server Error",
+            "",
+            "with the status 500 Internal Server Error and nothing, where an ACME server",
+        ),
         ("200 OK", &endless, "length limit"),
         ("200 OK", &wide, "JSON"),
     ] {
@@ -84,6 +93,33 @@ fn an_authority_that_answers_nonsense_is_quoted_in_one_line_and_no_more_is_read_
         let note = this.failure("the next order is on");
         assert!(note.contains(reason), "{reason}: {note}");
         assert!(note.len() < 2_000, "{note}");
+    }
+}
+
+/// It can be reached, and says so itself.
+#[test]
+fn an_authority_that_is_reached_and_not_understood_is_not_called_away() {
+    let other = Authority::new().pem();
+    let server = AcmeServer::start(|_| None);
+    let directory = server.directory();
+    let closing = TcpListener::bind("127.0.0.1:0").unwrap();
+    let plain = format!("https://{}/dir", closing.local_addr().unwrap());
+    std::thread::spawn(move || closing.incoming().for_each(drop));
+    for (directory, ca, reason) in [
+        (
+            &directory,
+            &other,
+            "is not from an authority that is trusted",
+        ),
+        (&plain, &other, "the TLS handshake failed"),
+    ] {
+        let this = Ordering::start(&Settings {
+            directory,
+            ca,
+            ..Settings::default()
+        });
+        let note = this.failure(reason);
+        assert!(!note.contains("reached"), "{note}");
     }
 }
 
@@ -111,6 +147,26 @@ fn an_authority_that_refuses_is_quoted_and_left_alone_for_as_long_as_it_wishes()
     for part in ["mailto:admin@edge.test", "\"termsOfServiceAgreed\":true"] {
         assert!(payload.contains(part), "{payload}");
     }
+}
+
+#[test]
+fn the_same_names_in_another_order_are_one_certificate_and_one_order() {
+    let server = AcmeServer::start(|_| None);
+    let this = Ordering::start(&Settings {
+        directory: &server.directory(),
+        ca: &server.ca,
+        plain: "[[listeners]]\naddress = \"127.0.0.1:0\"\n\
+                tls = { acme = [\"www.edge.test\", \"edge.test\"] }",
+        ..Settings::default()
+    });
+    let failures = eventually("every certificate's order has failed", || {
+        let text = this.proxy.admin(Request::new("GET", "/metrics")).text();
+        let of_orders = |line: &&str| line.starts_with("waypost_acme_order_failures_total{");
+        let all: Vec<String> = text.lines().filter(of_orders).map(str::to_owned).collect();
+        all.iter().all(|line| line.ends_with(" 1")).then_some(all)
+    });
+    assert_eq!(failures.len(), 2, "one for each listener: {failures:?}");
+    assert_eq!(server.count("POST /order"), 1);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What `docs/` says is what is so.
 
 mod cookbook;
-mod from_nginx;
+mod examples;
 mod links;
 mod reference;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use h2::Reason;
 
 use crate::fixtures::http2::{
-    END_STREAM, Frames, GOAWAY, HEADERS, PING, PLAIN, RST_STREAM, connected, frame, get, receive,
-    request,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, PLAIN, RST_STREAM,
+    block, connected, frame, get, receive, request,
 };
 use crate::fixtures::{Gate, TestProxy, TestUpstream, eventually, response};
 use crate::tunnels::patient;
@@ -158,6 +158,34 @@ fn a_farewell_that_is_not_answered_ends_after_its_time_or_some_more_requests() {
     assert!(quick.end_of(9).ends());
     assert_eq!(quick.next(), None);
     assert_eq!(upstream.received().len(), 6);
+}
+
+/// The end of the client's time is no frame of its own between a head and what continues it.
+#[test]
+fn a_farewell_whose_time_ends_within_a_head_costs_no_stream() {
+    let upstream = TestUpstream::echo();
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[limits]\nrequests-per-connection = 1")
+        .start();
+    let post = [(":method", "POST"), PLAIN[1], PLAIN[2], PLAIN[3]];
+    let mut frames = Frames::connect(proxy.address());
+    frames.head(1, &post, 0);
+    frames.find(GOAWAY);
+    let fields = block(&post);
+    frames.send(frame(HEADERS, 0, 3, &fields[..10]));
+    // Whose time begins later, and ends later.
+    let mut other = Frames::connect(proxy.address());
+    other.request(1);
+    other.find(GOAWAY);
+    other.find(GOAWAY);
+    frames.send(frame(CONTINUATION, END_HEADERS, 3, &fields[10..]));
+    for stream in [1, 3] {
+        frames.send(frame(DATA, END_STREAM, stream, b"whole"));
+        assert!(frames.end_of(stream).ends(), "{stream}");
+    }
+    assert_eq!(frames.last_error(), Some(0));
+    assert_eq!(upstream.received().len(), 3);
 }
 
 #[test]

@@ -20,7 +20,9 @@ fn a_request_by_http2_reaches_a_backend_of_http1_in_its_canonical_form() {
             ("cookie", "b=2"),
             ("te", "trailers"),
             ("x-forwarded-for", "6.6.6.6"),
+            ("cookie", ""),
             ("cookie", "c=3"),
+            ("cookie", ""),
         ] {
             let name = http::HeaderName::from_static(name);
             request.headers_mut().append(name, value.parse().unwrap());

@@ -112,3 +112,30 @@ fn frames_said_200(proxy: &TestProxy, trailers: &[u8]) -> bool {
     let head = send(proxy, trailers).find(HEADERS);
     head.payload.first() == Some(&0x88)
 }
+
+/// RFC 9113 section 8.1: such a message is malformed. The engine leaves the field out.
+#[test]
+fn a_request_with_a_pseudo_field_among_its_trailers_is_refused() {
+    let upstream = TestUpstream::echo();
+    let proxy = TestProxy::in_front_of(&upstream);
+    let path = b"\x00\x84\xb9\x58\xd3\x3f\x01/";
+    for trailers in [&block(&[(":path", "/"), ("x-a", "b")])[..], b"\x84", path] {
+        let mut frames = send(&proxy, trailers);
+        assert_eq!(frames.find(HEADERS).status(), 400, "{trailers:x?}");
+        frames.request(3);
+        assert!(frames.end_of(3).ends());
+    }
+    // The engine finds it behind a field.
+    let mut frames = send(&proxy, &block(&[("x-a", "b"), (":path", "/")]));
+    assert_eq!(frames.find(RST_STREAM).error(), 1);
+    let received = upstream.received();
+    let whole = received.iter().filter(|request| request.complete);
+    assert_eq!(whole.count(), 3, "the others");
+    assert_eq!(
+        send(&proxy, &block(&[("x-a", ":path")]))
+            .find(HEADERS)
+            .status(),
+        200
+    );
+    proxy.logged(&["\"status\":400", "pseudo-field"]);
+}

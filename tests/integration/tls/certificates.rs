@@ -162,6 +162,9 @@ fn a_certificate_that_can_not_be_served_is_an_error_of_the_start() {
     scratch.write("empty.pem", "");
     scratch.write("only.pem", &issued.certificate);
     scratch.write("other.key", &other.issue(&["edge.test"]).key);
+    let secret = issued.key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    scratch.write("secret.pem", issued.certificate.clone() + &secret);
+    scratch.write("client.pem", &issued.certificate);
     for (tls, words) in [
         (
             "certificates = [\"missing.pem\"]",
@@ -180,8 +183,16 @@ fn a_certificate_that_can_not_be_served_is_an_error_of_the_start() {
             "other.key has a private key that is not the certificate's",
         ),
         (
+            "certificates = [\"secret.pem\"]",
+            "secret.pem has a private key with a password",
+        ),
+        (
             "certificates = [\"good.pem\"]\nclient-ca = \"empty.pem\"",
             "`client-ca` ",
+        ),
+        (
+            "certificates = [\"good.pem\"]\nclient-ca = \"client.pem\"",
+            "client.pem has a certificate that is not an authority's, CN=issued for a test",
         ),
     ] {
         let text = format!(
@@ -211,4 +222,41 @@ fn a_certificate_that_has_expired_is_served_with_a_warning() {
     assert!(this.notes().contains(words), "{}", this.notes());
     let log = this.proxy.stderr.text();
     assert!(log.contains(words), "{log}");
+}
+
+/// Until it is replaced, which ends the warning.
+#[test]
+fn an_authority_of_clients_that_has_expired_is_warned_of() {
+    let authority = Authority::new();
+    let upstream = ([127, 0, 0, 1], 9).into();
+    let old = Authority::until(2001).pem();
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream])
+        .file("edge.pem", authority.issue(&["edge.test"]).both())
+        .file("clients.pem", authority.pem() + &old)
+        .listener("tls = { certificates = [\"edge.pem\"], client-ca = \"clients.pem\" }")
+        .start();
+    let words = "clients.pem has an authority that has expired on 2001-01-01T00:00:00Z, \
+                 CN=authority of a test";
+    let notes = || proxy.admin(Request::new("GET", "/readyz")).text();
+    assert!(notes().contains(words), "{}", notes());
+    let log = proxy.stderr.text();
+    assert!(log.contains(words), "{log}");
+    let metrics = proxy.admin(Request::new("GET", "/metrics")).text();
+    let expiry = "waypost_certificate_expiry_timestamp_seconds{";
+    let is_it = |line: &&str| line.starts_with(expiry) && line.contains("clients.pem");
+    let line = metrics.lines().find(is_it).unwrap();
+    assert!(line.ends_with(" 978307200"), "{line}");
+    let check = waypost(["check", "--config", "waypost.toml"], proxy.scratch.path());
+    assert_eq!(check.code, Some(0), "{check:?}");
+    for said in [
+        words,
+        "`client-ca` of listener 127.0.0.1:0: ok, 2 authorities",
+    ] {
+        assert!(check.stdout.contains(said), "{}", check.stdout);
+    }
+    proxy.scratch.replace("clients.pem", authority.pem());
+    eventually("no warning any more", || {
+        (!notes().contains(words)).then_some(())
+    });
 }

@@ -1,9 +1,11 @@
 //! TLS in front of clients.
 
+mod alerts;
 mod certificates;
 mod clients;
 mod facts;
 mod reloads;
+mod renewals;
 mod traffic;
 mod wrong;
 

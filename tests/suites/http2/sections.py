@@ -339,7 +339,12 @@ MESSAGES = [
     Case(
         "http2/8.1.2.1/3",
         "a pseudo-field among the trailers",
-        [POST, data(1, flags=0), frame(HEADERS, END_HEADERS, 1, block([(":method", "POST")])), malformed],
+        [
+            POST,
+            data(1, flags=0),
+            frame(HEADERS, END_HEADERS | END_STREAM, 1, block([(":method", "POST")])),
+            malformed,
+        ],
     ),
     Case("http2/8.1.2.1/4", "a pseudo-field after a field", [request(before=literal("x-test", "ok")), malformed]),
     refused_fields("http2/8.1.2.2/1", "a field of the connection", ("connection", "keep-alive")),

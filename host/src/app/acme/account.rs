@@ -1,18 +1,11 @@
 //! The account with the authority: made once, and kept.
 
-use base64::Engine;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use instant_acme::{Account, AccountCredentials, ExternalAccountKey, NewAccount};
 
-use super::super::certificates::Kept;
+use super::super::certificates::{Kept, external_key};
 use super::failure::Failure;
 use super::http::Http;
 use crate::config::{Acme, ExternalAccount};
-use crate::files;
-
-/// A key has some 64 bytes.
-const LARGEST_KEY: u64 = 4096;
 
 /// The account that is kept, or a new one.
 pub(super) async fn account(settings: &Acme, kept: &Kept, http: &Http) -> Result<Account, Failure> {
@@ -65,27 +58,8 @@ pub(super) async fn existing(kept: &Kept, http: &Http) -> Result<Option<Account>
     Ok(Some(builder.from_credentials(credentials).await?))
 }
 
-/// The key of the external account, in either alphabet of base64, with padding or without.
+/// The key of the external account.
 fn key(external: &ExternalAccount) -> Result<ExternalAccountKey, Failure> {
-    let path = external.key_file.display();
-    let text = files::read_regular(&external.key_file, LARGEST_KEY)
-        .map_err(|e| Failure::new(&format!("`key-file` {path} can't be read: {e}")))?;
-    let text: Vec<u8> = text
-        .trim_ascii()
-        .iter()
-        .map(|byte| match byte {
-            b'+' => b'-',
-            b'/' => b'_',
-            other => *other,
-        })
-        .collect();
-    let lenient =
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let key = GeneralPurpose::new(&alphabet::URL_SAFE, lenient).decode(text);
-    let key = key.map_err(|e| {
-        Failure::new(&format!(
-            "`key-file` {path} is not base64: {e}; write the key as the authority shows it"
-        ))
-    })?;
+    let key = external_key(external).map_err(|e| Failure::new(&e))?;
     Ok(ExternalAccountKey::new(external.key_id.clone(), &key))
 }

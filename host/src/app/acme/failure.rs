@@ -32,9 +32,16 @@ impl From<Error> for Failure {
             Error::Api(problem) => problem.r#type.as_deref().unwrap_or_default(),
             _ => "",
         };
+        let reason = match &error {
+            // It is JSON, or was refused before.
+            Error::Json(e) => {
+                format!("it answered with JSON that an ACME server does not send: {e}")
+            }
+            other => other.to_string(),
+        };
         Self {
             is_of_account: kind.ends_with(":accountDoesNotExist"),
-            ..Self::new(&error.to_string())
+            ..Self::new(&reason)
         }
     }
 }

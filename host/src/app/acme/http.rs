@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
-use http::{Request, Response, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -19,7 +19,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::net::tls::client_config;
+use crate::net::tls::{HandshakeError, client_config};
 
 /// For one request, from the look-up of the name to the last byte of the answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LARGEST: usize = 1 << 20;
 /// Seconds that an authority may ask for: a day.
 const LONGEST_WISH: u64 = 24 * 3600;
+/// How much of an answer that is not understood is shown.
+const SHOWN: usize = 60;
 /// HTTPS.
 const PORT: u16 = 443;
 
@@ -61,16 +63,23 @@ impl Http {
         let (parts, body) = request.into_parts();
         let (host, port) = host_and_port(&parts.uri)?;
         let name = ServerName::try_from(host.clone())?;
-        let socket = TcpStream::connect((host.as_str(), port)).await?;
+        let socket = TcpStream::connect((host.as_str(), port)).await;
+        let socket = socket.map_err(|e| format!("it can't be reached: {e}"))?;
         let session = TlsConnector::from(self.config)
             .connect(name, socket)
-            .await?;
+            .await
+            .map_err(|e| HandshakeError::from(e).of_backend())?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(session)).await?;
         let request = Request::from_parts(in_origin_form(parts)?, body);
         let exchange = async {
-            let (parts, body) = sender.send_request(request).await?.into_parts();
-            let body = Limited::new(body, LARGEST).collect().await?.to_bytes();
-            Ok::<_, Failure>(Response::from_parts(parts, body))
+            let answer = sender.send_request(request).await;
+            let (parts, body) = answer.map_err(|e| unanswered(&e))?.into_parts();
+            let body = Limited::new(body, LARGEST).collect().await;
+            let body = body.map_err(|e| {
+                let reason = chain(&*e);
+                format!("its answer breaks off, or has more than {LARGEST} bytes: {reason}")
+            })?;
+            Ok::<_, Failure>(Response::from_parts(parts, body.to_bytes()))
         };
         let (mut exchange, mut connection) = (pin!(exchange), pin!(connection));
         let response = tokio::select! {
@@ -85,6 +94,7 @@ impl Http {
             let again = retry_after(&parts.headers);
             *self.again.lock().unwrap_or_else(PoisonError::into_inner) = again;
         }
+        understood(parts.status, &body)?;
         Ok(BytesResponse {
             parts,
             body: Box::new(body),
@@ -108,6 +118,35 @@ impl HttpClient for Http {
             }
         })
     }
+}
+
+/// Why there is no answer on a connection that is there.
+fn unanswered(error: &hyper::Error) -> String {
+    let reason = chain(error);
+    match error.is_parse() || error.is_parse_too_large() {
+        true => format!("what answers does not speak HTTP/1.1: {reason}"),
+        false => format!("it closed the connection without an answer: {reason}"),
+    }
+}
+
+/// Whether an answer is one of an ACME server: JSON, a chain of certificates, or nothing where it
+/// is no refusal.
+fn understood(status: StatusCode, body: &[u8]) -> Result<(), Failure> {
+    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
+    let is_plain = body.is_empty() || body.trim_ascii_start().starts_with(b"-----BEGIN");
+    if is_json || is_plain && status.is_success() {
+        return Ok(());
+    }
+    let begin = String::from_utf8_lossy(body.get(..SHOWN).unwrap_or(body)).into_owned();
+    let begin = match begin.trim() {
+        "" => "nothing".to_owned(),
+        begin => format!("{begin:?}"),
+    };
+    Err(format!(
+        "it answered with the status {status} and {begin}, where an ACME server answers with JSON: \
+         `directory` may not be the URL of one"
+    )
+    .into())
 }
 
 /// An error with its causes, of which hyper says only the first.

@@ -179,10 +179,16 @@ fn reason(authorization: &AuthorizationHandle<'_>) -> Option<String> {
 fn issued(names: &[String], chain: &str, key: &str) -> Result<Issued, Failure> {
     let certificate = Certificate::parse(chain.as_bytes(), key.as_bytes(), None)
         .map_err(|e| Failure::new(&format!("what it issued {e}")))?;
-    let covered = certificate.names();
-    if let Some(missing) = names.iter().find(|name| !covered.covers(name)) {
+    let has: Vec<String> = certificate.names().all().collect();
+    if let Some(missing) = names.iter().find(|name| !has.contains(name)) {
         return Err(Failure::new(&format!(
             "what it issued is not for {missing}"
+        )));
+    }
+    // A name that this proxy was not asked to serve is not to be served by its key.
+    if let Some(extra) = has.iter().find(|name| !names.contains(name)) {
+        return Err(Failure::new(&format!(
+            "what it issued is also for {extra}, which was not ordered"
         )));
     }
     let now = SystemTime::now();
@@ -206,4 +212,44 @@ fn unfit(error: &rcgen::Error) -> Failure {
     Failure::new(&format!(
         "the request for the certificate can't be made: {error}"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an authority issues for these names, and the key that it is for.
+    fn chain(names: &[&str]) -> (String, String) {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(names).unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn a_certificate_is_for_the_names_that_were_ordered_and_for_our_key_or_refused() {
+        let ordered = ["a.test", "b.test"].map(str::to_owned);
+        let of = |names: &[&str]| {
+            let (chain, key) = chain(names);
+            let issued = issued(&ordered, &chain, &key);
+            issued.map(|_| ()).map_err(|e| e.to_string())
+        };
+        assert_eq!(of(&["a.test", "b.test"]), Ok(()));
+        assert_eq!(of(&["B.test", "a.TEST"]), Ok(()));
+        for (names, words) in [
+            (&["a.test"][..], "is not for b.test"),
+            (&["a.test", "*.test"], "is not for b.test"),
+            (&["a.test", "b.test", "c.test"], "is also for c.test"),
+            (&["a.test", "b.test", "127.0.0.1"], "is also for 127.0.0.1"),
+        ] {
+            let said = of(names).unwrap_err();
+            assert!(said.contains(words), "{said}");
+        }
+        let ((ours, _), (_, other)) = (chain(&["a.test", "b.test"]), chain(&["a.test"]));
+        let said = issued(&ordered, &ours, &other).err().unwrap().to_string();
+        assert!(
+            said.contains("private key that is not the certificate's"),
+            "{said}"
+        );
+    }
 }

@@ -6,10 +6,11 @@ use std::time::SystemTime;
 
 use rustls::RootCertStore;
 
+use super::SOON;
 use super::read::parsed;
 use crate::admin::CertificateStatus;
 use crate::config::ClientCertificates;
-use crate::net::tls::Offer;
+use crate::net::tls::Authorities;
 
 /// The roots of one listener.
 #[derive(Debug)]
@@ -21,9 +22,7 @@ pub(super) struct ClientRoots {
 
 #[derive(Debug)]
 struct State {
-    roots: Arc<RootCertStore>,
-    /// When the first of them expires.
-    expires: SystemTime,
+    authorities: Authorities,
     /// Why the file can't be used as it is now.
     refused: Option<String>,
     failures: u64,
@@ -32,13 +31,12 @@ struct State {
 impl ClientRoots {
     /// Reads the file, or says what is wrong with it.
     pub(super) fn read(clients: &ClientCertificates) -> Result<Self, String> {
-        let (roots, expires) = parsed(&clients.ca, Offer::roots)?;
+        let authorities = parsed(&clients.ca, Authorities::parse)?;
         Ok(Self {
             path: clients.ca.clone(),
             required: clients.required,
             state: Mutex::new(State {
-                roots,
-                expires,
+                authorities,
                 refused: None,
                 failures: 0,
             }),
@@ -51,19 +49,22 @@ impl ClientRoots {
 
     /// The roots, and whether a client must present a certificate.
     pub(super) fn offered(&self) -> (Arc<RootCertStore>, bool) {
-        (Arc::clone(&self.state().roots), self.required)
+        (Arc::clone(&self.state().authorities.roots), self.required)
     }
 
     /// Whether these are the ones that are in use, and nothing is wrong.
-    pub(super) fn is_same(&self, roots: &RootCertStore) -> bool {
+    pub(super) fn is_same(&self, new: &Authorities) -> bool {
         let state = self.state();
-        state.roots.roots == roots.roots && state.refused.is_none()
+        let current = &state.authorities;
+        // A root that was renewed has the same key and name, and another end.
+        (&current.roots.roots, current.expires) == (&new.roots.roots, new.expires)
+            && state.refused.is_none()
     }
 
     /// They are in use from now on.
-    pub(super) fn replaced(&self, roots: Arc<RootCertStore>, expires: SystemTime) {
+    pub(super) fn replaced(&self, authorities: Authorities) {
         let mut state = self.state();
-        (state.roots, state.expires, state.refused) = (roots, expires, None);
+        (state.authorities, state.refused) = (authorities, None);
     }
 
     /// The file can't be used as it is; the roots that were in use stay.
@@ -73,8 +74,34 @@ impl ClientRoots {
         state.failures += 1;
     }
 
-    pub(super) fn note(&self) -> Option<String> {
-        self.state().refused.clone()
+    /// What an operator should know: why the file can't be used, or that an authority has expired
+    /// or soon will.
+    pub(super) fn note(&self, listener: &str) -> Option<String> {
+        let state = self.state();
+        if state.refused.is_some() {
+            return state.refused.clone();
+        }
+        let Authorities { expires, first, .. } = &state.authorities;
+        let day = humantime::format_rfc3339_seconds(*expires);
+        let file = self.path.display();
+        match expires.duration_since(SystemTime::now()) {
+            Err(_) => Some(format!(
+                "listener {listener}: `client-ca` {file} has an authority that has expired on \
+                 {day}, {first}; the clients that it has signed are let in still: remove or renew it"
+            )),
+            Ok(left) if left < SOON => Some(format!(
+                "listener {listener}: `client-ca` {file} has an authority that expires on {day}, \
+                 {first}; renew it"
+            )),
+            Ok(_) => None,
+        }
+    }
+
+    /// The roots in few words.
+    pub(super) fn summary(&self) -> String {
+        let Authorities { roots, expires, .. } = &self.state().authorities;
+        let day = humantime::format_rfc3339_seconds(*expires);
+        format!("{}, until {day}", counted_authorities(roots.len()))
     }
 
     pub(super) fn status(&self, listener: &str) -> CertificateStatus {
@@ -83,7 +110,7 @@ impl ClientRoots {
             listener: listener.to_owned(),
             file: self.path.display().to_string(),
             names: Vec::new(),
-            expires: state.expires,
+            expires: state.authorities.expires,
             reload_failures: state.failures,
             refused: state.refused.clone(),
             acme: None,
@@ -92,5 +119,12 @@ impl ClientRoots {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn counted_authorities(number: usize) -> String {
+    match number {
+        1 => "1 authority".to_owned(),
+        n => format!("{n} authorities"),
     }
 }

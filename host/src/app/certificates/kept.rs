@@ -48,7 +48,16 @@ impl Kept {
             return Ok(None);
         };
         let certificate = Certificate::parse(&pem, &pem, None).map_err(|e| in_path(&e))?;
-        Ok(Some(certificate))
+        let mut has: Vec<String> = certificate.names().all().collect();
+        has.sort_unstable();
+        has.dedup();
+        match same_names(&has, names) {
+            true => Ok(Some(certificate)),
+            false => Err(in_path(&format_args!(
+                "has a certificate for other names: {}",
+                has.join(", ")
+            ))),
+        }
     }
 
     /// Keeps a certificate: its chain and its key, as PEM.
@@ -59,6 +68,11 @@ impl Kept {
     /// The account; `None` if there is none yet.
     pub(in crate::app) fn account(&self) -> io::Result<Option<Vec<u8>>> {
         self.read(&self.account_path())
+    }
+
+    /// Whether there is an account.
+    pub(super) fn has_account(&self) -> bool {
+        matches!(self.account(), Ok(Some(_)))
     }
 
     /// Where the account is.
@@ -102,6 +116,11 @@ impl Kept {
         files::trusted(&found)?;
         files::write_private(&self.folder, name, content)
     }
+}
+
+/// Whether two lists have the same names, each of them once.
+pub(super) fn same_names(one: &[String], other: &[String]) -> bool {
+    one.len() == other.len() && one.iter().all(|name| other.contains(name))
 }
 
 /// The file of a certificate. The same names in another order are the same certificate.

@@ -22,14 +22,12 @@ mod watch;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use rustls::RootCertStore;
-
 use self::clients::ClientRoots;
 use self::read::Files;
 use crate::admin::CertificateStatus;
 use crate::config::{Acme, Certificates as Configured, Config, Listener, ListenerTls, TlsVersion};
 use crate::net::tls::{
-    Acceptor, Certificate, CertificateStore, Challenges, Offer, Tickets, self_signed,
+    Acceptor, Authorities, Certificate, CertificateStore, Challenges, Offer, Tickets, self_signed,
 };
 use crate::proxy::HttpChallenges;
 
@@ -38,6 +36,8 @@ pub(super) use self::kept::Kept;
 pub(super) use self::ordered::Ordered;
 #[cfg(feature = "acme")]
 pub(super) use self::ordered::{Progress, renewal};
+#[cfg(feature = "acme")]
+pub(super) use self::orders::external_key;
 pub(super) use self::pool_files::PoolFiles;
 pub(super) use self::pools::watch as watch_pools;
 pub(super) use self::watch::watch;
@@ -142,6 +142,28 @@ impl ListenerCertificates {
         all.collect()
     }
 
+    /// All of them in a line each, as they are served now.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let all = self.listeners.iter().flat_map(|served| {
+            let address = &served.address;
+            let certificates = served.certificates.iter().map(move |watched| {
+                let certificate = &watched.state().certificate;
+                let names: Vec<String> = certificate.names().all().collect();
+                format!(
+                    "certificate of listener {address}: ok, for {}, until {}",
+                    names.join(", "),
+                    humantime::format_rfc3339_seconds(certificate.expires())
+                )
+            });
+            let clients = served.clients.iter();
+            let clients = clients.map(move |roots| {
+                format!("`client-ca` of listener {address}: ok, {}", roots.summary())
+            });
+            certificates.chain(clients)
+        });
+        all.collect()
+    }
+
     /// Sentences about certificates that need an operator.
     pub(super) fn notes(&self) -> Vec<String> {
         let all = self
@@ -158,7 +180,7 @@ impl ListenerCertificates {
         .chain(
             self.listeners
                 .iter()
-                .filter_map(|s| s.clients.as_ref()?.note()),
+                .filter_map(|s| s.clients.as_ref()?.note(&s.address)),
         )
         .collect()
     }
@@ -232,7 +254,7 @@ impl ListenerCertificates {
             Configured::Files(all) => all.iter().map(|f| Source::Files(Files::new(f))).collect(),
             Configured::SelfSigned => vec![Source::Memory],
         };
-        let ordered = self.ordered.iter().find(|o| o.names() == tls.acme);
+        let ordered = self.ordered.iter().find(|o| o.is_for(&tls.acme));
         all.extend(ordered.map(|ordered| Source::Ordered(Arc::clone(ordered))));
         all
     }
@@ -254,16 +276,17 @@ impl Served {
         Ok(())
     }
 
-    /// Verifies clients by these roots from now on.
-    fn trust(&self, roots: Arc<RootCertStore>, expires: SystemTime) -> Result<(), String> {
+    /// Verifies clients by these authorities from now on.
+    fn trust(&self, authorities: Authorities) -> Result<(), String> {
         let _one = self
             .replacing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let trusted = self.store.trust(Arc::clone(&roots), &self.certificates());
+        let roots = Arc::clone(&authorities.roots);
+        let trusted = self.store.trust(roots, &self.certificates());
         trusted.map_err(|e| e.to_string())?;
         if let Some(clients) = &self.clients {
-            clients.replaced(roots, expires);
+            clients.replaced(authorities);
         }
         Ok(())
     }

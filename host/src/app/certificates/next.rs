@@ -51,7 +51,7 @@ impl ListenerCertificates {
 
     /// What this listener is served with, if it and what is ordered for it are the same.
     fn kept(&self, listener: &Listener, tls: &ListenerTls, next: &Self) -> Option<&Arc<Served>> {
-        let ordered = |of: &Self| of.ordered.iter().find(|o| o.names() == tls.acme).cloned();
+        let ordered = |of: &Self| of.ordered.iter().find(|o| o.is_for(&tls.acme)).cloned();
         let is_same = match (ordered(self), ordered(next)) {
             (None, None) => true,
             (Some(before), Some(now)) => Arc::ptr_eq(&before, &now),

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::kept::Kept;
+use super::kept::{Kept, same_names};
 use crate::admin::OrderStatus;
 use crate::net::tls::{Certificate, CertificateError, self_signed};
 
@@ -91,6 +91,11 @@ impl Ordered {
     /// The names, in lower case.
     pub(in crate::app) fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// Whether it is for these names, in whatever order.
+    pub(super) fn is_for(&self, names: &[String]) -> bool {
+        same_names(&self.names, names)
     }
 
     /// The names in few words.

@@ -2,10 +2,16 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
 use super::ListenerCertificates;
 use super::kept::Kept;
 use super::ordered::Ordered;
-use crate::config::{AcmeChallenge, Config};
+use crate::config::{Acme, AcmeChallenge, Config, ExternalAccount};
+use crate::files;
+use crate::net::tls::client_config;
 #[cfg(feature = "acme")]
 use crate::net::tls::{Certificate, Challenges};
 use crate::proxy::HttpChallenges;
@@ -87,17 +93,67 @@ fn ordered(config: &Config, known: &[Arc<Ordered>]) -> Result<Vec<Arc<Ordered>>,
                 "listener {address}: `tls.acme` needs `[acme]` and `state-dir`"
             ));
         };
-        if all.iter().any(|listed| listed.names() == tls.acme) {
+        // The same names in another order are the same certificate.
+        if all.iter().any(|listed| listed.is_for(&tls.acme)) {
             continue;
         }
-        if let Some(known) = known.iter().find(|known| known.names() == tls.acme) {
+        if let Some(known) = known.iter().find(|known| known.is_for(&tls.acme)) {
             all.push(Arc::clone(known));
         } else {
             let kept = Kept::new(state_dir, &acme.directory);
+            if all.is_empty() {
+                readable(acme, &kept)?;
+            }
             let new = Ordered::new(&tls.acme, &kept);
             let new = new.map_err(|e| format!("listener {address}: `tls.acme`: {e}"))?;
             all.push(Arc::new(new));
         }
     }
     Ok(all)
+}
+
+/// Reads the files that an order will need: it may come in two months, when nobody looks.
+fn readable(acme: &Acme, kept: &Kept) -> Result<(), String> {
+    if let Some(ca) = &acme.ca {
+        client_config(Some(ca)).map_err(|e| format!("`acme.ca`: {e}"))?;
+    }
+    match &acme.external_account {
+        // An account is bound once.
+        Some(external) if !kept.has_account() => {
+            external_key(external).map_err(|e| format!("`acme.external-account`: {e}"))?;
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A key has some 64 bytes.
+const LARGEST_KEY: u64 = 4096;
+
+/// The key of the external account, in either alphabet of base64, with padding or without.
+pub(in crate::app) fn external_key(external: &ExternalAccount) -> Result<Vec<u8>, String> {
+    let path = external.key_file.display();
+    let text = files::read_regular(&external.key_file, LARGEST_KEY)
+        .map_err(|e| format!("`key-file` {path} can't be read: {e}"))?;
+    let text: Vec<u8> = text
+        .trim_ascii()
+        .iter()
+        .map(|byte| match byte {
+            b'+' => b'-',
+            b'/' => b'_',
+            other => *other,
+        })
+        .collect();
+    let lenient =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let key = GeneralPurpose::new(&alphabet::URL_SAFE, lenient).decode(text);
+    let key = key.map_err(|e| {
+        format!("`key-file` {path} is not base64: {e}; write the key as the authority shows it")
+    })?;
+    match key.is_empty() {
+        true => Err(format!(
+            "`key-file` {path} is empty; write the key as the authority shows it"
+        )),
+        false => Ok(key),
+    }
 }

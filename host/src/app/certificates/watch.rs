@@ -12,7 +12,7 @@ use super::clients::ClientRoots;
 use super::read::parsed;
 use super::{ListenerCertificates, Served};
 use crate::ground;
-use crate::net::tls::Offer;
+use crate::net::tls::Authorities;
 
 /// How often it is asked which certificates expire.
 const EXPIRY: Duration = Duration::from_secs(12 * 3600);
@@ -110,12 +110,12 @@ async fn reload_clients(served: &Served) {
         return;
     };
     let path = clients.path().clone();
-    let read = tokio::task::spawn_blocking(move || parsed(&path, Offer::roots)).await;
+    let read = tokio::task::spawn_blocking(move || parsed(&path, Authorities::parse)).await;
     let read = read.unwrap_or_else(|e| Err(e.to_string()));
     let address = &served.address;
     let replaced = match read {
-        Ok((roots, _)) if clients.is_same(&roots) => return,
-        Ok((roots, expires)) => served.trust(roots, expires),
+        Ok(authorities) if clients.is_same(&authorities) => return,
+        Ok(authorities) => served.trust(authorities),
         Err(reason) => Err(reason),
     };
     match replaced {

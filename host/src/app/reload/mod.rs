@@ -8,9 +8,10 @@ mod admin_side;
 mod source;
 mod watch;
 
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 pub(super) use self::admin_side::{AdminListener, NextAdmin};
 pub(super) use self::source::Source;
@@ -171,9 +172,8 @@ fn refused(reason: String) -> ReloadError {
 
 /// Opens the access log.
 pub(super) fn start_log(config: &Config) -> Result<LogWriter> {
-    use anyhow::Context;
     LogWriter::start(&config.access_log).with_context(|| match &config.access_log.path {
-        Some(path) => format!("the access log {} can't be opened", path.display()),
+        Some(path) => log_failed(path),
         None => "the access log can't be opened".to_owned(),
     })
 }
@@ -183,12 +183,20 @@ pub(super) fn start_records(
     config: &Config,
     control: &ControlPlane,
 ) -> Result<Option<RecordWriter>> {
-    use anyhow::Context;
     let Some(record) = &config.record else {
         return Ok(None);
     };
     let started = RecordWriter::start(record, control.stats());
-    let started = started
-        .with_context(|| format!("`record.file` {} can't be written", record.file.display()))?;
+    let started = started.with_context(|| record_failed(&record.file))?;
     Ok(Some(started))
+}
+
+/// What is said of an access log that can't be opened.
+pub(super) fn log_failed(path: &Path) -> String {
+    format!("the access log {} can't be opened", path.display())
+}
+
+/// What is said of a recording that can't be written.
+pub(super) fn record_failed(path: &Path) -> String {
+    format!("`record.file` {} can't be written", path.display())
 }

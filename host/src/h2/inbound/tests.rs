@@ -21,35 +21,54 @@ fn frame(kind: u8, flags: u8, stream: u32, length: u32) -> Frame {
 }
 
 /// What the engine gets if these bytes arrive in pieces of these sizes, and a frame may be followed
-/// by another if `go_on` says so.
-fn passed(
-    bytes: &[u8],
+/// by another if `go_on` says so. The engine has so much room at a time, or plenty.
+fn passed_into(
+    (bytes, room): (&[u8], Option<&[usize]>),
     pieces: &[usize],
     traffic: &Traffic,
     mut go_on: impl FnMut(Frame) -> bool,
 ) -> Vec<u8> {
     let (mut inbound, mut out) = (Inbound::default(), Vec::new());
-    let mut room = vec![0xaa; 64 * 1024];
+    let mut space = vec![0xaa; 64 * 1024];
+    let mut rooms = room.unwrap_or(&[64 * 1024 - 6]).iter().cycle();
     let (mut rest, mut pieces) = (bytes, pieces.iter().cycle());
-    while !rest.is_empty() || inbound.holds() {
-        let mut into = ReadBuf::new(&mut room);
-        if inbound.holds() {
-            inbound.release(&mut into, traffic, &mut go_on);
-        } else {
+    loop {
+        let room = 6 + rooms.next().unwrap();
+        let mut into = ReadBuf::new(&mut space[..room]);
+        into.put_slice(b"before");
+        // Every second time there is nothing yet.
+        let mut is_there = false;
+        let polled = inbound.poll(&mut into, traffic, &mut go_on, |into| {
+            is_there = !is_there;
+            if !is_there {
+                return Poll::Pending;
+            }
             let n = pieces.next().map_or(1, |n| (*n).min(rest.len()));
-            into.put_slice(b"before");
+            let n = n.min(into.remaining());
             into.put_slice(&rest[..n]);
             rest = &rest[n..];
-            inbound.pass(&mut into, 6, traffic, &mut go_on);
-            assert_eq!(&into.filled()[..6], b"before");
-            out.extend_from_slice(&into.filled()[6..]);
-            assert!(into.filled().len() > 6, "nothing looks like an end");
-            continue;
+            Poll::Ready(Ok(()))
+        });
+        assert_eq!(&into.filled()[..6], b"before");
+        let new = &into.filled()[6..];
+        match polled {
+            Poll::Pending => assert!(new.is_empty()),
+            Poll::Ready(_) if new.is_empty() => break,
+            Poll::Ready(_) => out.extend_from_slice(new),
         }
-        assert!(!into.filled().is_empty());
-        out.extend_from_slice(into.filled());
     }
+    assert!(rest.is_empty() && !inbound.holds(), "that was the end");
     out
+}
+
+/// The same with plenty of room.
+fn passed(
+    bytes: &[u8],
+    pieces: &[usize],
+    traffic: &Traffic,
+    go_on: impl FnMut(Frame) -> bool,
+) -> Vec<u8> {
+    passed_into((bytes, None), pieces, traffic, go_on)
 }
 
 /// The frames in these bytes, with their payloads.
@@ -140,7 +159,7 @@ fn the_engine_gets_few_empty_frames_however_they_arrive() {
         bytes.extend(bytes_of(frame(DATA, 0, 1, 0), 0));
         bytes.extend(bytes_of(frame(PING, 0, 0, 8), 0));
     }
-    for pieces in [&[100_000][..], &[26], &[3, 23], &[17, 9]] {
+    for pieces in [&[100_000][..], &[26], &[3, 23], &[17, 9], &[1], &[6, 1]] {
         let out = parsed(&passed(&bytes, pieces, &Traffic::new(0), |_| true));
         let empty = out.iter().filter(|(frame, _)| frame.kind == DATA).count();
         assert!(empty <= 60, "{empty} {pieces:?}");
@@ -157,17 +176,78 @@ fn what_may_not_follow_is_held_until_it_may() {
     let (mut inbound, traffic) = (Inbound::default(), Traffic::new(0));
     let mut room = [0; 1_000];
     let mut into = ReadBuf::new(&mut room);
-    into.put_slice(&bytes);
+    let read = |into: &mut ReadBuf<'_>| {
+        into.put_slice(&bytes);
+        Poll::Ready(Ok(()))
+    };
     let mut seen = 0;
-    inbound.pass(&mut into, 0, &traffic, |_| {
+    let go_on = |_| {
         seen += 1;
         seen % 3 != 0
-    });
+    };
+    assert!(inbound.poll(&mut into, &traffic, go_on, read).is_ready());
     assert_eq!((seen, into.filled().len()), (3, 3 * 19));
     assert!(inbound.holds() && inbound.is_between());
-    inbound.release(&mut into, &traffic, |_| true);
+    let none = |_: &mut ReadBuf<'_>| Poll::Pending;
+    assert!(inbound.poll(&mut into, &traffic, |_| true, none).is_ready());
     assert_eq!(into.filled(), bytes);
     assert!(!inbound.holds());
+}
+
+#[test]
+fn nothing_is_between_a_head_and_its_continuation_however_they_arrive() {
+    let head = bytes_of(frame(HEADERS, END_STREAM, 1, 10), 7);
+    let more = bytes_of(frame(CONTINUATION, 0, 1, 10), 7);
+    let last = bytes_of(frame(CONTINUATION, 4, 1, 10), 7);
+    for piece in [1, 4, 19, 100] {
+        let (mut inbound, traffic) = (Inbound::default(), Traffic::new(0));
+        for (bytes, is_between) in [(&head, false), (&more, false), (&last, true)] {
+            for bytes in bytes.chunks(piece) {
+                let (mut room, mut bytes) = ([0; 100], bytes);
+                let mut into = ReadBuf::new(&mut room);
+                let _ = inbound.poll(
+                    &mut into,
+                    &traffic,
+                    |_| true,
+                    |into| match std::mem::take(&mut bytes) {
+                        b"" => Poll::Pending,
+                        bytes => {
+                            into.put_slice(bytes);
+                            Poll::Ready(Ok(()))
+                        }
+                    },
+                );
+            }
+            assert_eq!(inbound.is_between(), is_between, "{piece}");
+        }
+    }
+}
+
+#[test]
+fn a_pseudo_field_among_trailers_is_known_however_they_arrive() {
+    let block = b"\x3f\xe1\x1f\x00\x05:path\x01/";
+    let length = block.len() as u32;
+    let mut split = bytes_of(frame(HEADERS, END_STREAM, 1, 5), 0);
+    split[HEAD..].copy_from_slice(&block[..5]);
+    let mut end = bytes_of(frame(CONTINUATION, 4, 1, length - 5), 0);
+    end[HEAD..].copy_from_slice(&block[5..]);
+    split.extend(end);
+    let mut whole = bytes_of(frame(HEADERS, END_STREAM | 4, 1, length), 0);
+    whole[HEAD..].copy_from_slice(block);
+    for trailers in [split, whole] {
+        for pieces in [&[1_000][..], &[1], &[13, 4]] {
+            let traffic = Traffic::new(0);
+            passed(&trailers, pieces, &traffic, |_| true);
+            assert!(!traffic.had_pseudo(1), "a head");
+            passed(&trailers, pieces, &traffic, |_| true);
+            assert!(!traffic.had_pseudo(3));
+            assert!(traffic.had_pseudo(1));
+            assert!(!traffic.had_pseudo(1), "it is asked once");
+        }
+    }
+    let traffic = Traffic::new(0);
+    (0..1_000).for_each(|stream| traffic.note_pseudo(stream));
+    assert!(!traffic.had_pseudo(1) && traffic.had_pseudo(999), "bounded");
 }
 
 #[test]
@@ -271,9 +351,9 @@ proptest! {
         batch in 1u32..20,
     ) {
         let bytes: Vec<u8> = frames.iter().flat_map(|(f, fill)| bytes_of(*f, *fill)).collect();
-        for pieces in [&pieces, &small] {
+        for (pieces, room) in [(&pieces, None), (&small, None), (&pieces, Some(&small[..]))] {
             let (mut seen, mut heads) = (Vec::new(), 0);
-            let out = passed(&bytes, pieces, &Traffic::new(0), |frame| {
+            let out = passed_into((&bytes, room), pieces, &Traffic::new(0), |frame| {
                 seen.push(frame);
                 heads += 1;
                 heads % batch != 0

@@ -8,7 +8,7 @@ use super::super::stream::Stream;
 use super::CertificateStore;
 use super::below::Below;
 use super::client_certificate::{self, ClientCertificateError};
-use super::handshake::{self, HandshakeError};
+use super::handshake::{self, HandshakeError, Refused};
 use super::session::TlsStream;
 use crate::message::{ClientCertificate, TlsSession, TlsVersion};
 
@@ -26,9 +26,10 @@ impl Acceptor {
     ///
     /// # Errors
     ///
-    /// They don't, or one of them has left. The client was sent the reason, if it could take it.
-    /// [`HandshakeError::Answered`] is none of these.
-    pub async fn accept(&self, stream: Stream) -> Result<(Stream, TlsFacts), HandshakeError> {
+    /// They don't, or one of them has left. The client is sent the reason: by the time that this
+    /// returns, as far as the socket took it at once, and the rest when
+    /// [`Refused::stream`] is shut down. [`HandshakeError::Answered`] is none of these.
+    pub async fn accept(&self, stream: Stream) -> Result<(Stream, TlsFacts), Refused> {
         let below = stream.into_below()?;
         // A client that says nothing costs little more than its socket.
         poll_fn(|cx| below.socket().poll_read_ready(cx))
@@ -37,13 +38,16 @@ impl Acceptor {
         Box::pin(self.agree(below)).await
     }
 
-    async fn agree(&self, below: Below) -> Result<(Stream, TlsFacts), HandshakeError> {
-        let accepted = handshake::hello(&below).await?;
+    async fn agree(&self, below: Below) -> Result<(Stream, TlsFacts), Refused> {
+        let accepted = match handshake::hello(&below).await {
+            Ok(accepted) => accepted,
+            Err(error) => return Err(error.with(below.into())),
+        };
         let hello = accepted.client_hello();
         if let Some(config) = self.0.challenge(&hello) {
             // Dropped at once: such a session carries nothing.
             handshake::serve(below, accepted, config).await?;
-            return Err(HandshakeError::Answered);
+            return Err(HandshakeError::Answered.into());
         }
         let server_name = hello.server_name().map(|name| name.to_ascii_lowercase());
         let identity = self.0.choose(&hello);
@@ -51,7 +55,7 @@ impl Acceptor {
         let stream = handshake::serve(below, accepted, config).await?;
         let facts = TlsFacts {
             session: Arc::new(TlsSession {
-                client: client(&stream)?,
+                client: client(&stream).map_err(HandshakeError::Client)?,
                 ..session(&stream, server_name)
             }),
             certificate: Some(Arc::clone(identity.names())),

@@ -37,6 +37,23 @@ pub enum CertificateError {
          -----BEGIN EC PRIVATE KEY----- or -----BEGIN RSA PRIVATE KEY-----)"
     )]
     NoKey,
+    /// The key is encrypted.
+    #[error(
+        "has a private key with a password, which nobody can type here; write it without one: \
+         openssl pkey -in FILE -out FILE.plain"
+    )]
+    Encrypted,
+    /// Among authorities.
+    #[error(
+        "has a certificate that is not an authority's, {subject}: {why}; list the authorities that \
+         have signed clients' certificates"
+    )]
+    NoAuthority {
+        /// Of that certificate.
+        subject: String,
+        /// What it lacks.
+        why: &'static str,
+    },
     /// It is not PEM.
     #[error("is not PEM: {0}")]
     Pem(String),
@@ -74,6 +91,7 @@ impl Certificate {
     ) -> Result<Self, CertificateError> {
         let chain = chain(certificate)?;
         let key = match PrivateKeyDer::from_pem_slice(key) {
+            _ if is_encrypted(key) => return Err(CertificateError::Encrypted),
             Ok(key) => key,
             Err(pem::Error::NoItemsFound) => return Err(CertificateError::NoKey),
             Err(error) => return Err(CertificateError::Pem(error.to_string())),
@@ -168,7 +186,10 @@ impl Certificate {
 impl CertificateError {
     /// Whether the file with the key is at fault.
     pub fn is_of_key(&self) -> bool {
-        matches!(self, Self::NoKey | Self::Key(_) | Self::Mismatch)
+        matches!(
+            self,
+            Self::NoKey | Self::Encrypted | Self::Key(_) | Self::Mismatch
+        )
     }
 
     /// Whether the file with the OCSP response is.
@@ -188,6 +209,17 @@ pub(super) fn chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Certifi
         true => Err(CertificateError::NoCertificate),
         false => Ok(chain),
     }
+}
+
+/// Whether the first key in a PEM text has a password: PKCS#8, or what came before it.
+pub(super) fn is_encrypted(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    let Some((before, rest)) = text.split_once("PRIVATE KEY-----") else {
+        return false;
+    };
+    let headers = rest.trim_start().lines().next().unwrap_or_default();
+    before.ends_with("ENCRYPTED ")
+        || headers.starts_with("Proc-Type:") && headers.contains("ENCRYPTED")
 }
 
 /// Whether it is an OCSP response, and of a responder that answered: clients that ask for one end

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::acceptor::session;
+use super::certificate::{self, is_encrypted};
 use super::handshake::{self, HandshakeError};
 use super::provider::provider;
 use super::short_chains::ShortChains;
@@ -279,7 +280,7 @@ fn verifier(
             reason: format!(": {e}"),
         },
     })?;
-    Ok(Arc::new(ShortChains(built)))
+    Ok(Arc::new(ShortChains::new(provider, built)))
 }
 
 fn system_roots(digest: &mut Sha256) -> Result<Vec<CertificateDer<'static>>, ConnectorError> {
@@ -324,14 +325,13 @@ fn key_pair(
     digest: &mut Sha256,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), ConnectorError> {
     let chain = certificates(&files.certificate, digest)?;
-    let key = PrivateKeyDer::from_pem_slice(&read(&files.key, digest)?);
-    let key = key.map_err(|_| {
-        fault(
-            &files.key,
-            "has no private key without a password; it should have one in PEM (-----BEGIN PRIVATE \
-             KEY-----)",
-        )
-    })?;
+    let text = read(&files.key, digest)?;
+    let key = match PrivateKeyDer::from_pem_slice(&text) {
+        _ if is_encrypted(&text) => Err(certificate::CertificateError::Encrypted),
+        Ok(key) => Ok(key),
+        Err(_) => Err(certificate::CertificateError::NoKey),
+    };
+    let key = key.map_err(|e| fault(&files.key, e.to_string()))?;
     Ok((chain, key))
 }
 

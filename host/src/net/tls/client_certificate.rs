@@ -31,6 +31,12 @@ pub enum ClientCertificateError {
     /// The subject's distinguished name.
     #[error("the subject of the client's certificate is longer than {SUBJECT} bytes")]
     Subject,
+    /// A name that no party would write.
+    #[error(
+        "an alternative name of the client's certificate has a character that such a name can't \
+         have, such as a line break"
+    )]
+    Characters,
     /// The alternative names.
     #[error(
         "the client's certificate has more than {NAMES} alternative names, or more than \
@@ -66,9 +72,9 @@ fn alternative_names(
     let (mut kept, mut bytes) = (Vec::new(), 0);
     for name in names {
         let name = match name {
-            GeneralName::DNSName(name) => SubjectName::Dns((*name).into()),
-            GeneralName::URI(uri) => SubjectName::Uri((*uri).into()),
-            GeneralName::RFC822Name(mail) => SubjectName::Email((*mail).into()),
+            GeneralName::DNSName(name) => SubjectName::Dns(plain(name, false)?),
+            GeneralName::URI(uri) => SubjectName::Uri(plain(uri, false)?),
+            GeneralName::RFC822Name(mail) => SubjectName::Email(plain(mail, true)?),
             GeneralName::IPAddress(octets) => {
                 SubjectName::Address(address(octets).ok_or(ClientCertificateError::Malformed)?)
             }
@@ -89,9 +95,20 @@ fn alternative_names(
     Ok(kept.into())
 }
 
+/// A name of visible characters of ASCII, as all of these are (RFC 5280 section 4.2.1.6); a quoted
+/// part of an address of mail may have spaces. With a NUL or a line break a name can look like
+/// another one to what it is passed to.
+fn plain(name: &str, spaces: bool) -> Result<Box<str>, ClientCertificateError> {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() || spaces && byte == b' ';
+    match name.bytes().all(is_plain) {
+        true => Ok(name.into()),
+        false => Err(ClientCertificateError::Characters),
+    }
+}
+
 /// As RFC 4514 section 2 writes it: the last part of the sequence first, and everything escaped
 /// that means something, so that no value can look like two.
-fn distinguished_name(name: &X509Name<'_>) -> Result<String, ClientCertificateError> {
+pub(super) fn distinguished_name(name: &X509Name<'_>) -> Result<String, ClientCertificateError> {
     if attributes(name.as_raw()) != Some(name.iter_attributes().count()) {
         return Err(ClientCertificateError::Malformed);
     }
@@ -209,7 +226,16 @@ fn characters(value: &Any<'_>) -> Option<String> {
     }
 }
 
-/// RFC 4514 section 2.4. Control characters are escaped as well, byte by byte.
+/// Characters that are not seen, and change how others are: separators of lines and paragraphs,
+/// directions, joiners.
+fn is_hidden(c: char) -> bool {
+    matches!(
+        c,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    )
+}
+
+/// RFC 4514 section 2.4. What is not seen is escaped as well, byte by byte.
 fn escape(value: &str, text: &mut String) {
     let last = value.chars().count().saturating_sub(1);
     for (at, c) in value.chars().enumerate() {
@@ -217,7 +243,7 @@ fn escape(value: &str, text: &mut String) {
             '"' | '+' | ',' | ';' | '<' | '>' | '\\' => text.extend(['\\', c]),
             '#' if at == 0 => text.push_str("\\#"),
             ' ' if at == 0 || at == last => text.push_str("\\ "),
-            c if c.is_control() => {
+            c if c.is_control() || is_hidden(c) => {
                 let mut bytes = [0; 4];
                 for byte in c.encode_utf8(&mut bytes).bytes() {
                     // Writing into memory can't fail.
@@ -283,6 +309,7 @@ mod tests {
             ("#1 # ", "\\#1 #\\ "),
             (" ", "\\ "),
             ("a\n\0b\u{85}", "a\\0a\\00b\\c2\\85"),
+            ("a\u{202e}b", "a\\e2\\80\\aeb"),
             ("Zoë=1", "Zoë=1"),
         ] {
             assert_eq!(subject(&[(CommonName, value)]), format!("CN={written}"));
@@ -360,6 +387,17 @@ mod tests {
         let malformed = Err(ClientCertificateError::Malformed);
         assert_eq!(alternative(b"\x30\x03\x82\x01\xff"), malformed);
         assert_eq!(alternative(b"\x30\x05\x87\x03abc"), malformed);
+        for odd in [
+            &b"\x30\x05\x82\x03a\x00b"[..],
+            b"\x30\x05\x82\x03a\nb",
+            b"\x30\x05\x82\x03a b",
+            b"\x30\x05\x86\x03a\x7fb",
+            b"\x30\x05\x86\x03a b",
+            b"\x30\x05\x81\x03a\rb",
+        ] {
+            assert_eq!(alternative(odd), Err(ClientCertificateError::Characters));
+        }
+        assert_eq!(alternative(b"\x30\x05\x81\x03a b"), Ok(1));
         // Another kind of name is passed over.
         assert_eq!(alternative(b"\x30\x05\x88\x03\x2a\x03\x04"), Ok(0));
     }

@@ -31,12 +31,23 @@ pub enum HandshakeError {
     /// A certificate authority has what it asked for (TLS-ALPN-01), and nothing follows.
     #[error("it was a certificate authority's, which has its answer")]
     Answered,
-    /// The client's certificate was verified, and can't be taken.
+    /// The client's certificate was verified, and can't be taken. The client was sent an alert.
     #[error("{0}")]
     Client(#[from] ClientCertificateError),
     /// A session is not put into another.
     #[error("the connection is encrypted already")]
     Nested,
+}
+
+/// A client with which there is no session.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Refused {
+    /// Why.
+    pub error: HandshakeError,
+    /// What carries the alert that says so, or has: a close over bytes that the client still sends
+    /// would cost it the alert. `None` if the client has left.
+    pub stream: Option<Stream>,
 }
 
 /// Reads what the client offers, before it is decided what it gets.
@@ -65,10 +76,13 @@ pub(super) async fn serve(
     below: Below,
     accepted: Accepted,
     config: Arc<rustls::ServerConfig>,
-) -> Result<TlsStream, HandshakeError> {
+) -> Result<TlsStream, Refused> {
     match accepted.into_connection(config) {
         Ok(connection) => finish(below, Connection::Server(connection)).await,
-        Err(refused) => Err(alert(below.socket(), refused)),
+        Err(refused) => {
+            let error = alert(below.socket(), refused);
+            Err(error.with(below.into()))
+        }
     }
 }
 
@@ -79,20 +93,23 @@ pub(super) async fn ask(
     name: ServerName<'static>,
 ) -> Result<TlsStream, HandshakeError> {
     let connection = ClientConnection::new(config, name).map_err(HandshakeError::Tls)?;
-    finish(below, Connection::Client(connection)).await
+    let done = finish(below, Connection::Client(connection)).await;
+    done.map_err(|refused| refused.error)
 }
 
-async fn finish(below: Below, connection: Connection) -> Result<TlsStream, HandshakeError> {
+async fn finish(below: Below, connection: Connection) -> Result<TlsStream, Refused> {
     let stream = TlsStream::new(below, connection);
     let done = match stream.look_behind_hello() {
         Ok(()) => poll_fn(|cx| stream.poll_handshake(cx)).await,
         refused => refused,
     };
-    if done.is_err() {
-        end(stream.socket());
+    match done {
+        Ok(()) => Ok(stream),
+        Err(error) => {
+            end(stream.socket());
+            Err(HandshakeError::from(error).with(Stream::Tls(Box::new(stream))))
+        }
     }
-    done?;
-    Ok(stream)
 }
 
 /// Sends the reason, as far as the socket takes it.
@@ -101,6 +118,44 @@ fn alert(socket: Socket<'_>, (error, mut alert): (rustls::Error, AcceptedAlert))
     let _ = alert.write_all(&mut Out { socket, cx: None });
     end(socket);
     HandshakeError::Tls(error)
+}
+
+impl HandshakeError {
+    fn of(error: &rustls::Error) -> Self {
+        use rustls::CertificateError::Other;
+        let client = match error {
+            rustls::Error::InvalidCertificate(Other(other)) => other.0.downcast_ref(),
+            _ => None,
+        };
+        client.map_or_else(|| Self::Tls(error.clone()), |client| Self::Client(*client))
+    }
+
+    /// With what was refused, if a client is there that may read why.
+    pub(super) fn with(self, stream: Stream) -> Refused {
+        let is_there = matches!(self, Self::Tls(_) | Self::Client(_));
+        Refused {
+            error: self,
+            stream: is_there.then_some(stream),
+        }
+    }
+}
+
+impl From<HandshakeError> for Refused {
+    fn from(error: HandshakeError) -> Self {
+        Self {
+            error,
+            stream: None,
+        }
+    }
+}
+
+impl From<Below> for Stream {
+    fn from(below: Below) -> Self {
+        match below {
+            Below::Tcp(stream) => Self::Tcp(stream),
+            Below::Unix(stream) => Self::Unix(stream),
+        }
+    }
 }
 
 impl Stream {
@@ -120,8 +175,8 @@ impl From<io::Error> for HandshakeError {
             return Self::Left;
         }
         let tls = error.get_ref().and_then(|e| e.downcast_ref());
-        match tls.cloned() {
-            Some(tls) => Self::Tls(tls),
+        match tls {
+            Some(tls) => Self::of(tls),
             None => Self::Socket(error),
         }
     }

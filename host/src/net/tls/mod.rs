@@ -5,6 +5,7 @@
 //! the control side and read here without a lock.
 
 mod acceptor;
+mod authorities;
 mod below;
 mod certificate;
 mod challenges;
@@ -17,15 +18,17 @@ mod provider;
 mod self_signed;
 pub(in crate::net) mod session;
 mod short_chains;
+mod signatures;
 mod store;
 mod tickets;
 mod trusting;
 
 pub use acceptor::Acceptor;
+pub use authorities::Authorities;
 pub use certificate::{Certificate, CertificateError};
 pub use challenges::{ChallengeError, Challenges};
 pub use client::{Alpn, Connector, ConnectorError, ConnectorId, client_config};
-pub use handshake::HandshakeError;
+pub use handshake::{HandshakeError, Refused};
 pub use names::Names;
 pub use offer::Offer;
 pub use self_signed::self_signed;

@@ -1,7 +1,6 @@
 //! What a listener offers in a handshake, beside its certificates.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use rustls::RootCertStore;
 use rustls::ServerConfig;
@@ -9,9 +8,9 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 
+use super::Certificate;
 use super::Challenges;
 use super::Tickets;
-use super::certificate::{Certificate, CertificateError, chain, expiry};
 use super::provider;
 use super::short_chains::ShortChains;
 
@@ -34,24 +33,6 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Roots of trust out of a PEM text, and when the first of them expires.
-    ///
-    /// # Errors
-    ///
-    /// There are none, or one of them is broken.
-    pub fn roots(text: &[u8]) -> Result<(Arc<RootCertStore>, SystemTime), CertificateError> {
-        let (mut roots, mut expires) = (RootCertStore::empty(), None);
-        for root in chain(text)? {
-            let end = expiry(&root)?;
-            expires = Some(expires.map_or(end, |earliest: SystemTime| earliest.min(end)));
-            roots
-                .add(root)
-                .map_err(|e| CertificateError::Malformed(e.to_string()))?;
-        }
-        let expires = expires.ok_or(CertificateError::NoCertificate)?;
-        Ok((Arc::new(roots), expires))
-    }
-
     /// The configuration that presents a certificate.
     pub(super) fn present(&self, certificate: &Certificate) -> Result<ServerConfig, rustls::Error> {
         let versions: &[_] = match self.only_tls13 {
@@ -64,8 +45,8 @@ impl Offer {
         let builder = match &self.clients {
             None => builder.with_no_client_auth(),
             Some((roots, required)) => {
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider);
+                let (roots, by) = (Arc::clone(roots), Arc::clone(&provider));
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, by);
                 let verifier = match required {
                     true => verifier,
                     false => verifier.allow_unauthenticated(),
@@ -73,7 +54,7 @@ impl Offer {
                 let verifier = verifier
                     .build()
                     .map_err(|e| rustls::Error::General(e.to_string()))?;
-                builder.with_client_cert_verifier(Arc::new(ShortChains(verifier)))
+                builder.with_client_cert_verifier(Arc::new(ShortChains::new(&provider, verifier)))
             }
         };
         let resolver = SingleCertAndKey::from(Arc::clone(&certificate.key));

@@ -215,6 +215,11 @@ impl TlsStream {
         self.session.borrow_mut().ended = true;
     }
 
+    /// Whether the peer has broken the protocol, and is to read the alert that says so.
+    pub(in crate::net) fn has_failed(&self) -> bool {
+        self.session.borrow().failed
+    }
+
     /// Whether the peer sends more than was read. What ends its side is no more.
     pub(in crate::net) fn took_unread(&self) -> bool {
         let session = &mut *self.session.borrow_mut();
@@ -343,10 +348,10 @@ impl Session {
         }
     }
 
-    /// Ends our side.
+    /// Ends our side. A session that has failed ends with an alert, or, where rustls has none for
+    /// what went wrong, without a word: never as if everything had been said.
     fn end(&mut self) {
-        if !self.ended {
-            self.ended = true;
+        if !std::mem::replace(&mut self.ended, true) && !self.failed {
             self.connection.send_close_notify();
         }
     }
@@ -379,12 +384,16 @@ impl Session {
 }
 
 impl Drop for TlsStream {
-    /// Announces the end, so that the peer knows that it has everything.
+    /// Announces the end, so that the peer knows that it has everything; or sends what is left of
+    /// an alert.
     fn drop(&mut self) {
         let session = self.session.get_mut();
         let is_incomplete = session.owed > 0 || session.connection.is_handshaking();
-        if !session.ended && !session.failed && !is_incomplete {
+        let is_to_end = !session.ended && !session.failed && !is_incomplete;
+        if is_to_end {
             session.end();
+        }
+        if is_to_end || session.failed {
             let _ = session.send(self.below.socket(), None);
         }
     }

@@ -1,22 +1,30 @@
-//! Chains of certificates that are worth following.
+//! Chains of certificates that are worth following, and clients' certificates that are worth
+//! taking.
 
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
-};
+use rustls::{CertificateError, DistinguishedName, Error, OtherError};
+
+use super::client_certificate;
+use super::signatures::verify_signatures;
 
 /// The most certificates between a peer's own and a root. With many of one name that all could have
 /// signed each other, the search for a path takes the worker for a tenth of a second; with these
 /// it has some 2,000 steps.
 const MOST: usize = 6;
 
-/// Refuses long chains before they are followed; all else is the verifier's.
+/// Refuses long chains before they are followed, and clients' certificates that can't be taken
+/// whole; all else is the verifier's. What is refused here is answered by an alert, as what does
+/// not verify.
 #[derive(Debug)]
-pub(super) struct ShortChains<V: ?Sized>(pub(super) Arc<V>);
+pub(super) struct ShortChains<V: ?Sized> {
+    algorithms: WebPkiSupportedAlgorithms,
+    verifier: Arc<V>,
+}
 
 /// A chain was too long.
 #[derive(Debug, thiserror::Error)]
@@ -25,22 +33,35 @@ struct ChainTooLong;
 
 fn check(between: &[CertificateDer<'_>]) -> Result<(), Error> {
     match between.len() > MOST {
-        true => Err(CertificateError::Other(OtherError(Arc::new(ChainTooLong))).into()),
+        true => Err(refused(ChainTooLong)),
         false => Ok(()),
+    }
+}
+
+fn refused(why: impl std::error::Error + Send + Sync + 'static) -> Error {
+    CertificateError::Other(OtherError(Arc::new(why))).into()
+}
+
+impl<V: ?Sized> ShortChains<V> {
+    pub(super) fn new(provider: &CryptoProvider, verifier: Arc<V>) -> Self {
+        Self {
+            algorithms: provider.signature_verification_algorithms,
+            verifier,
+        }
     }
 }
 
 impl<V: ClientCertVerifier + ?Sized> ClientCertVerifier for ShortChains<V> {
     fn offer_client_auth(&self) -> bool {
-        self.0.offer_client_auth()
+        self.verifier.offer_client_auth()
     }
 
     fn client_auth_mandatory(&self) -> bool {
-        self.0.client_auth_mandatory()
+        self.verifier.client_auth_mandatory()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.0.root_hint_subjects()
+        self.verifier.root_hint_subjects()
     }
 
     fn verify_client_cert(
@@ -50,30 +71,12 @@ impl<V: ClientCertVerifier + ?Sized> ClientCertVerifier for ShortChains<V> {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         check(between)?;
-        self.0.verify_client_cert(first, between, now)
+        let verified = self.verifier.verify_client_cert(first, between, now)?;
+        client_certificate::read(first).map_err(refused)?;
+        Ok(verified)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
+    verify_signatures!();
 }
 
 impl<V: ServerCertVerifier + ?Sized> ServerCertVerifier for ShortChains<V> {
@@ -86,30 +89,11 @@ impl<V: ServerCertVerifier + ?Sized> ServerCertVerifier for ShortChains<V> {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         check(between)?;
-        self.0.verify_server_cert(first, between, name, staple, now)
+        self.verifier
+            .verify_server_cert(first, between, name, staple, now)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
+    verify_signatures!();
 }
 
 #[cfg(test)]
@@ -121,7 +105,7 @@ mod tests {
     #[test]
     fn a_chain_that_is_too_long_is_not_followed() {
         let provider = provider::provider();
-        let short = ShortChains(Arc::new(Trusting::new(&provider)));
+        let short = ShortChains::new(&provider, Arc::new(Trusting::new(&provider)));
         let certificate = CertificateDer::from(vec![0]);
         let verified = |between: usize| {
             let between = vec![certificate.clone(); between];

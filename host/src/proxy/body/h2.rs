@@ -7,7 +7,7 @@ use super::progress::KEPT;
 use super::waits::Source;
 use super::{Duplex, MessageSink, Progress, Ready, TransferEnd, Waits};
 use crate::h2::read_trailers;
-use crate::message::{Edited, Fields, HeadLimits};
+use crate::message::{Edited, Fields, HeadLimits, Malformed};
 use crate::net::{IoEnd, Timer, Timers, Wait};
 use crate::proxy::h2::Incoming;
 
@@ -90,6 +90,9 @@ impl H2Reader<'_> {
         let Some(map) = read.map_err(source_end)? else {
             return Ok(());
         };
+        if self.from.had_pseudo() {
+            return Err(TransferEnd::Malformed(Malformed::PseudoTrailer));
+        }
         let read = read_trailers(&map, trailers, self.limits, self.from.whole_below());
         read.map_err(TransferEnd::Malformed)
     }

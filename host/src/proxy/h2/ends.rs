@@ -164,6 +164,14 @@ impl Incoming {
         }
     }
 
+    /// Whether the trailers, which have come, had a pseudo-field.
+    pub(in crate::proxy) fn had_pseudo(&self) -> bool {
+        match &self.stream {
+            In::Stream(stream) => self.traffic.had_pseudo(stream.stream_id().as_u32()),
+            _ => false,
+        }
+    }
+
     /// Waits for the trailers behind the content.
     pub(in crate::proxy) fn poll_trailers(
         &mut self,

@@ -15,5 +15,6 @@ mod wire;
 
 pub(in crate::proxy) use backend::BackendStream;
 pub(in crate::proxy) use ends::{Incoming, Outgoing};
+pub(in crate::proxy) use heads::WorkerHeads;
 pub(in crate::proxy) use serve::serve;
 pub(in crate::proxy) use stream::{Ends, Stream};

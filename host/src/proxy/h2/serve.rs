@@ -25,16 +25,13 @@ use crate::net::{self, ConnectionInfo, Timer, Wait};
 use crate::proxy::admission::Beside;
 use crate::proxy::boxed::boxed;
 use crate::proxy::entry::Entry;
-use crate::proxy::linger::{MOST, Place, linger};
+use crate::proxy::linger::{BRIEFLY, MOST, Place, linger, part};
 use crate::proxy::runner;
 use crate::proxy::settings::Settings;
 use crate::proxy::worker::Worker;
 
 /// How long a client has to agree to the end of a connection on which nothing is under way.
 const FAREWELL: Duration = Duration::from_millis(500);
-
-/// How long a client that has broken the rules may take to read why it is cut off.
-const BRIEFLY: Duration = Duration::from_secs(1);
 
 /// How long a client has to say that it has read that no more requests are taken.
 const GRACE: Duration = Duration::from_secs(1);
@@ -81,6 +78,9 @@ pub(in crate::proxy) async fn serve(
     let Some(mut stream) = line.into_stream() else {
         return;
     };
+    if stream.has_failed() {
+        return part(&worker, &mut stream, &timer).await;
+    }
     let patience = worker.latest(|settings| settings.timeouts.linger);
     let patience = match end {
         End::Reset => return stream.reset_when_dropped(),

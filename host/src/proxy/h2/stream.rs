@@ -51,10 +51,13 @@ impl Session {
         info: ConnectionInfo,
         (beside, traffic): (Beside, &Rc<Traffic>),
     ) -> Self {
-        let resets = worker.latest(|settings| settings.limits.h2.resets);
+        let (resets, is_proxy) = worker.latest(|settings| {
+            let is_proxy = settings.forwarding.trusts(info.peer.ip());
+            (settings.limits.h2.resets, is_proxy)
+        });
         Self {
             shares: Rc::new(Shares::new(beside)),
-            heads: Rc::new(Heads::new(&worker.heads)),
+            heads: Rc::new(Heads::new(&worker.heads, &info, is_proxy)),
             worker,
             entry,
             info,
@@ -93,7 +96,8 @@ pub(in crate::proxy) struct Stream {
     outgoing: Outgoing,
     /// The right to a connection to a backend, once the request has needed one.
     share: OnceCell<Share>,
-    _head: HeldHead,
+    /// Its head's part of what heads may hold, until the exchange is over.
+    head: Option<HeldHead>,
 }
 
 /// The parts of a stream that a tunnel uses.
@@ -119,7 +123,7 @@ impl Stream {
             session,
             outgoing: Outgoing::response(response),
             share: OnceCell::new(),
-            _head: head,
+            head: Some(head),
         }
     }
 
@@ -188,8 +192,9 @@ impl Stream {
         }
     }
 
-    /// Its ends and what is known of its client, for a tunnel.
+    /// Its ends and what is known of its client, for a tunnel: that holds no head.
     pub(in crate::proxy) fn ends(&mut self) -> Ends<'_> {
+        self.head = None;
         Ends {
             worker: &self.session.worker,
             info: &self.session.info,

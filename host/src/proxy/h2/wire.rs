@@ -242,18 +242,15 @@ impl AsyncRead for Wire {
             return Poll::Ready(Ok(()));
         }
         let (line, from_client) = (&*this.line, &mut this.from_client);
-        let received = |frame: Frame| line.received(frame);
-        if from_client.holds() {
-            from_client.release(into, &line.traffic, received);
-            return Poll::Ready(Ok(()));
-        }
-        let before = into.filled().len();
-        let stream = &mut line.ends.borrow_mut().stream;
-        ready!(Pin::new(stream).poll_read(cx, into))?;
-        let n = into.filled().len() - before;
-        line.shard.bytes_from_clients.add(n as u64);
-        from_client.pass(into, before, &line.traffic, received);
-        Poll::Ready(Ok(()))
+        let read = |into: &mut ReadBuf<'_>| {
+            let before = into.filled().len();
+            let stream = &mut line.ends.borrow_mut().stream;
+            ready!(Pin::new(stream).poll_read(cx, into))?;
+            let n = into.filled().len() - before;
+            line.shard.bytes_from_clients.add(n as u64);
+            Poll::Ready(Ok(()))
+        };
+        from_client.poll(into, &line.traffic, |frame| line.received(frame), read)
     }
 }
 

@@ -284,3 +284,27 @@ fn tunnels_of_streams_are_counted_while_they_are_open() {
         count(0);
     });
 }
+
+/// The budget for heads is for those of requests that are under way.
+#[test]
+fn tunnels_that_are_open_hold_no_heads() {
+    let upstream = taking(echo);
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[limits]\nheader-bytes = 2048")
+        .start();
+    connected(&proxy, async |client| {
+        let mut tunnels = Vec::new();
+        // Together more than 16 of the largest heads.
+        for _ in 0..24 {
+            let mut asked = connect("websocket");
+            let long = "x".repeat(1_700).parse().unwrap();
+            asked.headers_mut().insert("x-long", long);
+            let (answer, up) = client.send(asked, false).await.unwrap();
+            let answer = answer.await.unwrap();
+            assert_eq!(answer.status(), 200);
+            tunnels.push((answer, up));
+        }
+        client.assert_goes_on().await;
+    });
+}

@@ -92,7 +92,7 @@ impl Authority {
     }
 
     pub(super) fn roots(&self) -> Arc<RootCertStore> {
-        Offer::roots(self.0.pem().as_bytes()).unwrap().0
+        Authorities::parse(self.0.pem().as_bytes()).unwrap().roots
     }
 
     /// A client's certificate.
@@ -154,7 +154,8 @@ pub(super) async fn agree(
     let connector = Connector::of(Arc::clone(config), name(asked));
     let (theirs, ours) = pair().await;
     let theirs = connector.connect(Stream::Tcp(theirs));
-    match tokio::join!(theirs, acceptor.accept(ours)) {
+    let ours = async { acceptor.accept(ours).await.map_err(|refused| refused.error) };
+    match tokio::join!(theirs, ours) {
         // By TLS 1.3 a client that is refused hears of it after its own handshake.
         (Ok((mut stream, _)), Err(refused)) => {
             let heard = stream.read_u8().await.map_err(HandshakeError::from);

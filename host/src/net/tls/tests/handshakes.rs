@@ -178,7 +178,13 @@ async fn a_client_proves_who_it_is_where_that_is_asked() {
             (&optional, Some(foreign.issue("client 7")), None),
         ] {
             let config = Arc::new(client_of(versions, slice(&certificate), identity));
-            let (_, served) = agree(acceptor, &config, "edge.test").await;
+            let (heard, served) = agree(acceptor, &config, "edge.test").await;
+            if served.is_err() {
+                let alert = heard.unwrap_err();
+                let is_alert =
+                    matches!(alert, HandshakeError::Tls(rustls::Error::AlertReceived(_)));
+                assert!(is_alert, "{alert}");
+            }
             let seen = served.ok().map(|(_, facts)| facts.session.client.clone());
             let expected = subject.map(|subject| subject.map(str::to_owned));
             let of_seen = |client: Option<Box<ClientCertificate>>| client.map(|c| c.subject.into());
@@ -207,7 +213,8 @@ async fn sent(bytes: &[u8]) -> (Result<(), HandshakeError>, Vec<u8>) {
     let (mut theirs, ours) = pair().await;
     theirs.write_all(bytes).await.unwrap();
     theirs.shutdown().await.unwrap();
-    let accepted = acceptor.accept(ours).await.map(|_| ());
+    let accepted = acceptor.accept(ours).await;
+    let accepted = accepted.map(|_| ()).map_err(|refused| refused.error);
     let mut answer = Vec::new();
     let _ = theirs.read_to_end(&mut answer).await;
     (accepted, answer)
@@ -301,6 +308,7 @@ async fn a_session_is_not_put_into_another() {
     let (theirs, _ours) = sessions().await;
     let acceptor = acceptor(offer(), &[edge()]);
     let nested = acceptor.accept(theirs).await.map(|_| ());
+    let nested = nested.map_err(|refused| refused.error);
     assert!(matches!(nested, Err(HandshakeError::Nested)));
 }
 

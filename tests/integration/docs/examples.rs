@@ -1,0 +1,102 @@
+//! Every example of a configuration in `docs/` and in the README is one that the proxy takes.
+
+use rcgen::generate_simple_self_signed;
+
+use crate::fixtures::{Authority, Scratch, guest, repository, waypost};
+
+/// Pages with configurations, and what their examples leave out because the page is about
+/// something else. Where nothing is left out, an example can be copied as it is.
+const PAGES: [(&str, &str); 10] = [
+    ("README.md", ""),
+    ("docs/acme.md", ""),
+    ("docs/from-nginx.md", ""),
+    ("docs/grpc.md", ""),
+    ("docs/http2.md", ROUTE),
+    ("docs/listeners.md", ROUTE),
+    ("docs/recording.md", ROUTE),
+    ("docs/tls.md", ROUTE),
+    ("docs/upstreams.md", ROUTE),
+    ("docs/websocket.md", ROUTE),
+];
+const ROUTE: &str = "[hosts]\n\"*\" = \"127.0.0.1:9\"\n";
+/// Their blocks are settings of policies, or scenarios; other tests read those.
+const OTHERS: [&str; 2] = ["docs/cookbook.md", "docs/scenarios.md"];
+/// Names that lead nowhere, and authorities that this machine may not have.
+const ELSEWHERE: [(&str, &str); 3] = [
+    ("app-1:80", "127.0.0.1:9"),
+    ("app-2:80", "127.0.0.1:10"),
+    (
+        "[\"https://api.example.com\"]",
+        "[\"https://127.0.0.1\"]\ntls = { ca = \"ca.pem\" }",
+    ),
+];
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(repository().join(name)).unwrap()
+}
+
+/// The blocks of a page, with the lines that they begin at.
+fn blocks(page: &str) -> Vec<(usize, &str)> {
+    let begins = page.match_indices("```toml\n");
+    begins
+        .map(|(at, mark)| {
+            let block = &page[at + mark.len()..];
+            let line = page[..at].lines().count() + 2;
+            (line, block.split("```").next().unwrap())
+        })
+        .filter(|(_, block)| !block.contains("[[scenario]]"))
+        .collect()
+}
+
+/// A folder with every file that the examples name.
+fn folder() -> Scratch {
+    let folder = Scratch::new();
+    let certified = generate_simple_self_signed(["example.org".to_owned()]).unwrap();
+    let (certificate, key) = (certified.cert.pem(), certified.signing_key.serialize_pem());
+    for name in ["edge", "wild", "example", "a", "b", "proxy"] {
+        folder.write(&format!("{name}.pem"), certificate.clone() + &key);
+        folder.write(&format!("{name}.key"), &key);
+    }
+    let authority = Authority::new().pem;
+    for name in ["clients.pem", "clients-ca.pem", "ca.pem"] {
+        folder.write(name, &authority);
+    }
+    for name in ["wild.der", "a.ocsp"] {
+        folder.write(name, [0x30, 5, 0x0a, 1, 0, 5, 0]);
+    }
+    folder.write("mine.wasm", guest("probe"));
+    std::fs::create_dir(folder.path().join("run")).unwrap();
+    folder
+}
+
+#[test]
+fn an_example_of_a_configuration_is_one_that_is_accepted() {
+    let folder = folder();
+    let here = format!("{}/", folder.path().display());
+    for (name, left_out) in PAGES {
+        for (line, block) in blocks(&page(name)) {
+            let mut text = format!("{block}\n{left_out}");
+            for (written, found) in ELSEWHERE {
+                text = text.replace(written, found);
+            }
+            for place in ["/etc/waypost/", "/var/lib/waypost"] {
+                text = text.replace(place, &here);
+            }
+            folder.write("waypost.toml", text);
+            let exit = waypost(["check", "--config", "waypost.toml"], folder.path());
+            assert_eq!(exit.code, Some(0), "{name}, line {line}: {exit:?}");
+        }
+    }
+}
+
+#[test]
+fn a_page_with_an_example_of_a_configuration_is_among_those_that_are_checked() {
+    let known = PAGES.map(|(name, _)| name).into_iter().chain(OTHERS);
+    let known: Vec<&str> = known.collect();
+    for entry in std::fs::read_dir(repository().join("docs")).unwrap() {
+        let name = format!("docs/{}", entry.unwrap().file_name().to_string_lossy());
+        if name.ends_with(".md") && page(&name).contains("```toml\n") {
+            assert!(known.contains(&name.as_str()), "{name} is in no list here");
+        }
+    }
+}
