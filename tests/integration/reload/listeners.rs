@@ -1,9 +1,13 @@
 //! Listeners that come, change and go.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 
-use super::{edit, editable, reload};
+use super::{edit, editable, refusal, reload};
+use crate::fixtures::http2::connected;
+use crate::fixtures::tls::{Authority, ask, session};
 use crate::fixtures::{Client, TestProxy, TestUpstream, eventually, get};
+use crate::upgrades::{asking, echo, taking};
 
 /// An address that is free for now.
 fn free() -> SocketAddr {
@@ -77,4 +81,89 @@ fn a_listener_whose_settings_change_keeps_its_socket_and_its_clients_come_again(
     before.assert_closed();
     // It may not have been accepted before.
     assert!(matches!(silent.ask(get("a.test", "/")).status, 200 | 308));
+}
+
+#[test]
+fn a_listener_changes_to_tls_and_its_certificates_and_http2_clients_are_sent_away_politely() {
+    let upstream = TestUpstream::named("one");
+    let authority = Authority::new();
+    let builder = TestProxy::builder()
+        .listener("protocols = [\"http/1.1\", \"h2c\"]")
+        .file("a.pem", authority.issue(&["a.test"]).both())
+        .file("b.pem", authority.issue(&["b.test"]).both());
+    let proxy = editable(builder.host("*", &[upstream.address()]));
+    let plain = "protocols = [\"http/1.1\", \"h2c\"]";
+    connected(&proxy, async |client| {
+        assert_eq!(client.get("a.test", "/").await.unwrap().status, 200);
+        edit(&proxy, |text| {
+            text.replace(plain, "tls = { certificates = [\"a.pem\"] }")
+        });
+        reload(&proxy);
+        // GOAWAY: the client opens no more streams, and nothing was reset.
+        let refused = loop {
+            match client.get("a.test", "/").await {
+                Ok(answer) => assert_eq!(answer.status, 200),
+                Err(refused) => break refused,
+            }
+        };
+        let polite = refused
+            .reason()
+            .is_none_or(|reason| reason == h2::Reason::NO_ERROR);
+        assert!(polite || refused.is_io(), "{refused}");
+    });
+    let config = Arc::new(authority.client(&["http/1.1"]));
+    let mut first = session(proxy.address(), &config, "a.test").unwrap();
+    ask(&mut first, &get("a.test", "/"), "one");
+    edit(&proxy, |text| {
+        text.replace(
+            "tls = { certificates = [\"a.pem\"] }",
+            "tls = { certificates = [\"b.pem\"] }",
+        )
+    });
+    assert_eq!(reload(&proxy)["listeners"]["changed"][0], "127.0.0.1:0");
+    let mut second = session(proxy.address(), &config, "b.test").unwrap();
+    ask(&mut second, &get("b.test", "/"), "one");
+    // A certificate that can't be read refuses the whole.
+    edit(&proxy, |text| {
+        text.replace(
+            "tls = { certificates = [\"b.pem\"] }",
+            "tls = { certificates = [\"c.pem\"] }",
+        )
+    });
+    assert!(refusal(&proxy).join("\n").contains("c.pem"));
+    let mut third = session(proxy.address(), &config, "b.test").unwrap();
+    ask(&mut third, &get("b.test", "/"), "one");
+}
+
+#[test]
+fn a_tunnel_outlives_its_listener() {
+    let upstream = taking(echo);
+    let proxy = editable(TestProxy::builder().host("*", &[upstream.address()]));
+    let address = free();
+    edit(&proxy, |text| {
+        text.replacen(
+            "\"127.0.0.1:0\"",
+            &format!("[\"127.0.0.1:0\", \"{address}\"]"),
+            1,
+        )
+    });
+    reload(&proxy);
+    let mut tunnel = Client::connect(address);
+    assert_eq!(tunnel.ask(asking().bytes()).status, 101);
+    edit(&proxy, |text| {
+        text.replacen(
+            &format!("[\"127.0.0.1:0\", \"{address}\"]"),
+            "\"127.0.0.1:0\"",
+            1,
+        )
+    });
+    assert_eq!(
+        reload(&proxy)["listeners"]["removed"][0],
+        address.to_string()
+    );
+    eventually("the socket is closed", || {
+        TcpStream::connect(address).err().map(drop)
+    });
+    tunnel.send(b"!");
+    assert_eq!(tunnel.wire.length(1).unwrap(), b"!");
 }

@@ -31,7 +31,9 @@ fn text(proxy: &TestProxy) -> String {
 #[track_caller]
 fn edit(proxy: &TestProxy, edit: impl FnOnce(&str) -> String) {
     let before = text(proxy);
-    let body = before.trim_end_matches(['#', '\n']);
+    let lines = before.lines().filter(|line| !line.starts_with("##"));
+    let body = lines.collect::<Vec<_>>().join("\n");
+    let body = body.trim_end();
     let mut after = edit(body);
     assert_ne!(after, body, "the edit found what it was to change");
     after.push('\n');

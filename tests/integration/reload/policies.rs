@@ -1,7 +1,7 @@
 //! Policies that come, change, stay and go.
 
 use super::{edit, editable, refusal, reload};
-use crate::fixtures::{Request, TestProxy, TestUpstream, guest};
+use crate::fixtures::{Request, TestProxy, TestUpstream, eventually, guest};
 
 fn start(upstream: &TestUpstream) -> TestProxy {
     let builder = TestProxy::builder()
@@ -105,4 +105,31 @@ fn a_trial_goes_on_and_what_would_end_it_is_refused() {
     assert_eq!(proxy.policy("mine")["on_trial"]["mode"], "shadow");
     assert_eq!(decided(&proxy), "first");
     assert_eq!(proxy.policy("mine")["on_trial"]["requests"], 1);
+}
+
+#[test]
+fn a_component_and_the_file_that_change_together_are_both_followed() {
+    let upstream = TestUpstream::named("one");
+    let proxy = start(&upstream);
+    assert_eq!(decided(&proxy), "first");
+    let text = std::fs::read_to_string(proxy.scratch.path().join("waypost.toml")).unwrap();
+    for turn in 3..6 {
+        let component = if turn % 2 == 0 {
+            "pick-first"
+        } else {
+            "pick-last"
+        };
+        proxy.scratch.replace("first.wasm", guest(component));
+        let deadline = format!("deadline = \"{turn}s\"");
+        proxy
+            .scratch
+            .replace("waypost.toml", text.replace("deadline = \"2s\"", &deadline));
+        let expected = component.trim_start_matches("pick-");
+        eventually("both have come", || {
+            let policy = proxy.policy("mine");
+            let deadline = policy["deadline_microseconds"].as_u64() == Some(turn * 1_000_000);
+            (deadline && decided(&proxy) == expected).then_some(())
+        });
+    }
+    assert_eq!(proxy.stat("/reload/refused"), 0);
 }

@@ -31,6 +31,25 @@ pub(in crate::app) struct Prepared {
     _changing: Vec<OwnedMutexGuard<()>>,
 }
 
+/// How often preparing begins again because a deployment was quicker.
+const OVERTAKEN: usize = 3;
+
+/// Why a configuration is not ready.
+struct Unready {
+    reasons: Vec<String>,
+    /// A policy has changed meanwhile, which another attempt would see.
+    is_overtaken: bool,
+}
+
+impl Unready {
+    fn of(reasons: Vec<String>) -> Self {
+        Self {
+            reasons,
+            is_overtaken: false,
+        }
+    }
+}
+
 impl ControlPlane {
     /// Reads what a configuration names, resolves its backends and loads its policies. Nothing is
     /// changed.
@@ -40,9 +59,25 @@ impl ControlPlane {
     /// Every mistake, as a sentence.
     pub(in crate::app) async fn prepare(
         self: &Arc<Self>,
-        mut config: Config,
+        config: Config,
         purpose: Purpose,
     ) -> Result<Prepared, Vec<String>> {
+        let mut overtaken = 0;
+        loop {
+            match self.prepare_once(config.clone(), purpose).await {
+                Ok(prepared) => return Ok(prepared),
+                // Often by the watcher of a component that has changed together with the file.
+                Err(unready) if unready.is_overtaken && overtaken < OVERTAKEN => overtaken += 1,
+                Err(unready) => return Err(unready.reasons),
+            }
+        }
+    }
+
+    async fn prepare_once(
+        self: &Arc<Self>,
+        mut config: Config,
+        purpose: Purpose,
+    ) -> Result<Prepared, Unready> {
         let configuring = Arc::clone(&self.configuring).lock_owned().await;
         let mut errors = fixed(&self.config, &config);
         match Shares::claim(config.workers, config.listeners.len()) {
@@ -61,18 +96,19 @@ impl ControlPlane {
             (topology, certificates) => {
                 errors.extend(topology.err().into_iter().flatten());
                 errors.extend(certificates.err().into_iter().flatten());
-                return Err(errors);
+                return Err(Unready::of(errors));
             }
         };
         let next = self.next_policies((&config, &topology), purpose).await;
         let (policies, reasons) = next;
         errors.extend(reasons);
-        let changing = self.settle_trials(&config, &policies, &mut errors).await;
-        if !errors.is_empty() || purpose == Purpose::Check {
+        let mut unready = Unready::of(errors);
+        let changing = self.hold_still(&config, &policies, &mut unready).await;
+        if !unready.reasons.is_empty() || purpose == Purpose::Check {
             self.forget_new_stores(&config);
         }
-        if !errors.is_empty() {
-            return Err(errors);
+        if !unready.reasons.is_empty() {
+            return Err(unready);
         }
         let former = self.current();
         let mut changes = changes((&former, &self.snapshot().topology), (&config, &topology));
@@ -270,11 +306,11 @@ impl ControlPlane {
     }
 
     /// Waits until no policy changes that may not, and says which are on trial and must not be.
-    async fn settle_trials(
+    async fn hold_still(
         &self,
         config: &Config,
         policies: &[NextPolicy],
-        errors: &mut Vec<String>,
+        unready: &mut Unready,
     ) -> Vec<OwnedMutexGuard<()>> {
         let mut guards = Vec::new();
         let names = |config: &Config| config.routes.iter().map(route_name).collect::<Vec<_>>();
@@ -288,7 +324,7 @@ impl ControlPlane {
             guards.push(Arc::clone(&managed.changing).lock_owned().await);
             let (state, name) = (managed.state(), &managed.name);
             if state.history.trial().is_some() {
-                errors.push(match loaded {
+                unready.reasons.push(match loaded {
                     Some(_) => format!(
                         "policy {name:?} is on trial, and its section or its file has changed; \
                          promote or withdraw it first"
@@ -301,7 +337,8 @@ impl ControlPlane {
             }
             let active = state.history.active().map(|active| active.number());
             if loaded.is_some_and(|l| active > Some(l.generation.number())) {
-                errors.push(format!(
+                unready.is_overtaken = true;
+                unready.reasons.push(format!(
                     "policy {name:?}: another generation was deployed in the meantime; try again"
                 ));
             }

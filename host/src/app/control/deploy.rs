@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{ControlPlane, Managed, policies};
 use crate::admin::{ChangeError, Deployment};
+use crate::config::Config;
 use crate::ground;
 use crate::policy::{Generation, Mode, Trial, WHOLE, digest};
 use crate::rollout::History;
@@ -82,6 +83,7 @@ impl ControlPlane {
             number,
         };
         let shadow = matches!(how, Deployment::Shadow { .. });
+        let before = self.current();
         let generation = match attempt.load(&component, &digest, &source, shadow).await {
             Ok(generation) => generation,
             Err(reason) => {
@@ -90,6 +92,7 @@ impl ControlPlane {
             }
         };
         let _one_at_a_time = policy.changing.lock().await;
+        self.is_current(policy, &before, number, &digest)?;
         {
             let mut state = policy.state();
             self.assign(policy, generation, how, &source, &mut state.history)?;
@@ -103,6 +106,27 @@ impl ControlPlane {
         }
         self.put_in_force(policy).await;
         Ok(())
+    }
+
+    /// Refuses a generation that was loaded as another configuration wanted it.
+    fn is_current(
+        &self,
+        policy: &Managed,
+        before: &Config,
+        number: u64,
+        digest: &str,
+    ) -> Result<(), ChangeError> {
+        let now = self.current();
+        let both = policy.configured(before).zip(policy.configured(&now));
+        if both.is_some_and(|(was, is)| {
+            policies::loads_the_same(was, is) && policies::unpinned(is, digest).is_none()
+        }) {
+            return Ok(());
+        }
+        let reason = "the configuration of this policy has changed while the component was being \
+                      loaded; deploy it again";
+        policy.state().history.superseded(number, reason);
+        Err(ChangeError::NotNow(reason.to_owned()))
     }
 
     /// Gives a loaded generation the role that it was deployed for.

@@ -211,7 +211,7 @@ fn changed(managed: &Managed, was: &Policy, policy: &Policy) -> Result<Option<Ch
     let file = policies::component(policy);
     let now = file.as_ref().ok().map(|component| digest(component));
     let state = managed.state();
-    let same_way = loads_the_same(was, policy);
+    let same_way = policies::loads_the_same(was, policy);
     let is_named_anew = policy.source != was.source || now.is_some() && now != state.configured;
     let active = state.history.active();
     let fits = |digest: &str| policies::unpinned(policy, digest).is_none();
@@ -256,17 +256,4 @@ fn changed(managed: &Managed, was: &Policy, policy: &Policy) -> Result<Option<Ch
         number: None,
         last_number: 0,
     }))
-}
-
-/// Whether a component is loaded in the same way. What becomes of requests when it fails is no part
-/// of that, nor is where it comes from.
-fn loads_the_same(was: &Policy, next: &Policy) -> bool {
-    let next = Policy {
-        on_failure: was.on_failure,
-        while_absent: was.while_absent,
-        source: was.source.clone(),
-        digest: was.digest.clone(),
-        ..next.clone()
-    };
-    next == *was
 }
