@@ -31,7 +31,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("h2", "message"),
     ("config", "document files message units"),
     ("cli", "config units"),
-    ("net", "config files message stats"),
+    ("net", "config files message stats text"),
     ("upstream", "config h2 net stats"),
     (
         "policy",

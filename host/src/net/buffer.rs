@@ -48,6 +48,11 @@ impl Buffer {
         self.start == self.end
     }
 
+    /// Whether it is more than a place for one.
+    pub fn has_room(&self) -> bool {
+        !self.data.is_empty()
+    }
+
     /// Consumes this many bytes.
     pub fn consume(&mut self, n: usize) {
         self.start += n;

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::timer::Elapsed;
-use super::{Buffer, ReadHalf, Timer, Timers, Wait, WriteHalf};
+use super::{Buffer, Buffers, ReadHalf, Timer, Timers, Wait, WriteHalf};
 use crate::stats::Counter;
 
 /// How often a write that waits is thought over.
@@ -53,6 +53,18 @@ impl TimedIo<'_, ReadHalf<'_>> {
     pub async fn read_watched(&mut self, buffer: &mut Buffer) -> Result<usize, IoEnd> {
         let half = &mut self.half;
         let read = poll_fn(|cx| half.poll_read(cx, buffer));
+        let n = self.timers.watch(self.timer, self.wait, read).await;
+        self.count(n)
+    }
+
+    /// Like [`TimedIo::read_watched`], and borrows the buffer once there is something to read.
+    pub async fn read_first(
+        &mut self,
+        buffer: &mut Buffer,
+        buffers: &Buffers,
+    ) -> Result<usize, IoEnd> {
+        let half = &mut self.half;
+        let read = poll_fn(|cx| half.poll_first(cx, buffer, buffers));
         let n = self.timers.watch(self.timer, self.wait, read).await;
         self.count(n)
     }

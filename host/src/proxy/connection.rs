@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::body::{Duplex, MessageReader, MessageSink, Reader};
+use super::body::{Duplex, MessageReader, MessageSink, Reader, Stage};
 use super::entry::Entry;
 use super::halves::{client_read, client_write};
 use super::presence::{Presence, Watched};
@@ -68,6 +68,10 @@ impl Connection {
         out: &'a mut Vec<u8>,
         duplex: &'a Duplex,
     ) -> (MessageReader<'a>, MessageSink<'a>) {
+        if self.input.is_empty() && duplex.stage() == Stage::Whole {
+            // Nothing is read until the answer is there: a thousand clients that wait hold no room.
+            worker.buffers.take_back(std::mem::take(&mut self.input));
+        }
         let (read, write) = self.stream.split();
         let reader = Reader {
             read: client_read(worker, settings, &self.timer, read),

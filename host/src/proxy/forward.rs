@@ -23,7 +23,7 @@ use super::upward::Upward;
 use super::worker::Worker;
 use crate::config::Timeouts;
 use crate::message::{BodyLength, Edited, Fields, Version};
-use crate::net::{IoEnd, Wait};
+use crate::net::{Buffer, IoEnd, Wait};
 use crate::policy::ByteRange;
 use crate::upstream::{
     AttemptOutcome, Carrier, Connection as Upstream, FailedAttempt, Failure, Lease, WorkerEndpoint,
@@ -181,7 +181,7 @@ impl Exchange<'_> {
         let _hold = Holding::begin(&worker.holds, self.holder(), pool, to.endpoint);
         let waited = self.client.timer().moved.waited.get();
         let (plan, duplex) = self.plan(to);
-        let mut buffer = worker.buffers.small();
+        let mut buffer = Buffer::default();
         let upward = Upward::Connection(&mut connection, &mut buffer);
         let end = self.converse(to, upward, &plan, &duplex).await;
         if matches!(end, ExchangeEnd::Switched) {

@@ -6,7 +6,7 @@ use std::pin::pin;
 
 use http::response::Parts;
 
-use super::body::{Duplex, MessageReader, Reader, Stage};
+use super::body::{Duplex, MessageReader, Stage};
 use super::boxed::boxed;
 use super::download::Download;
 use super::end::{ExchangeEnd, LEFT, bad, client_end, refused, stream_end};
@@ -198,12 +198,16 @@ impl Download<'_> {
         let half_close = self.to.context.view.settings.limits.half_close;
         let read_whole = self.duplex.stage() == Stage::Whole;
         let presence = self.client.presence(half_close, read_whole);
-        let MessageReader::H1(Reader { read, buffer, .. }) = &mut self.upstream else {
+        let MessageReader::H1(reader) = &mut self.upstream else {
             return Err(ExchangeEnd::Closed);
         };
-        let read = presence.during(pin!(read.read_watched(buffer))).await;
+        let read = presence
+            .during(pin!(reader.read.read_first(reader.buffer, reader.buffers)))
+            .await;
         match read.ok_or(LEFT)? {
-            Ok(0) | Err(IoEnd::Failed) if buffer.is_empty() && first => Err(ExchangeEnd::Closed),
+            Ok(0) | Err(IoEnd::Failed) if reader.buffer.is_empty() && first => {
+                Err(ExchangeEnd::Closed)
+            }
             Ok(0) | Err(IoEnd::Failed) => Err(refused(Refusal::ClosedEarly)),
             Ok(_) => Ok(()),
             Err(IoEnd::TimedOut) if self.duplex.stage() == Stage::Awaited => {

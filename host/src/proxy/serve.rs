@@ -251,16 +251,8 @@ fn poll_spoke(
     input: &mut Buffer,
     cx: &mut Context<'_>,
 ) -> Poll<bool> {
-    if ready!(half.poll_ready(cx)).is_err() {
-        return Poll::Ready(false);
-    }
-    *input = worker.buffers.small();
-    if let Poll::Ready(read) = half.poll_read(cx, input) {
-        let n = read.unwrap_or(0);
-        worker.shard.bytes_from_clients.add(n as u64);
-        return Poll::Ready(n > 0);
-    }
-    // Readiness was a false alarm, and the read has asked to be woken.
-    worker.buffers.take_back(std::mem::take(input));
-    Poll::Pending
+    let read = ready!(half.poll_first(cx, input, &worker.buffers));
+    let n = read.unwrap_or(0);
+    worker.shard.bytes_from_clients.add(n as u64);
+    Poll::Ready(n > 0)
 }

@@ -187,6 +187,26 @@ fn a_line_of_the_access_log_has_the_tls_session() {
 }
 
 #[test]
+fn a_trace_begins_with_the_tls_session() {
+    let this = Probed::start("");
+    let answer = this.proxy.admin(Request::new("POST", "/explain")).text();
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let token = answer["token"].as_str().unwrap();
+    let config = this
+        .authority
+        .client_with(&["http/1.1"], Some(&this.identity));
+    let mut client = tls::client(this.encrypted(), &Arc::new(config), "edge.test");
+    let request = Request::new("GET", "/").host("edge.test");
+    let answer = client.ask(request.field("X-Waypost-Explain", token).bytes());
+    let trace = answer.value("x-waypost-trace").unwrap();
+    let begin = "request;protocol=\"HTTP/1.1\", tls;version=\"TLSv1.3\";cipher-suite=\"TLS_";
+    assert!(trace.starts_with(begin), "{trace}");
+    let rest = ";server-name=\"edge.test\";application-protocol=\"http/1.1\", \
+                client;subject=\"CN=client 7\", ";
+    assert!(trace.contains(rest), "{trace}");
+}
+
+#[test]
 fn a_recording_holds_the_connection_and_a_replay_gives_it_again() {
     let record = "[record]\nfile = \"requests.jsonl\"\nsample = 1.0\n";
     let mut this = Probed::start(record);

@@ -14,6 +14,7 @@ use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 use super::certificate::{address, parsed};
 use crate::message::{ClientCertificate, SubjectName};
+use crate::text::is_unseen;
 
 /// The longest subject.
 const SUBJECT: usize = 4096;
@@ -226,15 +227,6 @@ fn characters(value: &Any<'_>) -> Option<String> {
     }
 }
 
-/// Characters that are not seen, and change how others are: separators of lines and paragraphs,
-/// directions, joiners.
-fn is_hidden(c: char) -> bool {
-    matches!(
-        c,
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-    )
-}
-
 /// RFC 4514 section 2.4. What is not seen is escaped as well, byte by byte.
 fn escape(value: &str, text: &mut String) {
     let last = value.chars().count().saturating_sub(1);
@@ -243,7 +235,7 @@ fn escape(value: &str, text: &mut String) {
             '"' | '+' | ',' | ';' | '<' | '>' | '\\' => text.extend(['\\', c]),
             '#' if at == 0 => text.push_str("\\#"),
             ' ' if at == 0 || at == last => text.push_str("\\ "),
-            c if c.is_control() || is_hidden(c) => {
+            c if is_unseen(c) => {
                 let mut bytes = [0; 4];
                 for byte in c.encode_utf8(&mut bytes).bytes() {
                     // Writing into memory can't fail.

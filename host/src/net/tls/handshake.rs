@@ -1,13 +1,13 @@
 //! Handshakes: from a socket to a session, as a server and as a client.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::task::Poll;
 
 use rustls::pki_types::ServerName;
 use rustls::server::{Accepted, AcceptedAlert};
-use rustls::{ClientConfig, ClientConnection, Connection};
+use rustls::{AlertDescription, ClientConfig, ClientConnection, Connection};
 
 use super::super::socket::Socket;
 use super::super::stream::Stream;
@@ -114,10 +114,26 @@ async fn finish(below: Below, connection: Connection) -> Result<TlsStream, Refus
 
 /// Sends the reason, as far as the socket takes it.
 fn alert(socket: Socket<'_>, (error, mut alert): (rustls::Error, AcceptedAlert)) -> HandshakeError {
+    let mut out = Out { socket, cx: None };
     // What precedes it is in the same pieces.
-    let _ = alert.write_all(&mut Out { socket, cx: None });
+    let _ = match alert.write(&mut out) {
+        // rustls has no alert for some errors, and nothing is encrypted yet.
+        Ok(0) => out.write(&plain_alert(&error)).map(|_| ()),
+        Ok(_) => alert.write_all(&mut out),
+        Err(e) => Err(e),
+    };
     end(socket);
     HandshakeError::Tls(error)
+}
+
+/// The record of a fatal alert (RFC 8446 section 6): of a message that can't be read, or that can't
+/// come first.
+fn plain_alert(error: &rustls::Error) -> [u8; 7] {
+    let description = match error {
+        rustls::Error::InvalidMessage(_) => AlertDescription::DecodeError,
+        _ => AlertDescription::UnexpectedMessage,
+    };
+    [0x15, 3, 3, 0, 2, 2, description.into()]
 }
 
 impl HandshakeError {

@@ -208,8 +208,9 @@ fn start(order: &Order, threads: u64, input: File, output: File) -> io::Result<C
         .args([order.memory.to_string(), order.seconds.to_string()])
         .env_clear()
         .env("RAYON_NUM_THREADS", threads.to_string())
-        // Each thread's arena reserves addresses, which are limited.
-        .env("MALLOC_ARENA_MAX", "2")
+        // The allocator reserves a gibibyte at its start, which counts as used by its default.
+        .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
+        .env("MIMALLOC_ARENA_RESERVE", "64MiB")
         .current_dir("/")
         // A Ctrl-C is for the proxy, which finishes its work.
         .process_group(0)

@@ -25,6 +25,8 @@ pub(in crate::proxy) struct Incoming {
     data: Bytes,
     /// What passes on its connection.
     traffic: Rc<Traffic>,
+    /// Whether its trailers had a pseudo-field.
+    is_malformed: bool,
 }
 
 #[derive(Debug)]
@@ -68,6 +70,7 @@ impl Incoming {
             stream,
             data: Bytes::new(),
             traffic: Rc::clone(traffic),
+            is_malformed: false,
         }
     }
 
@@ -165,11 +168,16 @@ impl Incoming {
     }
 
     /// Whether the trailers, which have come, had a pseudo-field.
-    pub(in crate::proxy) fn had_pseudo(&self) -> bool {
-        match &self.stream {
-            In::Stream(stream) => self.traffic.had_pseudo(stream.stream_id().as_u32()),
-            _ => false,
+    pub(in crate::proxy) fn had_pseudo(&mut self) -> bool {
+        if let In::Stream(stream) = &self.stream {
+            self.is_malformed |= self.traffic.had_pseudo(stream.stream_id().as_u32());
         }
+        self.is_malformed
+    }
+
+    /// Whether it was seen that they had.
+    pub(super) fn is_malformed(&self) -> bool {
+        self.is_malformed
     }
 
     /// Waits for the trailers behind the content.

@@ -264,13 +264,18 @@ impl Stream {
         in_time
     }
 
-    /// Sends an answer that is not a backend's.
+    /// Sends an answer that is not a backend's. A message that is malformed in HTTP/2's own terms
+    /// gets none (RFC 9113 section 8.1.1).
     pub(in crate::proxy) async fn answer(
         &mut self,
         settings: &Settings,
         answer: &Answer<'_>,
         to: ReplyTo<'_>,
     ) -> Disposition {
+        if self.incoming.is_malformed() {
+            self.outgoing.reset(Reason::PROTOCOL_ERROR);
+            return Disposition::Abort;
+        }
         let duplex = Duplex::new(Stage::Whole, false);
         let worker = &self.session.worker;
         let (timer, outgoing) = (&self.timer, &self.outgoing);

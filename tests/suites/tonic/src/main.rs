@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! tonic-peer server|aging [--identity CERTIFICATE.pem KEY.pem]
-//!     prints {"port": N} and serves until it is killed; an aging one says GOAWAY to each connection
+//!     prints {"port": N} and serves until it is killed; an aging one sends each connection GOAWAY
 //!     after a fifth of a second, and takes 8 streams on one
 //! tonic-peer client ORIGIN [--authority CA.pem] CASE...
 //!     prints a line for each case: its name, a tab, and why it failed, if it did

@@ -228,6 +228,14 @@ async fn what_is_no_hello_ends_with_an_alert_and_what_breaks_off_without() {
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         &[0xff; 400],
         &[&[0x16, 3, 1, 0, 4][..], &[2, 0, 0, 0]].concat(),
+        // A message that is one, and can't come first; and the half of one, and another record.
+        &[&[0x16, 3, 1, 0, 4][..], &[20, 0, 0, 0]].concat(),
+        &[
+            &[0x16, 3, 1, 0, 5][..],
+            &[1, 0, 0, 9, 3],
+            &[0x14, 3, 1, 0, 1, 1],
+        ]
+        .concat(),
         &[&[0x16, 3, 1, 0xff, 0xff][..], &[1; 400]].concat(),
     ] {
         let (accepted, answer) = sent(garbage).await;
