@@ -1,7 +1,7 @@
 //! What asks for a reload, and what it says.
 
 use super::{answers, edit, editable, post, reload, text};
-use crate::fixtures::{Request, TestProxy, TestUpstream, eventually, waypost};
+use crate::fixtures::{Client, Request, TestProxy, TestUpstream, eventually, waypost};
 
 #[test]
 fn a_file_that_changes_is_followed_however_it_is_replaced() {
@@ -165,5 +165,58 @@ fn the_admin_listener_its_token_and_the_access_log_can_change() {
     eventually("the line is in the other file", || {
         let log = std::fs::read_to_string(proxy.scratch.path().join("moved.log"));
         log.ok()?.contains("/logged").then_some(())
+    });
+}
+
+#[test]
+fn a_recording_begins_and_ends_and_the_admin_listener_moves() {
+    let upstream = TestUpstream::named("one");
+    let proxy = editable(TestProxy::builder().host("*", &[upstream.address()]));
+    let record = "[record]\nfile = \"requests.jsonl\"\nsample = \"100%\"";
+    let recorded = || {
+        let file = proxy.scratch.path().join("requests.jsonl");
+        std::fs::read_to_string(file).unwrap_or_default()
+    };
+    edit(&proxy, |text| format!("{text}\n{record}"));
+    assert_eq!(reload(&proxy)["settings"], serde_json::json!(["record"]));
+    proxy.get("a.test", "/recorded");
+    eventually("the request is recorded", || {
+        recorded().contains("/recorded").then_some(())
+    });
+    // The cache can't be used, which is no reason to refuse the rest.
+    edit(&proxy, |text| {
+        let text = text.replace(record, "");
+        format!("cache-dir = \"waypost.toml/none\"\n{text}")
+    });
+    assert_eq!(
+        reload(&proxy)["settings"],
+        serde_json::json!(["record", "cache-dir"])
+    );
+    proxy.get("a.test", "/later");
+    proxy.wait_for_stat("/requests/total", 2);
+    assert!(!recorded().contains("/later"));
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    edit(&proxy, |text| {
+        text.replace(
+            "[admin]\nlisten = \"127.0.0.1:0\"",
+            &format!("[admin]\nlisten = \"{free}\""),
+        )
+    });
+    // The answer comes by the listener that goes.
+    assert_eq!(reload(&proxy)["settings"], serde_json::json!(["admin"]));
+    let health = eventually("it is at its new address", || {
+        std::net::TcpStream::connect(free)
+            .ok()
+            .map(|_| Client::connect(free))
+    })
+    .ask(Request::new("GET", "/readyz").host("localhost").bytes());
+    assert_eq!(health.status, 200, "{}", health.text());
+    eventually("the former is closed", || {
+        std::net::TcpStream::connect(proxy.admin_address())
+            .err()
+            .map(drop)
     });
 }

@@ -167,3 +167,29 @@ fn a_tunnel_outlives_its_listener() {
     tunnel.send(b"!");
     assert_eq!(tunnel.wire.length(1).unwrap(), b"!");
 }
+
+#[test]
+fn a_unix_socket_comes_gets_another_mode_and_goes_with_its_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let upstream = TestUpstream::named("one");
+    let builder = TestProxy::builder().listener("protocols = [\"http/1.1\"]");
+    let proxy = editable(builder.host("*", &[upstream.address()]));
+    let path = proxy.scratch.path().join("a.sock");
+    let of_mode =
+        |mode: &str| format!("[[listeners]]\naddress = \"unix:a.sock\"\nmode = \"{mode}\"");
+    let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    let client = || Client::over(std::os::unix::net::UnixStream::connect(&path).unwrap());
+    edit(&proxy, |text| format!("{text}\n{}", of_mode("0600")));
+    reload(&proxy);
+    assert_eq!(mode(), 0o600);
+    let mut kept = client();
+    assert_eq!(kept.ask(get("a.test", "/")).text(), "one");
+    edit(&proxy, |text| text.replace("0600", "0660"));
+    reload(&proxy);
+    assert_eq!(mode(), 0o660);
+    assert_eq!(client().ask(get("a.test", "/")).text(), "one");
+    edit(&proxy, |text| text.replace(&of_mode("0660"), ""));
+    reload(&proxy);
+    assert!(!path.exists());
+    assert_eq!(proxy.get("a.test", "/").text(), "one");
+}
