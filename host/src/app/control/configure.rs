@@ -222,6 +222,7 @@ impl ControlPlane {
         // A panic was logged where it happened. An instance that is not built here is built by the
         // first request that needs it.
         let _ = spawn_blocking(move || this.warm_for(&next, &resolved, &warmed)).await;
+        topology.apply_limits();
         let version = self.publish_next(|previous| {
             *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(config);
             *self.policies.lock().unwrap_or_else(PoisonError::into_inner) = all;
