@@ -11,6 +11,7 @@
 //! for doubt, and nothing else about it. It waits for name resolution, for connects and for a place
 //! in the queue of a full endpoint; the caller limits the last two.
 
+mod allowance;
 mod budget;
 mod connect;
 mod doubt;

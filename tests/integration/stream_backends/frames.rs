@@ -10,7 +10,7 @@ use crate::fixtures::{FrameBackend, TestProxy};
 
 const OK: [(&str, &str); 1] = [(":status", "200")];
 
-fn failures(proxy: &TestProxy, backend: &FrameBackend) -> u64 {
+pub(super) fn failures(proxy: &TestProxy, backend: &FrameBackend) -> u64 {
     let stats = proxy.stats();
     let backend = &stats["backends"][backend.address().to_string()];
     backend["failures"].as_u64().unwrap()
