@@ -48,6 +48,7 @@ pub use protocol::{Protocol, StreamRules};
 pub use resolve::{ResolveError, resolve, resolve_pool};
 pub use streams::Slot;
 pub use topology::{Endpoint, PoolTopology, Topology};
+pub use watched::is_cut_off;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by a panic")]

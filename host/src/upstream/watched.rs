@@ -20,6 +20,14 @@ use crate::stats::WorkerShard;
 /// 6.8).
 const CALM: [u8; 17] = [0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11];
 
+/// What fails the streams of such an endpoint.
+const CUT_OFF: io::ErrorKind = io::ErrorKind::QuotaExceeded;
+
+/// Whether a stream has failed because its endpoint has sent too many frames that bring nothing.
+pub fn is_cut_off(error: &h2::Error) -> bool {
+    error.get_io().is_some_and(|e| e.kind() == CUT_OFF)
+}
+
 /// What the connection's task and its socket note.
 #[derive(Debug, Default)]
 pub(super) struct Liveness {
@@ -99,7 +107,7 @@ impl Watched {
                 let _ = stream.poll_flush(cx);
             }
         }
-        io::Error::other("it sends too many frames that bring nothing")
+        io::Error::new(CUT_OFF, "it sends too many frames that bring nothing")
     }
 
     /// Notes what was written of these bytes.

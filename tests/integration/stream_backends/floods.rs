@@ -70,6 +70,24 @@ fn a_backends_frames_that_bring_nothing_are_taken_up_to_a_number() {
     }
 }
 
+/// Not as one does that has closed an idle connection, which is no failure.
+#[test]
+fn a_backend_that_floods_before_its_answer_has_a_failure() {
+    let flooding = FrameBackend::start(move |frames| {
+        let Some(first) = frames.asked() else { return };
+        frames.head(first, &OK, END_STREAM);
+        if frames.asked().is_some() {
+            flood(frames, &frame(PING, 0, 0, &[0; 8]));
+        }
+    });
+    let proxy = in_front_of(&[flooding.address()], "max-failures = 0\nattempts = 2");
+    assert_eq!(proxy.get("a.test", "/").status, 200);
+    let answer = proxy.get("a.test", "/");
+    assert!(matches!(answer.status, 200 | 502), "{}", answer.status);
+    assert_eq!(failures(&proxy, &flooding), 1);
+    said(&proxy, CUT);
+}
+
 /// Late content is answered with resets, which take memory while the backend reads none of them.
 #[test]
 fn a_backend_that_reads_nothing_is_cut_off_for_small_frames_on_streams_that_are_over() {
