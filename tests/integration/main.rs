@@ -54,6 +54,7 @@ mod ranges;
 mod recording;
 mod refused_requests;
 mod rehearsal;
+mod reload;
 mod repeats;
 mod requests_at_fault;
 mod retries;

@@ -1,12 +1,13 @@
 //! The interface to the control side.
 
-use std::fmt::Write as _;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
+use super::reload::{ReloadFuture, ReloadStatus};
+use super::times::{rfc3339_of, timestamp};
 use crate::policy::Stickiness;
 use crate::rollout::{Event, GenerationEntry, State, TrialReport};
 use crate::stats::Stats;
@@ -44,6 +45,16 @@ pub trait Control: Send + Sync + 'static {
 
     /// Sentences about problems that the operator should look at although requests are served.
     fn notes(&self) -> Vec<String>;
+
+    /// Reads the configuration again and publishes it as a whole, or, for a check, only says what
+    /// would change.
+    fn reload(&self, check: bool) -> ReloadFuture<'_>;
+
+    /// How reloads have gone so far.
+    fn reload_status(&self) -> ReloadStatus;
+
+    /// The configuration that runs, without secrets.
+    fn config(&self) -> serde_json::Value;
 }
 
 /// The future of a change.
@@ -281,24 +292,4 @@ fn rfc3339<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S:
         Some(time) => serializer.serialize_str(&timestamp(*time)),
         None => serializer.serialize_none(),
     }
-}
-
-fn rfc3339_of<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&timestamp(*time))
-}
-
-/// RFC 3339 in UTC, to the second.
-pub(super) fn timestamp(time: SystemTime) -> String {
-    let mut text = String::new();
-    // Formatting fails for clocks beyond the year 9999.
-    if write!(
-        text,
-        "{}",
-        humantime::format_rfc3339_seconds(time.max(UNIX_EPOCH))
-    )
-    .is_err()
-    {
-        return "unknown".to_owned();
-    }
-    text
 }

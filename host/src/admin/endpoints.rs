@@ -12,12 +12,13 @@ use super::crowd::Caller;
 use super::metrics::metrics_page;
 use super::page::stats_page;
 use super::policies;
+use super::reload::ReloadError;
 use super::reply::{self, Reply};
 use super::report::StatsView;
 use super::shared::Shared;
 use crate::decision::{EXPLAIN, TRACE};
 
-const ENDPOINTS: [&str; 13] = [
+const ENDPOINTS: [&str; 15] = [
     "GET /stats",
     "GET /metrics",
     "GET /policies",
@@ -29,6 +30,8 @@ const ENDPOINTS: [&str; 13] = [
     "DELETE /policies/NAME/canary",
     "DELETE /policies/NAME/shadow",
     "POST /explain",
+    "GET /config",
+    "POST /reload",
     "GET /healthz",
     "GET /readyz",
 ];
@@ -62,6 +65,11 @@ pub(super) async fn answer(shared: &Shared, caller: &Caller, request: Request<In
             })
         },
         "/policies" => |shared, _| all_policies(shared),
+        "/config" => |shared, _| reply::json(StatusCode::OK, &shared.control.config()),
+        "/reload" if *request.method() == Method::POST => {
+            return reload(shared, request.uri().query()).await;
+        }
+        "/reload" => return reply::wrong_method(request.method().as_str(), &path, "POST"),
         "/explain" if *request.method() == Method::POST => return explain(shared),
         "/explain" => return reply::wrong_method(request.method().as_str(), &path, "POST"),
         _ => return reply::nothing_here(&path, &ENDPOINTS),
@@ -111,6 +119,7 @@ fn with_view(shared: &Shared, page: impl FnOnce(&StatsView<'_>) -> Reply) -> Rep
         stats: shared.control.stats(),
         policies: &shared.control.policies(),
         certificates: &shared.control.certificates(),
+        reload: &shared.control.reload_status(),
     })
 }
 
@@ -124,6 +133,29 @@ fn explain(shared: &Shared) -> Reply {
         "valid_seconds": EXPLAIN_FOR.as_secs(),
     });
     reply::json(StatusCode::OK, &answer)
+}
+
+/// Reloads the configuration; a client that leaves does not interrupt it.
+async fn reload(shared: &Shared, query: Option<&str>) -> Reply {
+    let check = match query.unwrap_or_default() {
+        "" => false,
+        "check" => true,
+        _ => {
+            let sentence = "the only parameter of /reload is `check`, without a value";
+            return reply::error(StatusCode::BAD_REQUEST, sentence);
+        }
+    };
+    match shared.control.reload(check).await {
+        Ok(reloaded) => reply::json(StatusCode::OK, &reloaded),
+        Err(ReloadError::Refused(errors)) => {
+            let sentence = errors.join("\n");
+            let answer = json!({ "error": sentence, "errors": errors });
+            reply::json(StatusCode::UNPROCESSABLE_ENTITY, &answer)
+        }
+        Err(ReloadError::Unavailable(sentence)) => {
+            reply::error(StatusCode::SERVICE_UNAVAILABLE, &sentence)
+        }
+    }
 }
 
 fn all_policies(shared: &Shared) -> Reply {

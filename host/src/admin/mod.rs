@@ -22,12 +22,14 @@ mod policies;
 mod pools;
 mod process;
 mod recording;
+mod reload;
 mod reply;
 pub mod report;
 mod serve;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod times;
 mod uploads;
 
 pub use control::{
@@ -37,6 +39,7 @@ pub use control::{
 pub use metrics::metrics_page;
 pub use page::stats_page;
 pub use recording::Recording;
+pub use reload::{Changes, Difference, ReloadError, ReloadFuture, ReloadStatus, Reloaded};
 pub use report::{Report, StatsView};
 pub use serve::{AdminError, serve};
 pub use shared::CONNECTIONS;

@@ -1,12 +1,13 @@
 //! The report as a page for a browser: without scripts, nothing loaded from elsewhere.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::accept::prefers;
-use super::control::{PolicyStatus, timestamp};
+use super::control::PolicyStatus;
 use super::escaped::Escaped;
 use super::report::{Backend, Policy, PolicyStore, Report, StatsView};
+use super::times::timestamp;
 use crate::stats::HistogramSnapshot;
 use crate::units::{counted, duration, microseconds, nanoseconds, number, size};
 
@@ -45,6 +46,7 @@ impl fmt::Display for Page<'_> {
              <h1>Waypost {}</h1>\n<p>up {up}; reload for newer numbers</p>\n",
             Escaped(self.0.version)
         )?;
+        self.reload(f)?;
         self.overview(f)?;
         self.statuses(f)?;
         self.backends(f)?;
@@ -55,6 +57,29 @@ impl fmt::Display for Page<'_> {
 }
 
 impl Page<'_> {
+    /// Since when the configuration runs, and whether the last reload was refused.
+    fn reload(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reload = &self.0.reload;
+        write!(f, "<p>configuration of {}", timestamp(reload.since))?;
+        if let Some(digest) = &reload.digest {
+            write!(f, ", {}", Escaped(digest))?;
+        }
+        let last = UNIX_EPOCH + Duration::from_secs(reload.last_unix);
+        match reload.errors.first() {
+            None => f.write_str("</p>\n"),
+            Some(first) => write!(
+                f,
+                "</p>\n<p>the last reload, at {}, was refused: {}{}</p>\n",
+                timestamp(last),
+                Escaped(first),
+                match reload.errors.len() {
+                    1 => String::new(),
+                    n => format!("; {} more", n - 1),
+                }
+            ),
+        }
+    }
+
     fn overview(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let r = self.0;
         tiles(

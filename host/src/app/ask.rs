@@ -1,4 +1,4 @@
-//! The commands of `waypost policy` that talk to a running proxy.
+//! The commands that talk to a running proxy.
 
 use anyhow::Result;
 
@@ -7,8 +7,18 @@ use crate::cli::{self, Action, By, Mode};
 use crate::policy::Stickiness;
 use crate::remote::{self, Change, Command, Deploy, Proxy, Role, Surroundings, Watching};
 
-/// Sends a command to a running proxy.
+/// Sends a command about policies to a running proxy.
 pub(super) async fn ask_proxy(remote: cli::Remote, action: Action) -> Result<()> {
+    ask(remote, command(action)).await
+}
+
+/// Has a running proxy read its configuration again.
+pub(super) async fn ask_for_reload(reload: cli::Reload) -> Result<()> {
+    let check = reload.check;
+    ask(reload.remote, Command::Reload { check }).await
+}
+
+async fn ask(remote: cli::Remote, command: Command) -> Result<()> {
     let environment = |name: &str| std::env::var_os(name);
     let dumb = environment("TERM").is_some_and(|kind| kind == "dumb");
     let around = Surroundings {
@@ -21,7 +31,7 @@ pub(super) async fn ask_proxy(remote: cli::Remote, action: Action) -> Result<()>
         address: remote.address(environment)?,
         token_file: remote.token_file,
     };
-    Ok(remote::execute(proxy, command(action), around).await?)
+    Ok(remote::execute(proxy, command, around).await?)
 }
 
 fn command(action: Action) -> Command {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::certificates::ListenerCertificates;
 use super::descriptors::Shares;
 use super::policies;
-use super::run::{log_failed, record_failed};
+use super::reload::{log_failed, record_failed};
 use super::unix_socket;
 use crate::config::{Config, ListenAddress, LoggedRequests, OnFailure, Policy, Pool, Sources};
 use crate::files;

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use super::ask::ask_proxy;
+use super::ask::{ask_for_reload, ask_proxy};
 use super::check::check;
 use super::rehearse::rehearse;
+use super::reload::Source;
 use super::run::run;
 use super::signals::{Held, Signals};
 use crate::cli::{Cli, Command, Policy, Task};
-use crate::config::Config;
 use crate::ground::{self, Manner};
 
 /// Runs the command and returns the exit code.
@@ -60,8 +60,8 @@ fn with_runtime(command: Command, signals: Option<Signals>) -> Result<ExitCode> 
     let code = runtime.block_on(async {
         match (command, signals) {
             (Command::Run(settings), Some(signals)) => {
-                let config = Config::load(settings.sources(environment)?)?;
-                run(config, signals, |_, _| ())
+                let source = Source::new(settings.sources(environment)?);
+                run(source, signals, |_, _| ())
                     .await
                     .map(|()| ExitCode::SUCCESS)
             }
@@ -81,6 +81,9 @@ fn with_runtime(command: Command, signals: Option<Signals>) -> Result<ExitCode> 
                 }),
                 _,
             ) => ask_proxy(remote, action).await.map(|()| ExitCode::SUCCESS),
+            (Command::Reload(reload), _) => {
+                ask_for_reload(reload).await.map(|()| ExitCode::SUCCESS)
+            }
             // `execute` has handled these.
             (Command::Policy(_), _) | (_, None) => Ok(ExitCode::FAILURE),
         }

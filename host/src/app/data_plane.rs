@@ -1,33 +1,25 @@
 //! A worker's thread: a current-thread runtime that serves connections and nothing else.
 
-use std::cell::RefCell;
 use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::control::Adoption;
+use super::worker_listeners::WorkerListeners;
 use crate::ground;
-use crate::net::{Listener, SWEEP, StdListener};
+use crate::net::SWEEP;
 use crate::observe::access_log::AccessLog;
-use crate::proxy::{
-    Admission, Entry, Handed, Shared, Snapshot, Worker, WorkerSnapshot, accept, accept_rest,
-    hand_in,
-};
+use crate::proxy::{Admission, Handed, Shared, Snapshot, Worker, WorkerSnapshot};
 
 /// The inputs of a worker.
 pub(super) struct Start {
     pub index: usize,
     pub shared: Shared,
-    pub access_log: AccessLog,
-    /// What listeners do with their connections, in the order of the configuration.
-    pub entries: Vec<Entry>,
-    /// The worker's sockets, with their numbers among the entries.
-    pub listeners: Vec<(usize, StdListener)>,
     /// Connections from an acceptor, where the kernel does not spread them.
     pub handed: mpsc::UnboundedReceiver<Handed>,
     /// Limits of all workers together.
@@ -38,9 +30,6 @@ pub(super) struct Start {
     /// Becomes true when the worker must finish.
     pub stop: watch::Receiver<bool>,
 }
-
-/// A socket of this worker, and what becomes of its connections.
-type Listening = (Rc<Listener>, Rc<Entry>);
 
 /// The end of a worker's thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,9 +64,6 @@ async fn run(start: Start) {
     let Start {
         index,
         shared,
-        access_log,
-        entries,
-        listeners,
         handed,
         admission,
         mut snapshots,
@@ -85,69 +71,76 @@ async fn run(start: Start) {
         stop,
     } = start;
     let snapshot = Arc::clone(&snapshots.borrow_and_update());
-    let version = snapshot.version;
+    let (version, equipment) = (snapshot.version, Arc::clone(&snapshot.equipment));
     let view = WorkerSnapshot::new(snapshot, &shared.stats, index);
+    let shard = Arc::clone(&shared.stats.workers()[index]);
+    let access_log = AccessLog::new(shard, equipment.log.clone());
     let worker = Rc::new(Worker::new(index, shared, access_log, view));
-    adoption.adopted(index, version);
     let sweeping = Rc::clone(&worker);
     spawn_local(
         async move { ground::stays("a worker's clock", || sweep(Rc::clone(&sweeping))).await },
     );
-    let entries: Rc<[Rc<Entry>]> = entries.into_iter().map(Rc::new).collect();
-    let listeners: Vec<Listening> = listeners
-        .into_iter()
-        .filter_map(|(number, listener)| {
-            let listener = Listener::new(listener).ok()?;
-            Some((Rc::new(listener), Rc::clone(entries.get(number)?)))
-        })
-        .collect();
-    let accepting = start_accepting(&worker, &listeners, (entries, handed), &admission);
+    let mut listeners = WorkerListeners::new(&worker, admission, handed);
+    listeners.adopt(&equipment).await;
+    adoption.adopted(index, version);
     // A separate task: the main future is polled whenever any task of the worker is woken, so
     // waiting in it would cost each request something.
-    let following = spawn_local(follow(Rc::clone(&worker), snapshots, adoption, stop));
-    if let Err(end) = following.await
-        && let Ok(panic) = end.try_into_panic()
-    {
-        // The worker ends as if this had happened here.
-        resume_unwind(panic);
-    }
-    for task in accepting {
-        task.abort();
-        let _ = task.await;
-    }
-    for (listener, entry) in listeners {
-        if let Some(listener) = Rc::into_inner(listener) {
-            accept_rest(&worker, listener, &entry, &admission);
-        }
-    }
+    let following = Following {
+        worker: Rc::clone(&worker),
+        snapshots,
+        adoption,
+        listeners,
+    };
+    let listeners = match spawn_local(following.follow(stop)).await {
+        Ok(listeners) => listeners,
+        Err(end) => match end.try_into_panic() {
+            // The worker ends as if this had happened here.
+            Ok(panic) => resume_unwind(panic),
+            Err(_) => return,
+        },
+    };
+    listeners.close_all().await;
     drain(&worker).await;
     worker.access_log.flush();
 }
 
-/// Adopts each snapshot, until the process stops.
-async fn follow(
+/// What follows the snapshots on a worker.
+struct Following {
     worker: Rc<Worker>,
-    mut snapshots: watch::Receiver<Arc<Snapshot>>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
     adoption: Arc<Adoption>,
-    mut stop: watch::Receiver<bool>,
-) {
-    loop {
-        tokio::select! {
-            changed = snapshots.changed() => {
-                if changed.is_err() {
-                    break;
+    listeners: WorkerListeners,
+}
+
+impl Following {
+    /// Adopts each snapshot, until the process stops.
+    async fn follow(mut self, mut stop: watch::Receiver<bool>) -> WorkerListeners {
+        loop {
+            tokio::select! {
+                changed = self.snapshots.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    self.adopt().await;
                 }
-                ground::fault_point("worker");
-                let snapshot = Arc::clone(&snapshots.borrow_and_update());
-                let version = snapshot.version;
-                let stats = &worker.shared.stats;
-                let next = worker.view().next(snapshot, stats, worker.index);
-                worker.adopt(next);
-                adoption.adopted(worker.index, version);
+                // A dropped sender means the same as `true`.
+                _ = stop.wait_for(|stop| *stop) => break,
             }
-            // A dropped sender means the same as `true`.
-            _ = stop.wait_for(|stop| *stop) => break,
         }
+        self.listeners
+    }
+
+    async fn adopt(&mut self) {
+        ground::fault_point("worker");
+        let worker = &self.worker;
+        let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
+        let (version, equipment) = (snapshot.version, Arc::clone(&snapshot.equipment));
+        let stats = &worker.shared.stats;
+        let next = worker.view().next(snapshot, stats, worker.index);
+        worker.adopt(next);
+        worker.access_log.follow(&equipment.log);
+        self.listeners.adopt(&equipment).await;
+        self.adoption.adopted(self.worker.index, version);
     }
 }
 
@@ -169,42 +162,6 @@ async fn drain(worker: &Worker) {
             "the drain time is over; closing the open connections"
         );
     }
-}
-
-/// Accepts connections. A task that panics is restarted on the same listener, so that the worker
-/// stays reachable.
-fn start_accepting(
-    worker: &Rc<Worker>,
-    listeners: &[Listening],
-    (entries, handed): (Rc<[Rc<Entry>]>, mpsc::UnboundedReceiver<Handed>),
-    admission: &Arc<Admission>,
-) -> Vec<JoinHandle<()>> {
-    let mut accepting = Vec::with_capacity(listeners.len() + 1);
-    for listener in listeners {
-        let (worker, admission) = (Rc::clone(worker), Arc::clone(admission));
-        let (listener, entry) = listener.clone();
-        let task = move || {
-            let listening = (Rc::clone(&listener), Rc::clone(&entry));
-            accept(Rc::clone(&worker), listening, Arc::clone(&admission))
-        };
-        accepting.push(spawn_local(async move {
-            ground::stays("a worker's listener", task).await
-        }));
-    }
-    let (worker, admission) = (Rc::clone(worker), Arc::clone(admission));
-    let handed = Rc::new(RefCell::new(handed));
-    let task = move || {
-        hand_in(
-            Rc::clone(&worker),
-            Rc::clone(&entries),
-            Rc::clone(&handed),
-            Arc::clone(&admission),
-        )
-    };
-    accepting.push(spawn_local(async move {
-        ground::stays("a worker's intake", task).await
-    }));
-    accepting
 }
 
 async fn sweep(worker: Rc<Worker>) {

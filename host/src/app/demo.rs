@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use super::reload::Source;
 use super::run::{Reachable, run};
 use super::signals::{Event, Signals};
 use crate::cli::{Demo, Origin, Settings};
-use crate::config::{Config, FileSource};
+use crate::config::FileSource;
 use crate::observe::access_log::LogWriter;
 use crate::origin::{self, OriginOptions};
 
@@ -28,8 +29,12 @@ pub(super) async fn serve_origin(origin: Origin, mut signals: Signals) -> Result
     tracing::info!(addr = %address, "origin listening");
     signals.serving(origin::GRACE);
     let stop = async move {
-        while signals.next().await == Event::Reopen {
-            tracing::info!("SIGUSR1: the origin has no log to reopen");
+        loop {
+            match signals.next().await {
+                Event::Stop => return,
+                Event::Reopen => tracing::info!("SIGUSR1: the origin has no log to reopen"),
+                Event::Reload => tracing::info!("SIGHUP: the origin has no configuration"),
+            }
         }
     };
     Ok(origin::serve(listener, options, stop).await?)
@@ -61,8 +66,7 @@ pub(super) async fn serve_demo(demo: Demo, signals: Signals) -> Result<()> {
         text: "[access-log]\nrequests = \"all\"\n".to_owned(),
         base: PathBuf::new(),
     });
-    let config = Config::load(sources)?;
-    run(config, signals, |reachable, log| {
+    run(Source::new(sources), signals, |reachable, log| {
         suggest(reachable, &addresses, log)
     })
     .await

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -19,90 +19,149 @@ const BACKLOG: i32 = 4096;
 /// BSDs one socket gets all.
 pub(super) const KERNEL_SPREADS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-/// Listening sockets, each with the number of its listener in the configuration.
+/// A listener whose sockets are open.
 #[derive(Debug)]
-pub(super) struct Intake {
-    /// The listeners of each worker; of TCP none if an acceptor hands out connections.
-    pub by_worker: Vec<Vec<(usize, StdListener)>>,
-    /// The listeners of the acceptor; none if each worker has its own.
-    pub shared: Vec<(usize, TcpListener)>,
+pub(super) struct Opened {
+    /// Its number in the configuration.
+    pub number: usize,
     /// Where clients connect, with the real port in place of port 0.
-    pub addresses: Vec<ListenAddress>,
-    /// The files of Unix sockets, which are removed at the end.
-    pub files: Vec<SocketFile>,
+    pub address: ListenAddress,
+    /// The socket of each worker; of TCP none if an acceptor hands connections out.
+    pub by_worker: Vec<Option<StdListener>>,
+    /// The socket of the acceptor; `None` if each worker has its own.
+    pub shared: Option<TcpListener>,
+    /// The file of a Unix socket, which is removed at the end.
+    pub file: Option<SocketFile>,
 }
 
-impl Intake {
-    /// Opens the listeners of all workers.
-    pub(super) fn open(
-        listeners: &[config::Listener],
-        workers: usize,
-        kernel_spreads: bool,
-    ) -> Result<Self> {
-        let mut intake = Self {
-            by_worker: (0..workers).map(|_| Vec::new()).collect(),
-            shared: vec![],
-            addresses: vec![],
-            files: vec![],
+/// What tells sockets apart: listeners of two configurations with the same one have the same
+/// socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Of TCP; whether it takes IPv6 only.
+    Tcp(SocketAddr, bool),
+    /// A path.
+    Unix(PathBuf),
+}
+
+impl Place {
+    /// The places of all listeners of a configuration.
+    pub(super) fn all(listeners: &[config::Listener]) -> Vec<Self> {
+        let place = |listener: &config::Listener| match Tcp::of(listener, listeners) {
+            Some(Tcp { address, only_v6 }) => Self::Tcp(address, only_v6),
+            None => match &listener.address {
+                ListenAddress::Unix { path, .. } => Self::Unix(path.clone()),
+                ListenAddress::Tcp { address, only_v6 } => Self::Tcp(*address, *only_v6),
+            },
         };
-        let tcp: Vec<Tcp> = listeners
-            .iter()
-            .filter_map(|l| Tcp::of(l, listeners))
-            .collect();
-        if kernel_spreads {
-            // With SO_REUSEPORT even another proxy of the same user can share the port unnoticed,
-            // so a bind without it first finds out whether the port is free. All addresses are
-            // tried before the first is bound, or 0.0.0.0 would find the port taken by this
-            // process's 127.0.0.1.
-            for tcp in tcp.iter().filter(|tcp| tcp.address.port() != 0) {
-                drop(bind(*tcp, false).with_context(|| failed(tcp.address))?);
-            }
-        }
-        for (number, listener) in listeners.iter().enumerate() {
-            let address = match (&listener.address, Tcp::of(listener, listeners)) {
-                (_, Some(tcp)) => intake.open_tcp(number, tcp, kernel_spreads)?,
-                (ListenAddress::Unix { path, mode }, None) => {
-                    intake.open_unix(number, path, *mode)?;
-                    listener.address.clone()
-                }
-                (ListenAddress::Tcp { .. }, None) => continue,
-            };
-            intake.addresses.push(address);
-        }
-        Ok(intake)
+        listeners.iter().map(place).collect()
     }
 
-    fn open_tcp(&mut self, number: usize, tcp: Tcp, kernel_spreads: bool) -> Result<ListenAddress> {
+    /// The port, unless the kernel chooses it.
+    fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(address, _) => Some(address.port()).filter(|port| *port != 0),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+/// Opens listeners for all workers.
+pub(super) struct Opening<'a> {
+    pub workers: usize,
+    pub kernel_spreads: bool,
+    /// What this process listens on already.
+    pub own: &'a [Place],
+}
+
+impl Opening<'_> {
+    /// Opens the listeners with these numbers.
+    pub(super) fn open(
+        &self,
+        listeners: &[config::Listener],
+        numbers: &[usize],
+    ) -> Result<Vec<Opened>> {
+        self.probe(listeners, numbers)?;
+        let places = Place::all(listeners);
+        let open = |number: &usize| match &places[*number] {
+            Place::Tcp(address, only_v6) => {
+                let (address, only_v6) = (*address, *only_v6);
+                self.open_tcp(*number, Tcp { address, only_v6 })
+            }
+            Place::Unix(path) => {
+                let mode = unix_socket::mode(&listeners[*number].address).unwrap_or_default();
+                self.open_unix(*number, path, mode)
+            }
+        };
+        numbers.iter().map(open).collect()
+    }
+
+    /// Finds out whether the ports are free. With SO_REUSEPORT even another proxy of the same user
+    /// can share a port unnoticed, so a bind without it looks first. All addresses are tried before
+    /// the first is bound, or 0.0.0.0 would find the port taken by this process's 127.0.0.1.
+    pub(super) fn probe(&self, listeners: &[config::Listener], numbers: &[usize]) -> Result<()> {
+        let places = Place::all(listeners);
+        let wanted = || numbers.iter().map(|number| &places[*number]);
+        for place in wanted() {
+            if let Place::Unix(path) = place {
+                unix_socket::examine(path)
+                    .with_context(|| format!("can't listen on unix:{}", path.display()))?;
+            }
+        }
+        for place in wanted().filter(|_| self.kernel_spreads) {
+            // A port of this process is not free for such a bind.
+            let is_own = self.own.iter().any(|own| own.port() == place.port());
+            if let (Place::Tcp(address, only_v6), Some(_), false) = (place, place.port(), is_own) {
+                let (address, only_v6) = (*address, *only_v6);
+                drop(bind(Tcp { address, only_v6 }, false).with_context(|| failed(address))?);
+            }
+        }
+        Ok(())
+    }
+
+    fn open_tcp(&self, number: usize, tcp: Tcp) -> Result<Opened> {
         // A port that the kernel chose is never shared, and belongs to this process now.
         let mut bound = tcp;
         let failed = || failed(tcp.address);
-        if kernel_spreads {
-            for listeners in &mut self.by_worker {
+        let (mut by_worker, mut shared) = (Vec::with_capacity(self.workers), None);
+        if self.kernel_spreads {
+            for _ in 0..self.workers {
                 let listener = listen(bound, true).with_context(failed)?;
                 bound.address = listener.local_addr()?;
-                listeners.push((number, StdListener::Tcp(listener)));
+                by_worker.push(Some(StdListener::Tcp(listener)));
             }
         } else {
             let listener = listen(tcp, false).with_context(failed)?;
             bound.address = listener.local_addr()?;
-            self.shared.push((number, listener));
+            shared = Some(listener);
         }
-        Ok(ListenAddress::Tcp {
-            address: bound.address,
-            only_v6: bound.only_v6,
+        let (address, only_v6) = (bound.address, bound.only_v6);
+        Ok(Opened {
+            number,
+            address: ListenAddress::Tcp { address, only_v6 },
+            by_worker,
+            shared,
+            file: None,
         })
     }
 
     /// One socket for all workers, which compete for its connections: the kernel spreads those of a
     /// Unix socket on no system.
-    fn open_unix(&mut self, number: usize, path: &Path, mode: u32) -> Result<()> {
+    fn open_unix(&self, number: usize, path: &Path, mode: u32) -> Result<Opened> {
         let (listener, file) = unix_socket::listen(path, mode, BACKLOG)
             .with_context(|| format!("can't listen on unix:{}", path.display()))?;
-        for listeners in &mut self.by_worker {
-            listeners.push((number, StdListener::Unix(listener.try_clone()?)));
+        let mut by_worker = Vec::with_capacity(self.workers);
+        for _ in 0..self.workers {
+            by_worker.push(Some(StdListener::Unix(listener.try_clone()?)));
         }
-        self.files.push(file);
-        Ok(())
+        let path = path.to_owned();
+        Ok(Opened {
+            number,
+            address: ListenAddress::Unix { path, mode },
+            by_worker,
+            shared: None,
+            file: Some(file),
+        })
     }
 }
 
@@ -188,12 +247,25 @@ mod tests {
         plain(&["127.0.0.1:0".parse().unwrap()])
     }
 
-    fn opened(intake: &Intake) -> Vec<SocketAddr> {
-        let address = |at: &ListenAddress| match at {
-            ListenAddress::Tcp { address, .. } => Some(*address),
+    fn open(
+        listeners: &[config::Listener],
+        workers: usize,
+        kernel_spreads: bool,
+    ) -> Result<Vec<Opened>> {
+        let opening = Opening {
+            workers,
+            kernel_spreads,
+            own: &[],
+        };
+        opening.open(listeners, &(0..listeners.len()).collect::<Vec<_>>())
+    }
+
+    fn opened(intake: &[Opened]) -> Vec<SocketAddr> {
+        let address = |at: &Opened| match at.address {
+            ListenAddress::Tcp { address, .. } => Some(address),
             ListenAddress::Unix { .. } => None,
         };
-        intake.addresses.iter().filter_map(address).collect()
+        intake.iter().filter_map(address).collect()
     }
 
     fn local(listener: &StdListener) -> SocketAddr {
@@ -205,9 +277,9 @@ mod tests {
 
     #[test]
     fn each_worker_has_a_listener_on_the_same_port() {
-        let intake = Intake::open(&any_port(), 2, KERNEL_SPREADS).unwrap();
+        let intake = open(&any_port(), 2, KERNEL_SPREADS).unwrap();
         if KERNEL_SPREADS {
-            let of = |worker: usize| local(&intake.by_worker[worker][0].1);
+            let of = |worker: usize| local(intake[0].by_worker[worker].as_ref().unwrap());
             let address = opened(&intake)[0];
             assert_eq!((of(0), of(1)), (address, address));
         }
@@ -216,10 +288,10 @@ mod tests {
 
     #[test]
     fn one_listener_is_shared_where_the_kernel_does_not_spread() {
-        let intake = Intake::open(&any_port(), 2, false).unwrap();
-        let shared = intake.shared[0].1.local_addr().unwrap();
+        let intake = open(&any_port(), 2, false).unwrap();
+        let shared = intake[0].shared.as_ref().unwrap().local_addr().unwrap();
         assert_eq!(shared, opened(&intake)[0]);
-        assert!(intake.by_worker.iter().all(Vec::is_empty));
+        assert!(intake[0].by_worker.is_empty());
     }
 
     #[test]
@@ -241,26 +313,26 @@ mod tests {
             let orders = [[0, 1], [1, 0], [0, 2], [2, 0]].map(|order| order.map(|i| addresses[i]));
             orders
                 .iter()
-                .all(|order| Intake::open(&plain(order), 2, true).is_ok())
+                .all(|order| open(&plain(order), 2, true).is_ok())
                 .then_some(addresses)
         });
         let Some([v4, v6, _]) = both else {
             panic!("no order of 0.0.0.0, [::] and 127.0.0.1 can be listened on")
         };
-        let intake = Intake::open(&plain(&[v4, v6]), 1, true).unwrap();
+        let intake = open(&plain(&[v4, v6]), 1, true).unwrap();
         assert_eq!(opened(&intake), [v4, v6]);
         assert!(std::net::TcpStream::connect(("127.0.0.1", v4.port())).is_ok());
         assert!(
-            Intake::open(&plain(&[v6]), 1, true).is_err(),
+            open(&plain(&[v6]), 1, true).is_err(),
             "the port is taken for the next process"
         );
     }
 
     #[test]
     fn a_port_in_use_is_named_even_if_its_owner_would_share_it() {
-        let first = Intake::open(&any_port(), 1, KERNEL_SPREADS).unwrap();
+        let first = open(&any_port(), 1, KERNEL_SPREADS).unwrap();
         let taken = opened(&first);
-        let error = Intake::open(&plain(&taken), 1, KERNEL_SPREADS).unwrap_err();
+        let error = open(&plain(&taken), 1, KERNEL_SPREADS).unwrap_err();
         assert!(error.to_string().contains(&taken[0].to_string()), "{error}");
     }
 
@@ -276,10 +348,10 @@ mod tests {
             ..plain.clone()
         };
         for (listener, only_v6) in [(long, true), (plain, false)] {
-            let intake = Intake::open(&[listener], 1, false).unwrap();
-            let (number, socket) = &intake.shared[0];
+            let intake = open(&[listener], 1, false).unwrap();
+            let socket = intake[0].shared.as_ref().unwrap();
             let is = socket2::SockRef::from(socket).only_v6().unwrap();
-            assert_eq!((*number, is), (0, only_v6));
+            assert_eq!((intake[0].number, is), (0, only_v6));
         }
     }
 }

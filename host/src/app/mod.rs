@@ -10,6 +10,7 @@ mod acme;
 mod ask;
 #[cfg(feature = "authoring")]
 mod begin;
+mod beside;
 mod certificates;
 mod check;
 mod commands;
@@ -19,14 +20,18 @@ mod data_plane;
 mod demo;
 mod descriptors;
 mod intake;
+mod open_listeners;
 mod policies;
 mod rehearse;
+mod reload;
+mod reloading;
 mod run;
 mod running;
 mod signals;
 mod unix_socket;
 mod watch;
 mod watchdog;
+mod worker_listeners;
 mod workers;
 
 pub use commands::execute;

@@ -67,6 +67,19 @@ pub(super) fn unpinned(policy: &Policy, digest: &str) -> Option<String> {
     ))
 }
 
+/// Whether a component is loaded in the same way. What becomes of requests when it fails is no part
+/// of that, nor is where it comes from.
+pub(super) fn loads_the_same(was: &Policy, next: &Policy) -> bool {
+    let next = Policy {
+        on_failure: was.on_failure,
+        while_absent: was.while_absent,
+        source: was.source.clone(),
+        digest: was.digest.clone(),
+        ..next.clone()
+    };
+    next == *was
+}
+
 /// The pools of the routes that name this policy.
 pub(super) fn pools(
     config: &Config,

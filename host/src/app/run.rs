@@ -1,7 +1,6 @@
 //! The proxy from start to stop.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,20 +8,22 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
 
 use super::certificates::ListenerCertificates;
-use super::control::{ControlPlane, Process};
+use super::control::{ControlPlane, Process, Reloads};
 use super::data_plane::End;
 use super::descriptors::Shares;
-use super::intake::{Intake, KERNEL_SPREADS};
-use super::running::{Running, admin_side, stop_within};
+use super::intake;
+use super::open_listeners::{NextListeners, OpenListeners, Wanted};
+use super::reload::{AdminListener, Source, start_log, start_records};
+use super::running::{Running, stop_within};
 use super::signals::Signals;
 use super::watchdog::Watchdog;
 use super::workers::start_workers;
 use crate::admin::Readiness;
-use crate::config::{Config, ListenAddress, Listener};
+use crate::config::{Config, ListenAddress};
 use crate::ground;
 use crate::observe::access_log::LogWriter;
 use crate::policy::{Engine, EngineOptions, PolicyError};
-use crate::proxy::{Admission, Entry};
+use crate::proxy::{Admission, Equipment};
 use crate::recording::RecordWriter;
 use crate::rollout::StateDir;
 use crate::stats::Stats;
@@ -42,10 +43,11 @@ const WORKERS_START: Duration = Duration::from_secs(30);
 
 /// Runs the proxy until a signal and the drain that follows it. `started` is called once it serves.
 pub(super) async fn run(
-    mut config: Config,
+    source: Source,
     signals: Signals,
     started: impl FnOnce(&Reachable, &LogWriter),
 ) -> Result<()> {
+    let (mut config, written) = source.read()?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -53,24 +55,22 @@ pub(super) async fn run(
     ground::fault_point("start");
     let config = Arc::new(config);
     let stats = Stats::new(config.workers);
-    let control = load(&config, &stats, shares).await?;
-    let entries = entries(&config.listeners, control.listener_certificates());
-    let mut intake = Intake::open(&config.listeners, config.workers, KERNEL_SPREADS)?;
-    let (log, records) = open_logs(&config, &stats)?;
+    let (reloads, requests) = Reloads::new(written);
+    let control = load(&config, &stats, shares, reloads).await?;
+    let opened = first_listeners(&config, &control)?;
+    let log = start_log(&config)?;
+    let records = start_records(&config, &control)?;
     let (stop, stopping) = watch::channel(false);
-    let listen = intake.addresses.clone();
-    let socket_files = std::mem::take(&mut intake.files);
-    let admin = admin_side(&config, &control, shares.admin, stopping.clone())?;
-    let recorder = records.as_ref().map(RecordWriter::recorder);
+    control.equip(Equipment {
+        listeners: opened.listening(),
+        log: log.handle(),
+        recorder: records.as_ref().map(RecordWriter::recorder),
+    });
+    let admin = admin_side(&config, &control, shares.admin)?;
     let admission = Arc::new(Admission::new(shares.turned_away));
-    let mut ends = start_workers(
-        &config,
-        &control,
-        (intake, entries),
-        (&log, recorder),
-        &admission,
-        &stopping,
-    )?;
+    let (hands, mut ends) = start_workers(config.workers, &control, &admission, &stopping)?;
+    let mut listeners = OpenListeners::default();
+    listeners.follow(opened, &hands, &stopping);
     workers_serve(&control, &mut ends).await?;
     signals.serving(stop_within(&config));
     // Before the log says "listening": a script that waits for that line must not find the proxy
@@ -78,21 +78,25 @@ pub(super) async fn run(
     control.set_readiness(Readiness::Ready);
     let watchdog = Watchdog::start(control.stats())?;
     let reachable = Reachable {
-        listen,
-        admin: admin.as_ref().map(|(address, _)| *address),
+        listen: listeners.addresses(),
+        admin: admin.as_ref().map(|admin| admin.address),
     };
     reachable.log(config.workers);
     started(&reachable, &log);
     Running {
         control,
+        source,
+        requests,
         signals,
         ends,
         admin,
+        admin_connections: shares.admin,
+        hands,
+        listeners,
         stop,
         log,
         records,
         watchdog,
-        socket_files,
         failure: None,
     }
     .run_to_the_end()
@@ -105,19 +109,34 @@ fn shares(config: &mut Config) -> Result<Shares> {
     let shares = shares.map_err(anyhow::Error::msg)?;
     if let Some(lowered) = shares.lower(&mut config.limits) {
         tracing::warn!("{lowered}");
+        config.warnings.push(lowered);
     }
     Ok(shares)
 }
 
-/// What listeners do with their connections.
-fn entries(listeners: &[Listener], certificates: &ListenerCertificates) -> Vec<Entry> {
-    let numbered = listeners.iter().enumerate();
-    numbered
-        .map(|(number, listener)| {
-            let acceptor = certificates.acceptor(number);
-            Entry::new(listener, acceptor, certificates.http_challenges())
-        })
-        .collect()
+/// Opens the listeners of the first configuration.
+fn first_listeners(config: &Config, control: &ControlPlane) -> Result<NextListeners> {
+    let certificates = control.listener_certificates();
+    let wanted = Wanted {
+        known: &[],
+        certificates: &certificates,
+        config,
+        next_certificates: &certificates,
+    };
+    wanted.open()
+}
+
+/// The admin listener, if it is on.
+fn admin_side(
+    config: &Config,
+    control: &Arc<ControlPlane>,
+    connections: usize,
+) -> Result<Option<AdminListener>> {
+    let Some(settings) = &config.admin else {
+        return Ok(None);
+    };
+    let socket = Arc::new(intake::admin(settings.listen)?);
+    AdminListener::serve(settings.clone(), socket, connections, control).map(Some)
 }
 
 impl Reachable {
@@ -129,32 +148,6 @@ impl Reachable {
             tracing::info!(addr = %address, "admin listening");
         }
     }
-}
-
-/// Opens the access log and, if there is one, the recording.
-fn open_logs(config: &Config, stats: &Stats) -> Result<(LogWriter, Option<RecordWriter>)> {
-    let log = LogWriter::start(&config.access_log);
-    let log = log.with_context(|| match &config.access_log.path {
-        Some(path) => log_failed(path),
-        None => "the access log can't be opened".to_owned(),
-    })?;
-    let records = match &config.record {
-        None => None,
-        Some(record) => {
-            Some(RecordWriter::start(record, stats).with_context(|| record_failed(&record.file))?)
-        }
-    };
-    Ok((log, records))
-}
-
-/// What is said of an access log that can't be opened.
-pub(super) fn log_failed(path: &Path) -> String {
-    format!("the access log {} can't be opened", path.display())
-}
-
-/// What is said of a recording that can't be written.
-pub(super) fn record_failed(path: &Path) -> String {
-    format!("`record.file` {} can't be written", path.display())
 }
 
 /// Waits until every worker serves the first snapshot.
@@ -172,7 +165,12 @@ async fn workers_serve(
 }
 
 /// Resolves the backends and loads the policies.
-async fn load(config: &Arc<Config>, stats: &Stats, shares: Shares) -> Result<Arc<ControlPlane>> {
+async fn load(
+    config: &Arc<Config>,
+    stats: &Stats,
+    shares: Shares,
+    reloads: Reloads,
+) -> Result<Arc<ControlPlane>> {
     let registry = Registry::new(config.workers).with(Budget::new(shares.backends));
     let topology = resolve(&config.pools, &registry).await?;
     let options = EngineOptions {
@@ -205,9 +203,9 @@ async fn load(config: &Arc<Config>, stats: &Stats, shares: Shares) -> Result<Arc
         engine,
         stats: stats.clone(),
         registry,
-        shares,
         state_dir,
         certificates: Arc::new(certificates),
+        reloads,
     };
     let control = ControlPlane::new(Arc::clone(config), &Arc::new(topology), process);
     let control = Arc::new(control);

@@ -1,29 +1,27 @@
 //! A proxy that serves, until its end.
 
 use std::future::pending;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-#[cfg(feature = "acme")]
-use super::acme;
-use super::certificates::{watch as watch_certificates, watch_pools};
-use super::control::{AdminControl, ControlPlane};
+use super::beside::Beside;
+use super::control::{ControlPlane, Request};
 use super::data_plane::End;
-use super::intake;
+use super::open_listeners::OpenListeners;
+use super::reload::{self, AdminListener, NextAdmin, Now, Preparation, Ready, Source};
+use super::reloading::Reloading;
 use super::signals::{Event, Signals};
-use super::unix_socket::SocketFile;
-use super::watch::watch;
 use super::watchdog::Watchdog;
-use crate::admin::{self, Readiness};
+use super::workers::Hands;
+use crate::admin::{Readiness, ReloadError, Reloaded};
 use crate::config::Config;
 use crate::ground;
 use crate::observe::access_log::LogWriter;
+use crate::proxy::Equipment;
 use crate::recording::RecordWriter;
 
 /// How long the end waits for workers beyond the drain time.
@@ -36,23 +34,28 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// A proxy that serves.
 pub(super) struct Running {
     pub control: Arc<ControlPlane>,
+    pub source: Source,
+    /// Reloads that are asked for.
+    pub requests: mpsc::Receiver<Request>,
     pub signals: Signals,
     pub ends: mpsc::UnboundedReceiver<End>,
-    pub admin: AdminSide,
+    pub admin: Option<AdminListener>,
+    /// The most connections to the admin listener.
+    pub admin_connections: usize,
+    pub hands: Hands,
+    pub listeners: OpenListeners,
     pub stop: watch::Sender<bool>,
     pub log: LogWriter,
     pub records: Option<RecordWriter>,
     pub watchdog: Watchdog,
-    /// Removed when the listeners close.
-    pub socket_files: Vec<SocketFile>,
     /// What failed, as a sentence.
     pub failure: Option<String>,
 }
 
 impl Running {
     pub(super) async fn run_to_the_end(mut self) -> Result<()> {
-        let mut beside = self.beside();
-        if ground::caught(self.serve()).await.is_err() {
+        let beside = Beside::start(&self.control, &self.source);
+        if ground::caught(self.serve(beside)).await.is_err() {
             self.failure = Some("the control side has failed".to_owned());
         }
         if let Some(failure) = &self.failure {
@@ -63,9 +66,10 @@ impl Running {
                 .clone()
                 .map_or(Readiness::Draining, Readiness::Failed),
         );
-        beside.abort_all();
+        self.requests.close();
+        while self.requests.try_recv().is_ok() {}
         // Before the listeners close: another process may listen on the path from now on.
-        self.socket_files.clear();
+        self.listeners.remove_files();
         self.signals.stop_begins();
         // A send fails only if all workers have ended, which then have nothing to finish.
         let _ = self.stop.send(true);
@@ -96,31 +100,10 @@ impl Running {
         Ok(())
     }
 
-    /// What watches files and orders certificates while the proxy serves.
-    fn beside(&self) -> JoinSet<()> {
-        let mut all = JoinSet::new();
-        let control = Arc::clone(&self.control);
-        // A restarted watcher loses nothing: it compares the files with what was configured.
-        all.spawn(async move {
-            ground::stays("the watcher of the policies' files", || {
-                watch(Arc::clone(&control))
-            })
-            .await;
-        });
-        let certificates = self.control.listener_certificates();
-        all.spawn(watch_certificates(Arc::clone(certificates)));
-        all.spawn(watch_pools(Arc::clone(&self.control)));
-        #[cfg(feature = "acme")]
-        all.spawn(acme::keep_ordered(
-            self.control.current(),
-            Arc::clone(certificates),
-        ));
-        all
-    }
-
     /// Returns at a signal, or when a part fails that the proxy can't do without.
-    async fn serve(&mut self) {
+    async fn serve(&mut self, mut beside: Beside) {
         let mut snapshots = self.control.subscribe();
+        let mut reloading = Reloading::default();
         loop {
             tokio::select! {
                 Ok(()) = snapshots.changed() => {
@@ -133,7 +116,19 @@ impl Running {
                         ground::fault_point("control");
                         self.reopen();
                     }
+                    Event::Reload => self.control.ask_for_reload(),
                 },
+                Some(request) = self.requests.recv(), if reloading.is_idle() => {
+                    let now = self.now();
+                    reloading.begin(request, &mut self.requests, now);
+                }
+                prepared = reloading.prepared() => {
+                    let outcome = self.conclude(prepared, &mut beside).await;
+                    if let Some(next) = reloading.end(outcome, &self.control) {
+                        let now = self.now();
+                        reloading.begin(next, &mut self.requests, now);
+                    }
+                }
                 Some(end) = self.ends.recv() => {
                     self.failure = Some(format!("worker {} has failed", end.index));
                     self.control.adoption().gone(end.index);
@@ -145,6 +140,109 @@ impl Running {
                     return;
                 }
             }
+        }
+    }
+
+    /// What a reload is compared with.
+    fn now(&self) -> Now {
+        let admin = self.admin.as_ref();
+        Now {
+            control: Arc::clone(&self.control),
+            source: self.source.clone(),
+            listeners: self.listeners.known(),
+            log: self.log.clone(),
+            admin: admin.map(|admin| (admin.settings.clone(), Arc::clone(&admin.socket))),
+        }
+    }
+
+    /// Takes over what was prepared. Returns what has come of the reload, and the version of the
+    /// snapshot that workers adopt by it, if there is one.
+    async fn conclude(
+        &mut self,
+        prepared: Result<Preparation, ReloadError>,
+        beside: &mut Beside,
+    ) -> Result<(Reloaded, Option<u64>), ReloadError> {
+        match prepared {
+            Err(ReloadError::Refused(errors)) => {
+                let all = errors.join("\n");
+                tracing::error!(
+                    "the reload was refused, and the configuration that runs goes on:\n{all}"
+                );
+                self.control.note_reload(Err(errors.clone()));
+                Err(ReloadError::Refused(errors))
+            }
+            Err(unavailable) => Err(unavailable),
+            Ok(Preparation::Done(reloaded, written)) => {
+                if let Some(written) = written {
+                    tracing::info!("reloaded: {}", reloaded.changes);
+                    self.control.note_reload(Ok(*written));
+                }
+                Ok((*reloaded, None))
+            }
+            Ok(Preparation::Ready(ready)) => {
+                let (reloaded, version) = self.take_over(*ready, beside).await;
+                Ok((reloaded, Some(version)))
+            }
+        }
+    }
+
+    async fn take_over(&mut self, ready: Ready, beside: &mut Beside) -> (Reloaded, u64) {
+        let reloaded = reload::reloaded(true, &ready.prepared, &ready.written);
+        let former = (self.control.current(), self.control.listener_certificates());
+        if let Some(log) = ready.log {
+            // The former ends when the workers have handed over what they had.
+            self.log = log;
+        }
+        if let Some(records) = ready.records {
+            self.records = records;
+        }
+        let equipment = Arc::new(Equipment {
+            listeners: ready.listeners.listening(),
+            log: self.log.handle(),
+            recorder: self.records.as_ref().map(RecordWriter::recorder),
+        });
+        let version = self
+            .control
+            .publish_prepared(ready.prepared, equipment)
+            .await;
+        let stopping = self.stop.subscribe();
+        let (opened, closed) = self
+            .listeners
+            .follow(ready.listeners, &self.hands, &stopping);
+        for address in opened {
+            tracing::info!(addr = %address, "listening");
+        }
+        for address in closed {
+            tracing::info!(addr = %address, "no longer listening; open connections end");
+        }
+        if let Some(next) = ready.admin {
+            self.replace_admin(next);
+        }
+        self.control.keep_compiled(&former.0);
+        let known = &former.0.warnings;
+        let new = reloaded.warnings.iter().filter(|w| !known.contains(w));
+        for warning in new {
+            tracing::warn!("{warning}");
+        }
+        tracing::info!("reloaded: {}", reloaded.changes);
+        self.control.note_reload(Ok(ready.written));
+        beside.restart(&self.control, &former.1);
+        (reloaded, version)
+    }
+
+    fn replace_admin(&mut self, next: NextAdmin) {
+        if let Some(former) = self.admin.take() {
+            former.end();
+        }
+        let NextAdmin::On(settings, socket) = next else {
+            return;
+        };
+        match AdminListener::serve(settings, socket, self.admin_connections, &self.control) {
+            Ok(serving) => {
+                tracing::info!(addr = %serving.address, "admin listening");
+                self.admin = Some(serving);
+            }
+            Err(e) => tracing::error!("the admin listener can't be served: {e:#}"),
         }
     }
 
@@ -188,45 +286,10 @@ pub(super) fn stop_within(config: &Config) -> Duration {
     config.timeouts.drain.saturating_add(WORKERS_END)
 }
 
-/// The admin listener and what serves it, if it is on.
-pub(super) type AdminSide = Option<(SocketAddr, tokio::task::JoinHandle<Result<()>>)>;
-
-pub(super) fn admin_side(
-    config: &Config,
-    control: &Arc<ControlPlane>,
-    connections: usize,
-    mut stopping: watch::Receiver<bool>,
-) -> Result<AdminSide> {
-    let Some(settings) = &config.admin else {
-        return Ok(None);
-    };
-    let listener = intake::admin(settings.listen)?;
-    let address = listener.local_addr()?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let stopped = async move {
-        // The admin listener stays open while the data plane drains, because /readyz reports that.
-        // It ends with the process.
-        let _ = stopping.wait_for(|stop| *stop).await;
-        pending::<()>().await;
-    };
-    let reached = Arc::new(AdminControl(Arc::clone(control)));
-    let serving = admin::serve(
-        listener,
-        settings.token.clone(),
-        connections,
-        reached,
-        stopped,
-    );
-    Ok(Some((
-        address,
-        tokio::spawn(async move { Ok(serving.await?) }),
-    )))
-}
-
-async fn admin_ended(admin: &mut AdminSide) -> anyhow::Error {
+async fn admin_ended(admin: &mut Option<AdminListener>) -> anyhow::Error {
     match admin {
         None => pending().await,
-        Some((_, task)) => match task.await {
+        Some(AdminListener { task, .. }) => match task.await {
             Ok(Ok(())) => anyhow::anyhow!("the admin listener has ended"),
             Ok(Err(e)) => e.context("the admin listener has failed"),
             Err(e) => anyhow::Error::new(e).context("the admin listener has failed"),

@@ -5,7 +5,7 @@
 //! | TERM, INT, QUIT | during the start: end the process; later: drain, then end |
 //! | TERM, INT again | end the process immediately |
 //! | USR1 | reopen the access log and the recording |
-//! | HUP | nothing yet: the configuration can't be reloaded |
+//! | HUP | reload the configuration |
 //! | XCPU | as QUIT: the kernel's limit of CPU time is reached |
 //! | others that would end the process | ignored |
 //!
@@ -28,6 +28,8 @@ pub(super) enum Event {
     Stop,
     /// Reopen the logs.
     Reopen,
+    /// Reload the configuration.
+    Reload,
 }
 
 #[cfg(unix)]
@@ -106,6 +108,7 @@ mod on_unix {
         limited: AtomicBool,
         stop: watch::Sender<bool>,
         reopen: Notify,
+        reload: Notify,
     }
 
     impl Signals {
@@ -118,6 +121,7 @@ mod on_unix {
                 limited: AtomicBool::new(false),
                 stop,
                 reopen: Notify::new(),
+                reload: Notify::new(),
             });
             let mut arriving =
                 Arriving::new(MEANT).context("the signal handlers can't be installed")?;
@@ -162,6 +166,7 @@ mod on_unix {
                 // The sender is in `shared`.
                 _ = self.stop.wait_for(|stop| *stop) => Event::Stop,
                 () = self.shared.reopen.notified() => Event::Reopen,
+                () = self.shared.reload.notified() => Event::Reload,
             }
         }
 
@@ -204,10 +209,13 @@ mod on_unix {
                     self.limit();
                     self.stop.send_replace(true);
                 }
-                SIGHUP => tracing::warn!(
-                    "SIGHUP: the configuration can't be reloaded while the proxy runs; restart it \
-                     to apply changes"
-                ),
+                SIGHUP if starting => {
+                    tracing::info!("SIGHUP: the configuration is being read already")
+                }
+                SIGHUP => {
+                    tracing::info!("SIGHUP: reloading the configuration");
+                    self.reload.notify_one();
+                }
                 SIGUSR1 if starting => {
                     tracing::info!("SIGUSR1: no log is open yet")
                 }

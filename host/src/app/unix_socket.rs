@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use crate::config::ListenAddress;
 use crate::files;
 
 /// The file of a socket; removed when this is dropped, if it is still the same.
@@ -46,6 +47,14 @@ pub(super) fn examine(path: &Path) -> Result<()> {
 
 /// What to ask about a folder in which no socket can be made.
 const FOLDER: &str = "does its folder exist, and may the user that runs waypost write to it?";
+
+/// The mode of a socket's file.
+pub(super) fn mode(address: &ListenAddress) -> Option<u32> {
+    match address {
+        ListenAddress::Unix { mode, .. } => Some(*mode),
+        ListenAddress::Tcp { .. } => None,
+    }
+}
 
 /// Listens on a path whose file gets this mode.
 pub(super) fn listen(path: &Path, mode: u32, backlog: i32) -> Result<(UnixListener, SocketFile)> {

@@ -7,8 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::control::ControlPlane;
-use crate::config::PolicySource;
+use super::control::{ControlPlane, Managed};
 use crate::files;
 use crate::ground;
 use crate::policy::{MAX_COMPONENT, digest};
@@ -26,9 +25,8 @@ pub(super) struct Fingerprint {
     inode: u64,
 }
 
-#[derive(Debug)]
 struct Watched {
-    policy: usize,
+    policy: Arc<Managed>,
     path: PathBuf,
     /// The version that was read last.
     current: Option<Fingerprint>,
@@ -43,18 +41,15 @@ struct Watched {
 /// network file system that hangs, or a component that loads slowly, does not delay others.
 pub(super) async fn watch(control: Arc<ControlPlane>) {
     let mut watches = JoinSet::new();
-    for (policy, p) in control.config().policies.iter().enumerate() {
-        let PolicySource::File(path) = &p.source else {
-            continue;
-        };
-        let (control, path) = (Arc::clone(&control), path.clone());
+    for (policy, path) in control.policy_files() {
+        let control = Arc::clone(&control);
         // A panic loses nothing: the next watcher compares the file with what was configured.
         watches.spawn(async move {
             ground::stays("the watcher of a policy's file", || {
                 // Nothing counts as read yet, so that a change between loading and the first check
                 // is not missed.
                 let file = Watched {
-                    policy,
+                    policy: Arc::clone(&policy),
                     path: path.clone(),
                     current: None,
                     seen: None,
@@ -110,18 +105,23 @@ async fn look(control: &Arc<ControlPlane>, file: &mut Watched) {
     file.current = now;
     // Compared with the file's earlier content, not with the running component, which may have been
     // deployed by other means since.
-    if control
-        .configured(file.policy)
+    if file
+        .policy
+        .configured_digest()
         .is_some_and(|configured| configured == digest(&component))
     {
         return;
     }
-    if let Err(e) = control
-        .deploy_file(file.policy, component, path.clone())
-        .await
-    {
-        tracing::warn!("{path} has changed and was refused: {e}; the running policy is unchanged");
-    }
+    let (control, policy) = (Arc::clone(control), Arc::clone(&file.policy));
+    let deployed = async move {
+        if let Err(e) = control.deploy_file(&policy, component, path.clone()).await {
+            tracing::warn!(
+                "{path} has changed and was refused: {e}; the running policy is unchanged"
+            );
+        }
+    };
+    // Of its own: it ends as it should also if another configuration has the watch begin again.
+    let _ = tokio::spawn(ground::caught(deployed)).await;
 }
 
 /// Reads on another thread, like [`fingerprint`]: a network file system may hang, and canaries must

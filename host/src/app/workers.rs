@@ -8,35 +8,29 @@ use tokio::sync::{mpsc, watch};
 
 use super::control::ControlPlane;
 use super::data_plane::{self, End, Start};
-use super::intake::Intake;
 use crate::admin::{self, StatsView};
-use crate::config::Config;
 use crate::ground;
-use crate::observe::access_log::LogWriter;
-use crate::proxy::{Admission, Entry, Handed, Shared};
-use crate::recording::Recorder;
+use crate::proxy::{Admission, Handed, Shared};
 
-/// Starts them all. The channel reports the end of each.
+/// Where an acceptor hands connections to the workers.
+pub(super) type Hands = Vec<mpsc::UnboundedSender<Handed>>;
+
+/// Starts them all, with the listeners of the first snapshot. The channel reports the end of each.
 pub(super) fn start_workers(
-    config: &Arc<Config>,
+    workers: usize,
     control: &Arc<ControlPlane>,
-    (intake, entries): (Intake, Vec<Entry>),
-    (log, recorder): (&LogWriter, Option<Recorder>),
     admission: &Arc<Admission>,
     stopping: &watch::Receiver<bool>,
-) -> Result<mpsc::UnboundedReceiver<End>> {
-    let shared = shared(control, recorder);
+) -> Result<(Hands, mpsc::UnboundedReceiver<End>)> {
+    let shared = shared(control);
     let (ended, ends) = mpsc::unbounded_channel();
-    let mut hands = Vec::with_capacity(config.workers);
-    for (index, listeners) in intake.by_worker.into_iter().enumerate() {
+    let mut hands = Vec::with_capacity(workers);
+    for index in 0..workers {
         let (hand, handed) = mpsc::unbounded_channel();
         hands.push(hand);
         let start = Start {
             index,
             shared: shared.clone(),
-            access_log: log.handle(Arc::clone(&control.stats().workers()[index])),
-            entries: entries.clone(),
-            listeners,
             handed,
             admission: Arc::clone(admission),
             snapshots: control.subscribe(),
@@ -45,22 +39,29 @@ pub(super) fn start_workers(
         };
         data_plane::spawn(start, ended.clone())?;
     }
-    for (number, listener) in intake.shared {
-        let listener = Arc::new(tokio::net::TcpListener::from_std(listener)?);
-        let (hands, stopping) = (hands.clone(), stopping.clone());
-        tokio::spawn(async move {
-            ground::stays("the task that hands out connections", || {
-                let listener = (number, Arc::clone(&listener));
-                hand_out(listener, hands.clone(), stopping.clone())
-            })
-            .await;
-        });
-    }
-    Ok(ends)
+    Ok((hands, ends))
+}
+
+/// Hands out what comes by this listener, with its number, for as long as it is polled.
+pub(super) async fn hand_out_all(
+    number: usize,
+    listener: std::net::TcpListener,
+    hands: Hands,
+    stopping: watch::Receiver<bool>,
+) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => Arc::new(listener),
+        Err(e) => return tracing::error!("a listener can't be watched: {e}"),
+    };
+    ground::stays("the task that hands out connections", || {
+        let listener = (number, Arc::clone(&listener));
+        hand_out(listener, hands.clone(), stopping.clone())
+    })
+    .await;
 }
 
 /// The settings that all workers share.
-fn shared(control: &Arc<ControlPlane>, recorder: Option<Recorder>) -> Shared {
+fn shared(control: &Arc<ControlPlane>) -> Shared {
     let (stats, explain) = (control.stats().clone(), control.explain_tokens());
     let control = Arc::clone(control);
     let page = move |accept: Option<&[u8]>| {
@@ -68,6 +69,7 @@ fn shared(control: &Arc<ControlPlane>, recorder: Option<Recorder>) -> Shared {
             stats: control.stats(),
             policies: &control.policies(),
             certificates: &control.certificates(),
+            reload: &control.reload_status(),
         };
         admin::stats_page(&view, accept)
     };
@@ -75,7 +77,6 @@ fn shared(control: &Arc<ControlPlane>, recorder: Option<Recorder>) -> Shared {
         stats,
         explain,
         stats_page: Arc::new(page),
-        recorder,
     }
 }
 

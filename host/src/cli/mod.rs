@@ -30,7 +30,7 @@ pub use demo::{Demo, Origin};
 #[cfg(feature = "authoring")]
 pub use offline::Pack;
 pub use offline::{Bench, Inspect, Offline, Test};
-pub use policy::{Action, By, Deploy, Mode, Policy, Remote, Task};
+pub use policy::{Action, By, Deploy, Mode, Policy, Reload, Remote, Task};
 pub use replay::{Diff, Playing, Rehearsed, Replay};
 #[cfg(feature = "authoring")]
 pub use scaffold::{Begin, Bindings, Lang, New};
@@ -78,7 +78,8 @@ pub enum Command {
     ///
     /// Everything is optional. Flags override environment variables, which override the file.
     /// SIGTERM, SIGINT and SIGQUIT drain the proxy and stop it; a second SIGTERM or SIGINT stops it
-    /// immediately. SIGUSR1 reopens the access log and the recording.
+    /// immediately. SIGUSR1 reopens the access log and the recording. SIGHUP reloads the
+    /// configuration, and so does a change of its file.
     #[command(after_long_help = RUN_HELP)]
     Run(Settings),
     /// Validate a configuration and load every policy, without serving.
@@ -100,6 +101,13 @@ pub enum Command {
     #[cfg(feature = "demo")]
     #[command(after_long_help = demo::ORIGIN_HELP)]
     Origin(Origin),
+    /// Have a running proxy read its configuration again.
+    ///
+    /// The whole configuration is read, validated and made ready, and then published at once; or it
+    /// is refused with every mistake, and nothing has changed. The proxy also does this when the
+    /// file changes, and at SIGHUP.
+    #[command(after_long_help = policy::RELOAD_HELP)]
+    Reload(Reload),
     /// Inspect, test and measure policies; deploy, watch, promote and roll them back in a running
     /// proxy.
     ///
@@ -174,7 +182,7 @@ impl Command {
             Self::Run(_) => true,
             #[cfg(feature = "demo")]
             Self::Demo(_) | Self::Origin(_) => true,
-            Self::Check(_) | Self::Policy(_) => false,
+            Self::Check(_) | Self::Policy(_) | Self::Reload(_) => false,
         }
     }
 }

@@ -56,6 +56,17 @@ pub struct Remote {
     pub json: bool,
 }
 
+/// Flags of `reload`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Reload {
+    /// The proxy, and how it is reached.
+    #[command(flatten)]
+    pub remote: Remote,
+    /// Only say what would change: listeners, routes, pools, policies, settings.
+    #[arg(long)]
+    pub check: bool,
+}
+
 /// The commands for a running proxy.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Action {
@@ -290,6 +301,16 @@ Examples:
 const CANARY_HELP: &str = "\
 Examples:
   waypost policy canary mine --percent 25";
+
+pub(super) const RELOAD_HELP: &str = "\
+Examples:
+  waypost reload --check
+  waypost reload
+
+Exits with 0 if the configuration runs now (with --check: if it could), else with 1. All may change
+but `workers` and `state-dir`, which need a restart. What stayed the same keeps its connections,
+its health, its instances and its counters; requests under way end as they began. docs/reload.md
+has the rest.";
 
 const TOKEN_HELP: &str = "\
 Examples:

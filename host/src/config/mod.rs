@@ -42,7 +42,7 @@ pub use listeners::{
 pub use meaning::*;
 pub use reach::{KeyPairFiles, PoolProtocol, PoolTls};
 pub use sections::BUILTIN_POLICIES;
-pub use sources::{FileSource, Overrides, Sources};
+pub use sources::{FileSource, MAX_FILE_BYTES, Overrides, Sources};
 pub use trusted::TrustedPeers;
 pub use values::{parse_backend, parse_isolation, parse_listen};
 

@@ -11,7 +11,7 @@ use crate::document::{At, Findings, Place};
 use crate::files;
 
 /// Far more than any configuration needs; without a limit, a wrong file could fill the memory.
-const MAX_FILE_BYTES: u64 = 4 << 20;
+pub const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// The sources of a configuration. Flags override the environment, which overrides the file.
 #[derive(Default, Clone)]
@@ -22,6 +22,25 @@ pub struct Sources {
     pub environment: Overrides,
     /// From flags.
     pub flags: Overrides,
+}
+
+impl Sources {
+    /// The same with the file's text in memory.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be read.
+    pub fn read(self) -> Result<Self, ConfigErrors> {
+        let Some(file) = self.file else {
+            return Ok(self);
+        };
+        let (name, text, base) = file.open()?;
+        let name = name.to_string();
+        Ok(Self {
+            file: Some(FileSource::Text { name, text, base }),
+            ..self
+        })
+    }
 }
 
 /// A configuration file.

@@ -98,18 +98,23 @@ impl<'a> From<&'a TlsSession> for Tls<'a> {
 /// One worker's end of the log.
 #[derive(Debug)]
 pub struct AccessLog {
-    outlet: Option<Outlet>,
+    to: RefCell<LogHandle>,
     pending: RefCell<Vec<u8>>,
     shard: Arc<WorkerShard>,
+}
+
+/// Where workers hand their lines over.
+#[derive(Debug, Clone, Default)]
+pub struct LogHandle {
+    outlet: Option<Outlet>,
     losses: Arc<Losses>,
 }
 
 /// The thread that writes. It ends when all workers have let go of their ends.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LogWriter {
-    outlet: Option<Outlet>,
+    to: LogHandle,
     target: Target,
-    losses: Arc<Losses>,
 }
 
 /// Lines that are lost and not yet warned of.
@@ -175,27 +180,27 @@ impl LogWriter {
                 Account(Arc::clone(&losses)),
             )?),
         };
-        Ok(Self {
-            outlet,
-            target,
-            losses,
-        })
+        let to = LogHandle { outlet, losses };
+        Ok(Self { to, target })
     }
 
-    /// A worker's end.
-    pub fn handle(&self, shard: Arc<WorkerShard>) -> AccessLog {
-        AccessLog {
-            outlet: self.outlet.clone(),
-            pending: RefCell::default(),
-            shard,
-            losses: Arc::clone(&self.losses),
-        }
+    /// Where workers hand their lines over.
+    pub fn handle(&self) -> LogHandle {
+        self.to.clone()
+    }
+
+    /// Whether it can do what this configuration asks for.
+    pub fn serves(&self, config: &config::AccessLog) -> bool {
+        let target = config.path.clone().map_or(Target::Stdout, Target::File);
+        let is_open = self.to.outlet.is_some() || config.requests == LoggedRequests::None;
+        is_open && target == self.target
     }
 
     /// Writes text as it is between the lines of standard output, if that is where the log goes;
     /// false if it is not.
     pub fn say(&self, text: &str) -> bool {
         let outlet = self
+            .to
             .outlet
             .as_ref()
             .filter(|_| self.target == Target::Stdout);
@@ -204,7 +209,7 @@ impl LogWriter {
 
     /// Has the file opened again by its name, as after it was moved away.
     pub fn reopen(&self) {
-        match (&self.outlet, &self.target) {
+        match (&self.to.outlet, &self.target) {
             (None, _) => tracing::info!("there is no access log to open again"),
             (_, Target::Stdout | Target::Stderr) => {
                 tracing::info!(
@@ -218,7 +223,7 @@ impl LogWriter {
 
     /// Waits until what was handed over is written, but not beyond this limit.
     pub fn finish(self, limit: Duration) {
-        if self.outlet.is_some_and(|outlet| !outlet.flush(limit)) {
+        if self.to.outlet.is_some_and(|outlet| !outlet.flush(limit)) {
             tracing::warn!(
                 "the last lines of the access log are lost: after {limit:?} it had not taken them"
             );
@@ -227,6 +232,24 @@ impl LogWriter {
 }
 
 impl AccessLog {
+    /// A worker's, which goes there.
+    pub fn new(shard: Arc<WorkerShard>, to: LogHandle) -> Self {
+        Self {
+            to: RefCell::new(to),
+            pending: RefCell::default(),
+            shard,
+        }
+    }
+
+    /// Goes there from now on.
+    pub fn follow(&self, to: &LogHandle) {
+        if Arc::ptr_eq(&self.to.borrow().losses, &to.losses) {
+            return;
+        }
+        self.flush();
+        self.to.replace(to.clone());
+    }
+
     /// Writes the line of a request that has ended, if it is among the `logged`. `head` is as much
     /// of the request as was understood.
     pub fn record(
@@ -302,11 +325,12 @@ impl AccessLog {
         if pending.is_empty() {
             return;
         }
-        let Some(outlet) = &self.outlet else { return };
+        let to = self.to.borrow();
+        let Some(outlet) = &to.outlet else { return };
         if let Err(refused) = outlet.send(std::mem::take(&mut *pending)) {
             let lines = ground::lines(&refused);
             self.shard.log_lines_dropped.add(lines);
-            self.losses
+            to.losses
                 .add(lines, || "what reads it is too slow".to_owned());
         }
     }

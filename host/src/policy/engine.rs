@@ -1,8 +1,10 @@
 //! The engine: compiles and loads policies on the control side.
 
+mod kept;
+
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -47,13 +49,7 @@ impl Engine {
             profiles.wasi.engine.clone(),
         ])
         .map_err(|e| failed(&e))?;
-        let cache = match &options.cache {
-            None => None,
-            Some(folder) => Some(Cache::open(folder).map_err(|reason| PolicyError::Cache {
-                folder: folder.clone(),
-                reason,
-            })?),
-        };
+        let cache = kept::open_cache(options.cache.as_deref())?;
         // Instances that wait to be dropped are in the pool's places meanwhile.
         let leaving = places::LEAVING as usize / 2;
         let beside =
@@ -65,7 +61,7 @@ impl Engine {
                 workers: options.workers.max(1),
                 epoch: Instant::now(),
                 beside: Arc::new(beside),
-                cache,
+                cache: RwLock::new(cache),
                 fuel: options.fuel,
                 store_clock: options.store_clock,
                 compiler: options.compiler,
@@ -113,16 +109,6 @@ impl Engine {
             reason,
         })
     }
-
-    /// Forgets the store of this policy name: its current users keep it, and the next policy of
-    /// this name gets a new one.
-    pub fn forget_store(&self, policy: &str) {
-        self.core
-            .stores
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(policy);
-    }
 }
 
 /// What loading takes.
@@ -132,7 +118,7 @@ struct Core {
     epoch: Instant,
     places: Arc<Places>,
     beside: Arc<Beside>,
-    cache: Option<Cache>,
+    cache: RwLock<Option<Arc<Cache>>>,
     fuel: bool,
     store_clock: Option<Arc<AtomicU64>>,
     compiler: Compiler,
@@ -211,7 +197,11 @@ impl Core {
     fn store(&self, spec: &PolicySpec, stats: &Arc<PolicyStats>) -> Arc<Store> {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         let made = || Arc::new(Store::new(spec.store, stats, self.store_clock.clone()));
-        Arc::clone(stores.entry(spec.name.clone()).or_insert_with(made))
+        match stores.get(&spec.name) {
+            // Other limits are another store; see `Engine::keep_store`.
+            Some(store) if store.limits() != spec.store => made(),
+            _ => Arc::clone(stores.entry(spec.name.clone()).or_insert_with(made)),
+        }
     }
 
     fn compiled(&self, digest: &str, spec: &PolicySpec) -> Result<Arc<Compiled>, Refusal> {
@@ -221,9 +211,14 @@ impl Core {
             return Ok(compiled);
         }
         let make = || self.make(digest, spec);
+        let cache = self
+            .cache
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let compiled = Arc::new(compiled(
             &self.profiles,
-            self.cache.as_ref(),
+            cache.as_deref(),
             digest,
             &spec.component,
             make,

@@ -34,6 +34,9 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 /// How long a client that was turned away may take to send its request.
 const TURNED_AWAY: Duration = Duration::from_secs(2);
 
+/// What becomes of connections, by the number of their listener's sockets.
+pub type Entries = Rc<RefCell<Vec<(usize, Rc<Entry>)>>>;
+
 /// A connection from an acceptor, and the number of the listener that it came by.
 pub type Handed = (usize, std::net::TcpStream, SocketAddr);
 
@@ -63,7 +66,7 @@ pub async fn accept(
 /// workers.
 pub async fn hand_in(
     worker: Rc<Worker>,
-    entries: Rc<[Rc<Entry>]>,
+    entries: Entries,
     handed: Rc<RefCell<UnboundedReceiver<Handed>>>,
     admission: Arc<Admission>,
 ) {
@@ -73,10 +76,13 @@ pub async fn hand_in(
         let Some((number, stream, peer)) = next else {
             return;
         };
-        if let Some(entry) = entries.get(number)
+        let of_number =
+            |(its, entry): &(usize, Rc<Entry>)| (*its == number).then(|| Rc::clone(entry));
+        let entry = entries.borrow().iter().find_map(of_number);
+        if let Some(entry) = entry
             && let Ok(connection) = net::handed_in(stream, peer)
         {
-            take(&worker, entry, connection, &admission);
+            take(&worker, &entry, connection, &admission);
         }
     }
 }

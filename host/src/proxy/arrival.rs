@@ -88,7 +88,12 @@ impl Arrival {
             return Ok(());
         }
         let patience = worker.latest(|settings| settings.timeouts.header_read);
-        let header = within(worker, patience, proxy_protocol::read(&self.stream)).await;
+        let header = within(
+            (worker, &self.entry),
+            patience,
+            proxy_protocol::read(&self.stream),
+        )
+        .await;
         if let Announced::Addresses {
             source,
             destination,
@@ -111,7 +116,7 @@ impl Arrival {
         let admitted = worker.latest(|settings| admission.admit_handshake(&info, &settings.limits));
         let _under_way = admitted.map_err(|_| Turned::Handshakes)?;
         let patience = worker.latest(|settings| settings.timeouts.tls_handshake);
-        let done = within(&worker, patience, acceptor.accept(stream)).await;
+        let done = within((&worker, &entry), patience, acceptor.accept(stream)).await;
         let (stream, facts) = done.ok_or(Turned::HandshakeLate)??;
         worker.shard.tls_handshakes.increment();
         info.tls = Some(Box::new(facts));
@@ -157,7 +162,7 @@ impl Turned {
 
 /// Waits so long, and while the worker drains only as long as for a first request.
 async fn within<T>(
-    worker: &Worker,
+    (worker, entry): (&Worker, &Entry),
     patience: Duration,
     work: impl Future<Output = T>,
 ) -> Option<T> {
@@ -165,7 +170,7 @@ async fn within<T>(
     let mut work = pin!(work);
     let watched = poll_fn(|cx| match work.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending if worker.is_past_grace() => Poll::Ready(None),
+        Poll::Pending if worker.is_past_grace(entry) => Poll::Ready(None),
         Poll::Pending => Poll::Pending,
     });
     let timers = &worker.timers;

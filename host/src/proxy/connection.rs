@@ -98,7 +98,7 @@ impl Connection {
     /// Whether the connection may carry another request after those that it has.
     pub(super) fn may_continue(&self) -> bool {
         let limit = self.worker.latest(|s| s.limits.requests_per_connection);
-        !self.worker.is_draining() && (limit == 0 || self.served < limit)
+        !self.worker.ends(&self.entry) && (limit == 0 || self.served < limit)
     }
 
     /// Sends what was written. `Close` if the client has taken it: the caller knows whether another

@@ -1,6 +1,8 @@
 //! What a listener does with the connections that it accepts.
 
+use std::cell::Cell;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::challenges::HttpChallenges;
 use crate::config::{Listener, Protocols, TrustedPeers};
@@ -17,7 +19,15 @@ pub struct Entry {
     pub(super) proxy_protocol: Option<Arc<TrustedPeers>>,
     /// What is done with requests before the routes are asked; `None` if nothing is.
     pub(super) before_routes: Option<BeforeRoutes>,
+    /// Whether its connections end after their present request: the listener is another one now, or
+    /// gone.
+    replaced: Cell<bool>,
+    /// Since when its idle connections end too: the listener is gone.
+    gone: Cell<Option<Instant>>,
 }
+
+/// A connection that was accepted just before a drain may still send its first request for so long.
+pub const GRACE: Duration = Duration::from_millis(500);
 
 /// What a plain listener does with requests before the routes are asked.
 #[derive(Debug, Clone)]
@@ -47,7 +57,34 @@ impl Entry {
             protocols: listener.protocols,
             proxy_protocol: listener.proxy_protocol.clone().map(Arc::new),
             before_routes: is_needed.then_some(before_routes),
+            replaced: Cell::new(false),
+            gone: Cell::new(None),
         }
+    }
+
+    /// From now on its connections end after their present request.
+    pub fn replace(&self) {
+        self.replaced.set(true);
+    }
+
+    /// From now on those that are idle end as well: after a moment, in which a request that is on
+    /// its way arrives.
+    pub fn drain(&self) {
+        self.replaced.set(true);
+        self.gone.set(Some(Instant::now()));
+    }
+
+    /// Whether its connections end after their present request.
+    #[inline]
+    pub(super) fn is_replaced(&self) -> bool {
+        self.replaced.get()
+    }
+
+    /// Whether clients that have connected and said nothing have had the time to, too.
+    pub(super) fn is_past_grace(&self) -> bool {
+        self.gone
+            .get()
+            .is_some_and(|since| since.elapsed() >= GRACE)
     }
 
     /// Whether requests may come at once: no PROXY header and no handshake before them.

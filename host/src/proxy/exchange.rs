@@ -126,11 +126,7 @@ impl Exchange<'_> {
         if let Some(chain) = chain {
             chain.conclude(&self.outcome);
         }
-        state.end(
-            worker.shared.recorder.as_ref(),
-            &worker.shard,
-            &self.outcome,
-        );
+        state.end(view.recorder.as_ref(), &worker.shard, &self.outcome);
         report(&self.client, view, self.scratch, &self.outcome);
         disposition
     }

@@ -42,7 +42,7 @@ impl<'a> Exchange<'a> {
     #[cold]
     fn keep_record(&self, sampling: &Sampling, rule: &Rule, state: &mut RequestPolicyState) {
         let worker = self.client.worker();
-        let Some(recorder) = &worker.shared.recorder else {
+        let Some(recorder) = &self.view.recorder else {
             return;
         };
         let lineup = Arc::clone(self.view.lineup(sampling));

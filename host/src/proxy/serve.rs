@@ -142,6 +142,7 @@ impl Connection {
             timer,
             input,
             served,
+            entry,
             ..
         } = self;
         worker.buffers.take_back(std::mem::take(input));
@@ -153,7 +154,7 @@ impl Connection {
         let spoke = poll_fn(|cx| match poll_spoke(worker, &mut half, input, cx) {
             // Who never sent anything is given a moment: the connection was accepted before the
             // drain.
-            Poll::Pending if worker.is_draining() && (*served > 0 || worker.is_past_grace()) => {
+            Poll::Pending if worker.is_draining() && *served > 0 || worker.is_past_grace(entry) => {
                 Poll::Ready(false)
             }
             spoke => spoke,

@@ -5,10 +5,12 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::listening::Listening;
 use super::settings::Settings;
 use crate::config::Config;
 use crate::decision::{PolicyEntry, WorkerPolicies, WorkerSide, lineup};
-use crate::recording::{Lineup, Sampling};
+use crate::observe::access_log::LogHandle;
+use crate::recording::{Lineup, Recorder, Sampling};
 use crate::route::RouteTable;
 use crate::stats::Stats;
 use crate::upstream::{BackendFacts, Topology, WorkerPools};
@@ -28,6 +30,19 @@ pub struct Snapshot {
     pub topology: Arc<Topology>,
     /// The policies in the order of the configuration.
     pub policies: Vec<PolicyEntry>,
+    /// What is open for it.
+    pub equipment: Arc<Equipment>,
+}
+
+/// The sockets and files of a configuration, as workers use them.
+#[derive(Debug, Default)]
+pub struct Equipment {
+    /// Where clients connect.
+    pub listeners: Vec<Arc<Listening>>,
+    /// Where the access log goes.
+    pub log: LogHandle,
+    /// Where sampled requests go; `None` if there is no recording.
+    pub recorder: Option<Recorder>,
 }
 
 /// The snapshot with one worker's instances and connections. A request keeps its own to the end, so
@@ -41,6 +56,8 @@ pub struct WorkerSnapshot {
     pub policies: WorkerPolicies,
     /// This worker's connections and its facts about the backends.
     pub pools: Rc<WorkerPools>,
+    /// Where sampled requests go; `None` if there is no recording.
+    pub(super) recorder: Option<Recorder>,
     /// The lineup for the records of this snapshot; made with the first.
     lineup: OnceCell<Arc<Lineup>>,
 }
@@ -73,6 +90,7 @@ impl WorkerSnapshot {
         Self {
             policies: WorkerPolicies::new(&snapshot.policies, former.map(|f| &f.policies), side),
             settings: Settings::clone(&snapshot.settings),
+            recorder: snapshot.equipment.recorder.clone(),
             snapshot,
             pools,
             lineup: OnceCell::new(),

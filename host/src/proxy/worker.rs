@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rand::rngs::SmallRng;
 
+use super::entry::{Entry, GRACE};
 use super::h2::WorkerHeads;
 use super::runner::Runner;
 use super::scratch::Scratch;
@@ -21,7 +22,6 @@ use crate::message::RequestHead;
 use crate::net::{Buffers, ConnectionInfo, Timers};
 use crate::observe::Outcome;
 use crate::observe::access_log::AccessLog;
-use crate::recording::Recorder;
 use crate::stats::{Stats, WorkerShard};
 
 /// What all workers have in common for the life of the process.
@@ -33,8 +33,6 @@ pub struct Shared {
     pub explain: Tokens,
     /// Renders the statistics for the settings' path.
     pub stats_page: StatsPage,
-    /// Where sampled requests go; `None` if there is no recording.
-    pub recorder: Option<Recorder>,
 }
 
 /// Renders the statistics: from the request's `accept` field to a content type and a body.
@@ -81,8 +79,6 @@ pub struct Worker {
     swept_upstream: Cell<u64>,
 }
 
-/// A connection that was accepted just before a drain may still send its first request for so long.
-const GRACE: Duration = Duration::from_millis(500);
 /// Backends' idle connections are looked at this often, in milliseconds.
 const UPSTREAM_SWEEP: u64 = 1_000;
 
@@ -151,11 +147,16 @@ impl Worker {
         self.draining.get().is_some()
     }
 
+    /// Whether connections of this listener end after their present request.
+    #[inline]
+    pub(super) fn ends(&self, entry: &Entry) -> bool {
+        self.is_draining() || entry.is_replaced()
+    }
+
     /// Whether clients that have connected and said nothing have had the time to, too.
-    pub fn is_past_grace(&self) -> bool {
-        self.draining
-            .get()
-            .is_some_and(|since| since.elapsed() >= GRACE)
+    pub(super) fn is_past_grace(&self, entry: &Entry) -> bool {
+        let of_all = self.draining.get();
+        of_all.is_some_and(|since| since.elapsed() >= GRACE) || entry.is_past_grace()
     }
 
     /// From now on connections end after their present request.

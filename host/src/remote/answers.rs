@@ -172,6 +172,32 @@ pub(super) struct Token {
     pub valid_seconds: u64,
 }
 
+/// `POST /reload`
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Reloaded {
+    pub published: bool,
+    pub changes: Changes,
+    pub warnings: Vec<String>,
+}
+
+/// How the configuration differs from the one that ran before.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(super) struct Changes {
+    pub listeners: Difference,
+    pub routes: Difference,
+    pub pools: Difference,
+    pub policies: Difference,
+    pub settings: Vec<String>,
+}
+
+/// How two lists differ.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(super) struct Difference {
+    pub added: Vec<String>,
+    pub changed: Vec<String>,
+    pub removed: Vec<String>,
+}
+
 /// The outcome of a generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {

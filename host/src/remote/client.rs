@@ -160,11 +160,7 @@ impl Client {
                 address: self.address.clone(),
             });
         }
-        let sentence = value
-            .get("error")
-            .and_then(Value::as_str)
-            .ok_or_else(strange)?
-            .to_owned();
+        let sentence = sentence(&value).ok_or_else(strange)?;
         Err(match status {
             StatusCode::UNAUTHORIZED => RemoteError::Unauthorised {
                 address: self.address.clone(),
@@ -186,6 +182,20 @@ impl Client {
             address: self.address.clone(),
             reason,
         }
+    }
+}
+
+/// Why a request was refused: one line for each reason.
+fn sentence(answer: &Value) -> Option<String> {
+    let all = answer.get("errors").and_then(Value::as_array);
+    let all: Vec<&str> = all
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    match all.is_empty() {
+        true => answer.get("error")?.as_str().map(str::to_owned),
+        false => Some(all.join("\n")),
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method};
 
 use super::RemoteError;
-use super::answers::{Details, Fate, Policies, Token};
+use super::answers::{Details, Fate, Policies, Reloaded, Token};
 use super::client::{Answer, CHANGE, Client, DEPLOY, segment};
 use super::display::Display;
 use super::options::{Change, Command, Deploy, Proxy, Role, Watching, chosen_by};
@@ -67,6 +67,15 @@ where
                 .send(Method::POST, "/explain", Bytes::new(), CHANGE)
                 .await?;
             print(&answer, json, |a| Ok(render::token(&a.read::<Token>()?)))
+        }
+        Command::Reload { check } => {
+            let path = if check { "/reload?check" } else { "/reload" };
+            let answer = client
+                .send(Method::POST, path, Bytes::new(), DEPLOY)
+                .await?;
+            print(&answer, json, |a| {
+                Ok(render::reloaded(&a.read::<Reloaded>()?))
+            })
         }
         Command::Change { name, change } => {
             let answer = apply(&client, &name, change).await?;

@@ -34,6 +34,11 @@ pub enum Command {
     },
     /// Issues a token for explaining requests.
     Token,
+    /// Reads the configuration again.
+    Reload {
+        /// Whether it is only said what would change.
+        check: bool,
+    },
 }
 
 /// A change without a new component.

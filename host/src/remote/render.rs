@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::answers::{Details, Entry, Event, Policies, Status, Token};
+use super::answers::{
+    Changes, Details, Difference, Entry, Event, Policies, Reloaded, Status, Token,
+};
 use super::figures::{columns, short};
 use super::trial::{samples, share, suspended, trial_figures, trial_head};
 use crate::units::{duration, exact_duration, size};
@@ -149,6 +151,48 @@ pub(super) fn what_runs(details: &Details) -> String {
 }
 
 /// A token and how to use it.
+/// What a reload has changed, or would change.
+pub(super) fn reloaded(reloaded: &Reloaded) -> String {
+    let Changes {
+        listeners,
+        routes,
+        pools,
+        policies,
+        settings,
+    } = &reloaded.changes;
+    let mut text = String::new();
+    for warning in &reloaded.warnings {
+        text += &format!("warning: {warning}\n");
+    }
+    let kinds = [
+        ("listener", listeners),
+        ("route", routes),
+        ("pool", pools),
+        ("policy", policies),
+    ];
+    for (kind, difference) in kinds {
+        let Difference {
+            added,
+            changed,
+            removed,
+        } = difference;
+        for (sign, names) in [('+', added), ('~', changed), ('-', removed)] {
+            for name in names {
+                text += &format!("{sign} {kind} {name}\n");
+            }
+        }
+    }
+    for key in settings {
+        text += &format!("~ {key}\n");
+    }
+    text += match (reloaded.published, reloaded.changes == Changes::default()) {
+        (true, _) => "reloaded\n",
+        (false, true) => "nothing has changed\n",
+        (false, false) => "nothing was done: this is what a reload would change\n",
+    };
+    text
+}
+
 pub(super) fn token(token: &Token) -> String {
     let Token {
         token,

@@ -26,7 +26,7 @@ fn a_proxy_that_serves_lives_through_every_signal_without_a_meaning() {
         assert_eq!(proxy.get("a.test", "/").text(), "a", "after SIG{signal}");
     }
     for words in [
-        "SIGHUP: the configuration can't be reloaded",
+        "SIGHUP: reloading the configuration",
         "the access log goes to standard output",
     ] {
         assert!(

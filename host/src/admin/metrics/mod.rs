@@ -3,6 +3,7 @@
 mod certificates;
 mod families;
 mod policies;
+mod reload;
 mod traffic;
 
 use std::fmt::{self, Write as _};
@@ -74,6 +75,7 @@ impl Collector for Snapshot {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut out = Families { encoder };
         self.process(&mut out)?;
+        self.reloads(&mut out)?;
         self.requests(&mut out)?;
         self.connections(&mut out)?;
         self.losses(&mut out)?;

@@ -15,6 +15,7 @@ pub use super::durations::{Microseconds, Nanoseconds};
 use super::pools::Pool;
 use super::process::Process;
 use super::recording::Recording;
+use super::reload::ReloadStatus;
 use crate::stats::{Counter, Gauge, HistogramSnapshot, STATUSES, Stats, WorkerShard};
 
 /// The sources of a report.
@@ -26,6 +27,8 @@ pub struct StatsView<'a> {
     pub policies: &'a [PolicyStatus],
     /// The certificates of the listeners.
     pub certificates: &'a [CertificateStatus],
+    /// How reloads of the configuration have gone.
+    pub reload: &'a ReloadStatus,
 }
 
 /// All statistics. Serialised, it is the body of `GET /stats`.
@@ -35,6 +38,8 @@ pub struct Report {
     pub version: &'static str,
     /// Time since counting began.
     pub uptime_seconds: u64,
+    /// The configuration that runs, and how reloads have gone.
+    pub reload: ReloadStatus,
     /// Bytes on the wire, heads and framing included.
     pub bytes: Bytes,
     /// Requests of clients.
@@ -181,6 +186,7 @@ impl Report {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: uptime.as_secs(),
+            reload: view.reload.clone(),
             bytes: Bytes {
                 from_clients: sum(|w| &w.bytes_from_clients),
                 to_clients: sum(|w| &w.bytes_to_clients),

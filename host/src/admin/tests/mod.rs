@@ -142,6 +142,35 @@ impl Control for TestControl {
     fn notes(&self) -> Vec<String> {
         self.notes.lock().unwrap().clone()
     }
+
+    fn reload(&self, check: bool) -> ReloadFuture<'_> {
+        Box::pin(async move {
+            match check {
+                true => Err(ReloadError::Refused(vec!["one".into(), "two".into()])),
+                false => Err(ReloadError::Unavailable("not now".into())),
+            }
+        })
+    }
+
+    fn reload_status(&self) -> ReloadStatus {
+        status_of_reloads()
+    }
+
+    fn config(&self) -> serde_json::Value {
+        serde_json::json!({"version": 1})
+    }
+}
+
+fn status_of_reloads() -> ReloadStatus {
+    ReloadStatus {
+        file: Some("waypost.toml".to_owned()),
+        digest: Some("sha256:ab".to_owned()),
+        since: UNIX_EPOCH,
+        succeeded: 3,
+        refused: 2,
+        last_unix: 1_000_000_000,
+        errors: vec!["line 7 is <wrong>".to_owned()],
+    }
 }
 
 fn details(status: &PolicyStatus) -> PolicyDetails {

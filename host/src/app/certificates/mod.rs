@@ -7,6 +7,7 @@ mod clients;
     expect(dead_code, reason = "only orders use all of it")
 )]
 mod kept;
+mod next;
 #[cfg_attr(
     not(feature = "acme"),
     expect(dead_code, reason = "only orders use all of it")
@@ -24,7 +25,7 @@ use std::time::{Duration, SystemTime};
 use self::clients::ClientRoots;
 use self::read::Files;
 use crate::admin::CertificateStatus;
-use crate::config::{Certificates as Configured, Config, Listener, ListenerTls, TlsVersion};
+use crate::config::{Acme, Certificates as Configured, Config, Listener, ListenerTls, TlsVersion};
 use crate::net::tls::{
     Acceptor, Authorities, Certificate, CertificateStore, Challenges, Offer, Tickets, self_signed,
 };
@@ -50,6 +51,12 @@ const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 #[derive(Debug, Default)]
 pub(in crate::app) struct ListenerCertificates {
     listeners: Vec<Arc<Served>>,
+    /// The position of each in the configuration.
+    positions: Vec<usize>,
+    /// Of all listeners, for the life of the process; `None` while none has TLS.
+    tickets: Option<Tickets>,
+    /// What certificates are ordered by.
+    acme: Option<Acme>,
     /// Those that are ordered by ACME, each once.
     ordered: Vec<Arc<Ordered>>,
     /// What authorities are answered in handshakes.
@@ -61,8 +68,8 @@ pub(in crate::app) struct ListenerCertificates {
 /// The certificates of one listener.
 #[derive(Debug)]
 struct Served {
-    /// Its position in the configuration.
-    number: usize,
+    /// As it is configured.
+    listener: Listener,
     address: String,
     store: Arc<CertificateStore>,
     certificates: Vec<Watched>,
@@ -102,39 +109,13 @@ impl ListenerCertificates {
     ///
     /// A sentence for each problem.
     pub(super) fn load(config: &Config) -> Result<Self, Vec<String>> {
-        let encrypted: Vec<_> = config
-            .listeners
-            .iter()
-            .enumerate()
-            .filter_map(|(number, listener)| Some((number, listener, listener.tls.as_ref()?)))
-            .collect();
-        if encrypted.is_empty() {
-            return Ok(Self::default());
-        }
-        let tickets = Tickets::new().map_err(|e| vec![format!("TLS can't be used: {e}")])?;
-        let mut this = Self {
-            ordered: orders::ordered(config).map_err(|e| vec![e])?,
-            ..Self::default()
-        };
-        this.http_challenges = this.asked_by_http(config);
-        let mut errors = Vec::new();
-        for (number, listener, tls) in encrypted {
-            match this.served(number, listener, tls, &tickets) {
-                Ok(served) => this.listeners.push(Arc::new(served)),
-                Err(reasons) => errors.extend(reasons),
-            }
-        }
-        match errors.is_empty() {
-            true => Ok(this),
-            false => Err(errors),
-        }
+        Self::default().next(config)
     }
 
     /// What makes sessions of the connections of a listener, by its position in the configuration;
     /// `None` if it has no TLS.
     pub(super) fn acceptor(&self, number: usize) -> Option<Acceptor> {
-        let served = self.listeners.iter().find(|s| s.number == number)?;
-        Some(Acceptor::new(Arc::clone(&served.store)))
+        Some(Acceptor::new(Arc::clone(&self.at(number)?.store)))
     }
 
     /// All certificates as they are served now.
@@ -216,7 +197,6 @@ impl ListenerCertificates {
     /// Those of one listener.
     fn served(
         &self,
-        number: usize,
         listener: &Listener,
         tls: &ListenerTls,
         tickets: &Tickets,
@@ -260,7 +240,7 @@ impl ListenerCertificates {
         let store = CertificateStore::new(offer, &served)
             .map_err(|e| vec![format!("listener {address}: TLS can't be used: {e}")])?;
         Ok(Served {
-            number,
+            listener: listener.clone(),
             address,
             store: Arc::new(store),
             certificates,

@@ -18,12 +18,23 @@ use crate::proxy::HttpChallenges;
 
 impl ListenerCertificates {
     /// What authorities are answered by plain HTTP; `None` if they don't ask there.
-    pub(super) fn asked_by_http(&self, config: &Config) -> Option<HttpChallenges> {
+    pub(super) fn asked_by_http(&self, config: &Config, former: &Self) -> Option<HttpChallenges> {
         let by_http = config
             .acme
             .as_ref()
             .is_some_and(|acme| acme.challenge == AcmeChallenge::Http01);
-        (by_http && !self.ordered.is_empty()).then(HttpChallenges::default)
+        let table = || former.http_challenges.clone().unwrap_or_default();
+        (by_http && !self.ordered.is_empty()).then(table)
+    }
+
+    /// The certificates of all lists of `tls.acme`. The orders for what was listed before go on,
+    /// unless another authority is asked.
+    pub(super) fn next_ordered(&self, config: &Config) -> Result<Vec<Arc<Ordered>>, String> {
+        let known: &[_] = match config.acme == self.acme {
+            true => &self.ordered,
+            false => &[],
+        };
+        ordered(config, known)
     }
 
     /// What certificate authorities are answered.
@@ -63,7 +74,7 @@ impl ListenerCertificates {
 }
 
 /// The certificates of all lists of `tls.acme`.
-pub(super) fn ordered(config: &Config) -> Result<Vec<Arc<Ordered>>, String> {
+fn ordered(config: &Config, known: &[Arc<Ordered>]) -> Result<Vec<Arc<Ordered>>, String> {
     let mut all: Vec<Arc<Ordered>> = Vec::new();
     let encrypted = config.listeners.iter();
     let with_tls = encrypted.filter_map(|listener| Some((listener, listener.tls.as_ref()?)));
@@ -83,7 +94,12 @@ pub(super) fn ordered(config: &Config) -> Result<Vec<Arc<Ordered>>, String> {
             ));
         };
         // The same names in another order are the same certificate.
-        if !all.iter().any(|known| known.is_for(&tls.acme)) {
+        if all.iter().any(|listed| listed.is_for(&tls.acme)) {
+            continue;
+        }
+        if let Some(known) = known.iter().find(|known| known.is_for(&tls.acme)) {
+            all.push(Arc::clone(known));
+        } else {
             let kept = Kept::new(state_dir, &acme.directory);
             if all.is_empty() {
                 readable(acme, &kept)?;

@@ -13,9 +13,6 @@ use crate::ground;
 
 /// Watches for as long as it is polled.
 pub(in crate::app) async fn watch(control: Arc<ControlPlane>) {
-    if files(&control.current()).is_empty() {
-        return;
-    }
     ground::stays("the watcher of the pools' files", || {
         watch_all(Arc::clone(&control))
     })
@@ -25,12 +22,19 @@ pub(in crate::app) async fn watch(control: Arc<ControlPlane>) {
 async fn watch_all(control: Arc<ControlPlane>) {
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // What the start has read, a moment ago.
-    let mut current = versions(files(&control.current()).iter().collect()).await;
+    // What was read a moment ago.
+    let mut watched = files(&control.current());
+    let mut current = versions(watched.iter().collect()).await;
     let mut seen = current.clone();
     loop {
         ticks.tick().await;
-        let now = versions(files(&control.current()).iter().collect()).await;
+        let named = files(&control.current());
+        let now = versions(named.iter().collect()).await;
+        if named != watched {
+            // Another configuration has just been read, with these.
+            (watched, current, seen) = (named, now.clone(), now);
+            continue;
+        }
         // Files that are still being written differ from look to look.
         let settled = std::mem::replace(&mut seen, now.clone()) == now;
         if !settled || now == current {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ControlPlane;
 use super::deploy::share;
+use super::{ControlPlane, Managed};
 use crate::admin::{Change, ChangeError};
-use crate::policy::{Generation, Mode, Trial};
+use crate::policy::{Generation, Mode, Stickiness, Trial};
 use crate::rollout::{History, NotNow, State};
 
 /// A rollback that names no generation and comes this soon after an automatic withdrawal is
@@ -15,71 +15,88 @@ const JUST_NOW: Duration = Duration::from_secs(30);
 
 impl ControlPlane {
     /// Applies a change that needs no new component.
-    pub async fn change(self: &Arc<Self>, index: usize, change: Change) -> Result<(), ChangeError> {
-        let _one_at_a_time = self.policies[index].changing.lock().await;
-        let trial = self.state(index).history.trial().cloned();
+    pub(super) async fn change(
+        self: &Arc<Self>,
+        policy: &Arc<Managed>,
+        change: Change,
+    ) -> Result<(), ChangeError> {
+        let _one_at_a_time = policy.changing.lock().await;
+        let trial = policy.state().history.trial().cloned();
         let canary = trial.as_ref().filter(|t| matches!(t.mode, Mode::Canary(_)));
-        self.is_meant(index, change, trial.as_ref())?;
+        Self::is_meant(policy, change, trial.as_ref())?;
         match (change, &trial) {
             (Change::Promote { .. }, Some(trial)) => {
                 self.warm(&trial.generation)
                     .await
                     .map_err(ChangeError::Refused)?;
-                self.with_trial(index, trial, |history| history.promote().map(|_| ()))?;
+                Self::with_trial(policy, trial, |history| history.promote().map(|_| ()))?;
             }
             (Change::RollBack { .. } | Change::EndCanary, Some(trial)) if canary.is_some() => {
-                self.with_trial(index, trial, |history| {
+                Self::with_trial(policy, trial, |history| {
                     history.end_trial(State::Retired, "withdrawn by the operator");
                     Ok(())
                 })?;
             }
             (Change::RollBack { .. }, _) => {
-                let previous = self.state(index).history.previous().cloned();
+                let previous = policy.state().history.previous().cloned();
                 if let Some(previous) = previous
                     && let Err(reason) = self.warm(&previous).await
                 {
                     // A rollback must not fail for this: the workers build missing instances later.
                     tracing::warn!("{reason}");
                 }
-                self.state(index).history.roll_back()?;
+                policy.state().history.roll_back()?;
             }
             (Change::EndShadow, Some(trial)) if trial.mode == Mode::Shadow => {
-                self.with_trial(index, trial, |history| {
+                Self::with_trial(policy, trial, |history| {
                     history.end_trial(State::Retired, "withdrawn by the operator");
                     Ok(())
                 })?;
             }
             (Change::Canary { percent, by }, Some(trial)) => {
-                let mode = match (by, trial.mode) {
-                    (Some(by), _) => Mode::Canary(by),
-                    (None, Mode::Canary(by)) => Mode::Canary(by),
-                    (None, Mode::Shadow) => Mode::Canary(Default::default()),
-                };
-                if trial.mode == mode {
-                    return self.with_trial(index, trial, |history| {
-                        trial.set_share(share(percent));
-                        history.share_changed(percent);
-                        Ok(())
-                    });
+                if self.resize(policy, trial, (percent, by)).await? {
+                    return Ok(());
                 }
-                self.warm(&trial.generation)
-                    .await
-                    .map_err(ChangeError::Refused)?;
-                let moved = self.trial(index, Arc::clone(&trial.generation), mode, percent);
-                let reason = format!("canary for {percent} % of the requests");
-                self.with_trial(index, trial, |history| history.try_out(moved, &reason))?;
             }
             (change, _) => return Err(not_now(change)),
         }
-        self.state(index).forget();
-        self.put_in_force(index).await;
+        policy.state().forget();
+        self.put_in_force(policy).await;
         Ok(())
+    }
+
+    /// Gives the generation on trial this share as a canary. True if no more than the share has
+    /// changed, which needs no publication.
+    async fn resize(
+        &self,
+        policy: &Managed,
+        trial: &Arc<Trial>,
+        (percent, by): (f64, Option<Stickiness>),
+    ) -> Result<bool, ChangeError> {
+        let mode = match (by, trial.mode) {
+            (Some(by), _) => Mode::Canary(by),
+            (None, Mode::Canary(by)) => Mode::Canary(by),
+            (None, Mode::Shadow) => Mode::Canary(Default::default()),
+        };
+        if trial.mode == mode {
+            Self::with_trial(policy, trial, |history| {
+                trial.set_share(share(percent));
+                history.share_changed(percent);
+                Ok(())
+            })?;
+            return Ok(true);
+        }
+        let warmed = self.warm(&trial.generation).await;
+        warmed.map_err(ChangeError::Refused)?;
+        let moved = self.trial(policy, Arc::clone(&trial.generation), mode, percent);
+        let reason = format!("canary for {percent} % of the requests");
+        Self::with_trial(policy, trial, |history| history.try_out(moved, &reason))?;
+        Ok(false)
     }
 
     /// Refuses a change that names a generation other than the current one.
     fn is_meant(
-        &self,
-        index: usize,
+        policy: &Managed,
         change: Change,
         trial: Option<&Arc<Trial>>,
     ) -> Result<(), ChangeError> {
@@ -92,13 +109,13 @@ impl ControlPlane {
                     .and(on_trial);
                 (
                     generation,
-                    canary.or_else(|| self.state(index).history.active().map(|g| g.number())),
+                    canary.or_else(|| policy.state().history.active().map(|g| g.number())),
                 )
             }
             _ => return Ok(()),
         };
         if let (Change::RollBack { generation: None }, None) = (change, trial)
-            && let Some(withdrawn) = self.state(index).history.withdrawn_since(JUST_NOW)
+            && let Some(withdrawn) = policy.state().history.withdrawn_since(JUST_NOW)
         {
             return Err(ChangeError::NotNow(format!(
                 "generation {withdrawn} was withdrawn automatically a moment ago, so the \
@@ -116,12 +133,11 @@ impl ControlPlane {
 
     /// Changes the history if this trial still runs: a canary may be withdrawn at any moment.
     fn with_trial(
-        &self,
-        index: usize,
+        policy: &Managed,
         trial: &Arc<Trial>,
         change: impl FnOnce(&mut History) -> Result<(), NotNow>,
     ) -> Result<(), ChangeError> {
-        let mut state = self.state(index);
+        let mut state = policy.state();
         if !state.history.trial().is_some_and(|t| Arc::ptr_eq(t, trial)) {
             let reason = state.history.last_error().unwrap_or("it was ended");
             return Err(ChangeError::NotNow(format!("the trial is over: {reason}")));

@@ -1,62 +1,185 @@
-//! Another topology or configuration for a process that runs. Nothing of the program calls this
-//! yet: SIGHUP still asks for a restart.
+//! Another topology or configuration for a process that runs: prepared while the one before goes
+//! on, and then published as a whole, or not at all.
 
 use std::sync::{Arc, PoisonError};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use tokio::sync::OwnedMutexGuard;
 use tokio::task::spawn_blocking;
 
-use super::ControlPlane;
+use super::changes::{changes, fixed, route_name};
+use super::next_policy::{NextPolicy, Purpose};
 use super::snapshot::lists;
-use crate::config::{Config, LoggedRequests, Policy, RecordingConfig};
+use super::{ControlPlane, Managed};
+use crate::admin::Changes;
+use crate::app::certificates::ListenerCertificates;
+use crate::app::descriptors::Shares;
+use crate::config::Config;
 use crate::policy::Generation;
-use crate::proxy::Snapshot;
-use crate::upstream::{Topology, resolve};
+use crate::proxy::{Equipment, Snapshot};
+use crate::upstream::{Registry, Topology, resolve, resolve_pool};
+
+/// Another configuration, with all that it needs. While this is there, no other one is prepared.
+pub(in crate::app) struct Prepared {
+    pub(in crate::app) config: Arc<Config>,
+    pub(in crate::app) certificates: Arc<ListenerCertificates>,
+    pub(in crate::app) changes: Changes,
+    topology: Arc<Topology>,
+    policies: Vec<NextPolicy>,
+    _configuring: OwnedMutexGuard<()>,
+    /// Of the policies that may not change in between.
+    _changing: Vec<OwnedMutexGuard<()>>,
+}
+
+/// How often preparing begins again because a deployment was quicker.
+const OVERTAKEN: usize = 3;
+
+/// Why a configuration is not ready.
+struct Unready {
+    reasons: Vec<String>,
+    /// A policy has changed meanwhile, which another attempt would see.
+    is_overtaken: bool,
+}
+
+impl Unready {
+    fn of(reasons: Vec<String>) -> Self {
+        Self {
+            reasons,
+            is_overtaken: false,
+        }
+    }
+}
 
 impl ControlPlane {
-    /// Publishes another configuration and returns the version of its snapshot. Requests under way
-    /// keep the one that they began with. Endpoints and policies that stayed keep their connections
-    /// and their instances.
+    /// Reads what a configuration names, resolves its backends and loads its policies. Nothing is
+    /// changed.
     ///
     /// # Errors
     ///
-    /// Something has changed that a process keeps for its life, the routes have changed while a
-    /// policy is on trial, or a backend can't be resolved. Nothing is published then.
-    pub async fn publish_config(self: &Arc<Self>, mut config: Arc<Config>) -> Result<u64> {
-        let _one_at_a_time = self.configuring.lock().await;
-        let changed = changed(&self.config, &config);
-        if !changed.is_empty() {
-            bail!(
-                "these can't change while the proxy runs: {}; restart it to apply the change",
-                changed.join(", ")
-            );
-        }
-        if let Some(lowered) = self.shares.lower(&mut Arc::make_mut(&mut config).limits) {
-            tracing::warn!("{lowered}");
-        }
-        let current = self.snapshot();
-        let topology = if config.pools == current.config.pools {
-            Arc::clone(&current.topology)
-        } else {
-            Arc::new(resolve(&config.pools, &self.registry).await?)
-        };
-        let mut no_trials = Vec::new();
-        if config.routes != current.config.routes {
-            // Until the routes have changed no trial may begin: it would count requests by the old
-            // ones.
-            for managed in &self.policies {
-                no_trials.push(managed.changing.lock().await);
+    /// Every mistake, as a sentence.
+    pub(in crate::app) async fn prepare(
+        self: &Arc<Self>,
+        config: Config,
+        purpose: Purpose,
+    ) -> Result<Prepared, Vec<String>> {
+        let mut overtaken = 0;
+        loop {
+            match self.prepare_once(config.clone(), purpose).await {
+                Ok(prepared) => return Ok(prepared),
+                // Often by the watcher of a component that has changed together with the file.
+                Err(unready) if unready.is_overtaken && overtaken < OVERTAKEN => overtaken += 1,
+                Err(unready) => return Err(unready.reasons),
             }
-            self.check_trials()?;
         }
-        Ok(self.publish_both(config, topology).await)
+    }
+
+    async fn prepare_once(
+        self: &Arc<Self>,
+        mut config: Config,
+        purpose: Purpose,
+    ) -> Result<Prepared, Unready> {
+        let configuring = Arc::clone(&self.configuring).lock_owned().await;
+        let mut errors = fixed(&self.config, &config);
+        match Shares::claim(config.workers, config.listeners.len()) {
+            Err(reason) => errors.push(reason),
+            Ok(shares) => {
+                if let Some(lowered) = shares.lower(&mut config.limits) {
+                    config.warnings.push(lowered);
+                }
+            }
+        }
+        let certificates = self.next_certificates(&config).await;
+        let topology = self.next_topology(&config, purpose).await;
+        let config = Arc::new(config);
+        let (topology, certificates) = match (topology, certificates) {
+            (Ok(topology), Ok(certificates)) => (topology, certificates),
+            (topology, certificates) => {
+                errors.extend(topology.err().into_iter().flatten());
+                errors.extend(certificates.err().into_iter().flatten());
+                return Err(Unready::of(errors));
+            }
+        };
+        let next = self.next_policies((&config, &topology), purpose).await;
+        let (policies, reasons) = next;
+        errors.extend(reasons);
+        let mut unready = Unready::of(errors);
+        let changing = self.hold_still(&config, &policies, &mut unready).await;
+        if !unready.reasons.is_empty() || purpose == Purpose::Check {
+            self.forget_new_stores(&config);
+        }
+        if !unready.reasons.is_empty() {
+            return Err(unready);
+        }
+        let former = self.current();
+        let mut changes = changes((&former, &self.snapshot().topology), (&config, &topology));
+        note_loaded(&policies, &mut changes);
+        Ok(Prepared {
+            config,
+            certificates,
+            changes,
+            topology,
+            policies,
+            _configuring: configuring,
+            _changing: changing,
+        })
+    }
+
+    /// Publishes what was prepared, and returns the version of its snapshot. Requests under way
+    /// keep the one that they began with. Endpoints and policies that stayed keep their connections
+    /// and their instances.
+    pub(in crate::app) async fn publish_prepared(
+        self: &Arc<Self>,
+        prepared: Prepared,
+        equipment: Arc<Equipment>,
+    ) -> u64 {
+        let Prepared {
+            config,
+            certificates,
+            topology,
+            policies,
+            _configuring,
+            _changing,
+            ..
+        } = prepared;
+        *self
+            .certificates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = certificates;
+        let gone: Vec<_> = {
+            let stays = |name: &str| policies.iter().any(|next| next.managed.name == name);
+            let all = self.managed();
+            all.into_iter().filter(|m| !stays(&m.name)).collect()
+        };
+        let version = self
+            .publish_all(&config, &topology, &policies, &equipment)
+            .await;
+        for policy in gone {
+            self.engine.forget_store(&policy.name);
+        }
+        for next in policies.iter().filter(|next| next.loaded.is_some()) {
+            self.keep(&next.managed).await;
+        }
+        version
+    }
+
+    /// Has compiled components kept where the configuration of now wants them, if the one before
+    /// wanted them elsewhere.
+    pub(in crate::app) fn keep_compiled(&self, former: &Config) {
+        let config = self.current();
+        if config.cache_dir == former.cache_dir {
+            return;
+        }
+        if let Err(e) = self.engine.keep_compiled_in(config.cache_dir.as_deref()) {
+            tracing::warn!("{e}; compiled components are kept where they were");
+        }
     }
 
     /// Publishes another topology of the same configuration and returns the version of its
     /// snapshot.
-    pub async fn publish_topology(self: &Arc<Self>, topology: Arc<Topology>) -> u64 {
+    #[cfg(test)]
+    pub(super) async fn publish_topology(self: &Arc<Self>, topology: Arc<Topology>) -> u64 {
         let _one_at_a_time = self.configuring.lock().await;
-        self.publish_both(self.current(), topology).await
+        self.publish_resolved(topology).await
     }
 
     /// Reads the files of the pools' `tls` again, and has new connections use them.
@@ -66,43 +189,63 @@ impl ControlPlane {
     /// A file can't be used, or a backend can't be resolved. Nothing is published then.
     pub(in crate::app) async fn publish_pool_files(self: &Arc<Self>) -> Result<()> {
         let _one_at_a_time = self.configuring.lock().await;
-        let config = self.current();
-        let topology = resolve(&config.pools, &self.registry).await?;
-        self.publish_both(config, Arc::new(topology)).await;
+        let topology = resolve(&self.current().pools, &self.registry).await?;
+        self.publish_resolved(Arc::new(topology)).await;
         Ok(())
     }
 
+    async fn publish_resolved(self: &Arc<Self>, topology: Arc<Topology>) -> u64 {
+        let same = |managed| NextPolicy {
+            managed,
+            loaded: None,
+        };
+        let policies: Vec<_> = self.managed().into_iter().map(same).collect();
+        let (config, equipment) = (self.current(), Arc::clone(&self.snapshot().equipment));
+        self.publish_all(&config, &topology, &policies, &equipment)
+            .await
+    }
+
     /// Publishes a configuration with the topology of its pools. Endpoints that stayed keep their
-    /// connections and their health; instances of policies are told the lists that changed. Those
-    /// that can't be told in the time of a call are built first.
-    async fn publish_both(self: &Arc<Self>, config: Arc<Config>, topology: Arc<Topology>) -> u64 {
+    /// connections and their health; instances of policies receive the lists that changed. Those
+    /// that can't receive them in the time of a call are built first.
+    async fn publish_all(
+        self: &Arc<Self>,
+        config: &Arc<Config>,
+        topology: &Arc<Topology>,
+        policies: &[NextPolicy],
+        equipment: &Arc<Equipment>,
+    ) -> u64 {
         let this = Arc::clone(self);
-        let (next, resolved) = (Arc::clone(&config), Arc::clone(&topology));
+        let (next, resolved) = (Arc::clone(config), Arc::clone(topology));
+        let all: Vec<_> = policies.iter().map(|p| Arc::clone(&p.managed)).collect();
+        let warmed = all.clone();
         // A panic was logged where it happened. An instance that is not built here is built by the
         // first request that needs it.
-        let _ = spawn_blocking(move || this.warm_for(&next, &resolved)).await;
+        let _ = spawn_blocking(move || this.warm_for(&next, &resolved, &warmed)).await;
         let version = self.publish_next(|previous| {
-            let current = Arc::clone(&config);
-            *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
-            Snapshot::next(
-                Some(previous),
-                &config,
-                &topology,
-                previous.policies.clone(),
-            )
+            *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(config);
+            *self.policies.lock().unwrap_or_else(PoisonError::into_inner) = all;
+            let entry = |(next, policy)| self.next_entry(previous, next, policy);
+            let entries = policies.iter().zip(&config.policies).map(entry).collect();
+            Snapshot::next(Some(previous), config, topology, entries, equipment)
         });
-        for (index, entry) in self.snapshot().policies.iter().enumerate() {
-            for generation in self.generations(index) {
+        for (next, entry) in policies.iter().zip(&self.snapshot().policies) {
+            for generation in generations(&next.managed) {
                 generation.set_lists(&entry.lists);
             }
         }
         version
     }
 
-    fn warm_for(&self, config: &Config, topology: &Topology) {
-        for (index, entry) in self.snapshot().policies.iter().enumerate() {
+    fn warm_for(&self, config: &Config, topology: &Topology, policies: &[Arc<Managed>]) {
+        let snapshot = self.snapshot();
+        for (index, managed) in policies.iter().enumerate() {
+            let mut entries = snapshot.policies.iter();
+            let Some(entry) = entries.find(|entry| entry.id == managed.id) else {
+                continue;
+            };
             let lists = lists(&entry.lists, config, topology, index);
-            for generation in self.generations(index) {
+            for generation in generations(managed) {
                 if let Err(reason) = generation.warm_for(&lists) {
                     tracing::error!(
                         policy = generation.name(),
@@ -113,107 +256,141 @@ impl ControlPlane {
         }
     }
 
-    /// The generations of this policy that are asked now, or may be again.
-    fn generations(&self, index: usize) -> Vec<Arc<Generation>> {
-        let state = self.state(index);
-        let history = &state.history;
-        let trial = history.trial().map(|trial| &trial.generation);
-        let all = [history.active(), history.previous(), trial];
-        all.into_iter().flatten().map(Arc::clone).collect()
+    /// The certificates of another configuration's listeners, read on a thread for blocking work.
+    async fn next_certificates(
+        &self,
+        config: &Config,
+    ) -> Result<Arc<ListenerCertificates>, Vec<String>> {
+        let (current, config) = (self.listener_certificates(), config.clone());
+        let read = spawn_blocking(move || current.next(&config)).await;
+        let read = read.unwrap_or_else(|e| Err(vec![format!("certificates can't be read: {e}")]));
+        Ok(match read? {
+            next if next.is_same(&self.listener_certificates()) => self.listener_certificates(),
+            next => Arc::new(next),
+        })
     }
 
-    /// Refuses routes that change while a policy is on trial.
-    fn check_trials(&self) -> Result<()> {
-        let on_trial = |index: &usize| self.state(*index).history.trial().is_some();
-        if let Some(policy) = (0..self.policies.len()).find(on_trial) {
-            bail!(
-                "policy {:?} is on trial, and its requests are counted by route; promote or \
-                 withdraw it before the routes change",
-                self.config.policies[policy].name
-            );
-        }
-        Ok(())
-    }
-}
-
-/// What has changed of that which a process keeps for its life.
-fn changed(start: &Config, next: &Config) -> Vec<&'static str> {
-    // Without `..`: a key that is new must be thought of here.
-    let Config {
-        listeners,
-        acme,
-        workers,
-        admin,
-        policies,
-        access_log,
-        record,
-        state_dir,
-        cache_dir,
-        pools: _,
-        routes: _,
-        stats_path: _,
-        limits: _,
-        timeouts: _,
-        forwarded: _,
-        paths: _,
-        rollout: _,
-        warnings: _,
-    } = next;
-    let opens_log = start.access_log.requests == LoggedRequests::None
-        && access_log.requests != LoggedRequests::None;
-    let fixed = [
-        (
-            "`listen` and `[[listeners]]`",
-            *listeners != start.listeners,
-        ),
-        ("`[acme]`", *acme != start.acme),
-        ("`workers`", *workers != start.workers),
-        ("`[admin]`", *admin != start.admin),
-        ("`[policies]`", !are_loaded(&start.policies, policies)),
-        (
-            "`access-log.path`",
-            access_log.path != start.access_log.path,
-        ),
-        ("`access-log.requests`, which was \"none\"", opens_log),
-        (
-            "`[record]`",
-            !is_written(start.record.as_ref(), record.as_ref()),
-        ),
-        ("`state-dir`", *state_dir != start.state_dir),
-        ("`cache-dir`", *cache_dir != start.cache_dir),
-    ];
-    let changed = fixed.into_iter().filter(|(_, changed)| *changed);
-    changed.map(|(key, _)| key).collect()
-}
-
-/// Whether the same policies are loaded in the same way. What becomes of requests when they fail
-/// is no part of that.
-fn are_loaded(start: &[Policy], next: &[Policy]) -> bool {
-    let as_before = |(start, next): (&Policy, &Policy)| {
-        let next = Policy {
-            on_failure: start.on_failure,
-            while_absent: start.while_absent,
-            ..next.clone()
+    /// The topology of another configuration: the one of now if nothing differs.
+    async fn next_topology(
+        &self,
+        config: &Config,
+        purpose: Purpose,
+    ) -> Result<Arc<Topology>, Vec<String>> {
+        let (current, former) = (Arc::clone(&self.snapshot().topology), self.current());
+        let apart;
+        let registry = match purpose {
+            Purpose::Publish => &self.registry,
+            Purpose::Check => {
+                apart = Registry::new(config.workers);
+                &apart
+            }
         };
-        next == *start
-    };
-    start.len() == next.len() && start.iter().zip(next).all(as_before)
+        match resolve(&config.pools, registry).await {
+            Ok(topology) => {
+                let pools = changes((&former, &current), (config, &topology)).pools;
+                let in_order = former.pools.iter().zip(&config.pools);
+                let in_order = former.pools.len() == config.pools.len()
+                    && in_order.into_iter().all(|(a, b)| a.name == b.name);
+                match in_order && pools == Default::default() {
+                    true => Ok(current),
+                    false => Ok(Arc::new(topology)),
+                }
+            }
+            // What was resolved once goes on; only what is new has to be found.
+            Err(e) if config.pools == former.pools => {
+                tracing::warn!("{e}; the addresses that were found before stay in use");
+                Ok(current)
+            }
+            Err(_) => Err(unresolved(config).await),
+        }
+    }
+
+    /// Waits until no policy changes that may not, and says which are on trial and must not be.
+    async fn hold_still(
+        &self,
+        config: &Config,
+        policies: &[NextPolicy],
+        unready: &mut Unready,
+    ) -> Vec<OwnedMutexGuard<()>> {
+        let mut guards = Vec::new();
+        let names = |config: &Config| config.routes.iter().map(route_name).collect::<Vec<_>>();
+        let routes_change = names(&self.current()) != names(config);
+        for managed in self.managed() {
+            let next = policies.iter().find(|p| p.managed.id == managed.id);
+            let loaded = next.and_then(|next| next.loaded.as_ref());
+            if !routes_change && loaded.is_none() {
+                continue;
+            }
+            guards.push(Arc::clone(&managed.changing).lock_owned().await);
+            let (state, name) = (managed.state(), &managed.name);
+            if state.history.trial().is_some() {
+                unready.reasons.push(match loaded {
+                    Some(_) => format!(
+                        "policy {name:?} is on trial, and its section or its file has changed; \
+                         promote or withdraw it first"
+                    ),
+                    None => format!(
+                        "policy {name:?} is on trial, and its requests are counted by route; \
+                         promote or withdraw it before the routes change"
+                    ),
+                });
+            }
+            let active = state.history.active().map(|active| active.number());
+            if loaded.is_some_and(|l| active > Some(l.generation.number())) {
+                unready.is_overtaken = true;
+                unready.reasons.push(format!(
+                    "policy {name:?}: another generation was deployed in the meantime; try again"
+                ));
+            }
+        }
+        guards
+    }
+
+    /// The stores of policies that don't run.
+    fn forget_new_stores(&self, config: &Config) {
+        let known = self.managed();
+        let is_new = |name: &str| known.iter().all(|managed| managed.name != name);
+        for policy in config.policies.iter().filter(|p| is_new(&p.name)) {
+            self.engine.forget_store(&policy.name);
+        }
+    }
 }
 
-/// Whether the recording is written as before. Which requests it has is no part of that.
-fn is_written(start: Option<&RecordingConfig>, next: Option<&RecordingConfig>) -> bool {
-    match (start, next) {
-        (None, None) => true,
-        (Some(start), Some(next)) => {
-            let next = RecordingConfig {
-                sample: start.sample,
-                policies: start.policies.clone(),
-                ..next.clone()
-            };
-            next == *start
+/// Every backend that can't be resolved, as sentences.
+async fn unresolved(config: &Config) -> Vec<String> {
+    let apart = Registry::new(config.workers);
+    let ids = apart.pools(config.pools.iter().map(|pool| pool.name.as_str()));
+    let mut errors = Vec::new();
+    for (pool, id) in config.pools.iter().zip(ids) {
+        if let Err(e) = resolve_pool(pool, id, &apart).await {
+            errors.push(e.to_string());
         }
-        _ => false,
     }
+    if errors.is_empty() {
+        // It was a matter of the moment.
+        errors.push("a backend could not be resolved a moment ago; try again".to_owned());
+    }
+    errors
+}
+
+/// Policies whose section is the same, but whose file is not.
+fn note_loaded(policies: &[NextPolicy], changes: &mut Changes) {
+    let noted = &mut changes.policies;
+    for next in policies.iter().filter(|next| next.loaded.is_some()) {
+        let name = &next.managed.name;
+        if !noted.added.contains(name) && !noted.changed.contains(name) {
+            noted.changed.push(name.clone());
+        }
+    }
+}
+
+/// The generations of this policy that are asked now, or may be again.
+fn generations(policy: &Managed) -> Vec<Arc<Generation>> {
+    let state = policy.state();
+    let history = &state.history;
+    let trial = history.trial().map(|trial| &trial.generation);
+    let all = [history.active(), history.previous(), trial];
+    all.into_iter().flatten().map(Arc::clone).collect()
 }
 
 #[cfg(test)]

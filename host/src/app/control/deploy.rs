@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{ControlPlane, policies};
+use super::{ControlPlane, Managed, policies};
 use crate::admin::{ChangeError, Deployment};
+use crate::config::Config;
 use crate::ground;
 use crate::policy::{Generation, Mode, Trial, WHOLE, digest};
 use crate::rollout::History;
@@ -12,7 +13,7 @@ use crate::rollout::History;
 /// dropping this marks the generation as failed.
 pub(super) struct Attempt<'a> {
     pub control: &'a Arc<ControlPlane>,
-    pub index: usize,
+    pub policy: &'a Arc<Managed>,
     pub number: u64,
 }
 
@@ -26,12 +27,12 @@ impl Attempt<'_> {
         shadow: bool,
     ) -> Result<Arc<Generation>, String> {
         ground::fault_point("loading");
-        match self.control.unpinned(self.index, digest) {
+        match self.control.unpinned(self.policy, digest) {
             Some(reason) => Err(reason),
             None => {
                 self.control
                     .load(
-                        self.index,
+                        self.policy,
                         Arc::clone(component),
                         source.to_owned(),
                         self.number,
@@ -45,29 +46,26 @@ impl Attempt<'_> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        self.control
-            .state(self.index)
-            .history
-            .broke_off(self.number);
+        self.policy.state().history.broke_off(self.number);
     }
 }
 
 impl ControlPlane {
     /// Loads a component outside the workers and publishes it to all of them.
-    pub async fn deploy(
+    pub(super) async fn deploy(
         self: &Arc<Self>,
-        index: usize,
+        policy: &Arc<Managed>,
         component: Vec<u8>,
         source: String,
         how: Deployment,
     ) -> Result<(), ChangeError> {
-        self.deploy_as(index, component, source, how, None).await
+        self.deploy_as(policy, component, source, how, None).await
     }
 
     /// `configured` is the component's digest if the configuration names it.
     async fn deploy_as(
         self: &Arc<Self>,
-        index: usize,
+        policy: &Arc<Managed>,
         component: Vec<u8>,
         source: String,
         how: Deployment,
@@ -75,28 +73,30 @@ impl ControlPlane {
     ) -> Result<(), ChangeError> {
         let component: Arc<[u8]> = component.into();
         let digest = digest(&component);
-        let number = self
-            .state(index)
+        let number = policy
+            .state()
             .history
             .loading(digest.clone(), source.clone());
         let attempt = Attempt {
             control: self,
-            index,
+            policy,
             number,
         };
         let shadow = matches!(how, Deployment::Shadow { .. });
+        let before = self.current();
         let generation = match attempt.load(&component, &digest, &source, shadow).await {
             Ok(generation) => generation,
             Err(reason) => {
-                self.state(index).history.refused(number, &reason);
+                policy.state().history.refused(number, &reason);
                 return Err(ChangeError::Refused(reason));
             }
         };
-        let _one_at_a_time = self.policies[index].changing.lock().await;
+        let _one_at_a_time = policy.changing.lock().await;
+        self.is_current(policy, &before, number, &digest)?;
         {
-            let mut state = self.state(index);
-            self.assign(index, generation, how, &source, &mut state.history)?;
-            if self.state_dir.is_some() {
+            let mut state = policy.state();
+            self.assign(policy, generation, how, &source, &mut state.history)?;
+            if self.state_dir.is_some() || configured.is_none() {
                 state.remember(number, component);
             }
             // Under the lock, before the files are written: `configured` must be that of the
@@ -104,14 +104,35 @@ impl ControlPlane {
             state.configured = configured.or(state.configured.take());
             state.damage = None;
         }
-        self.put_in_force(index).await;
+        self.put_in_force(policy).await;
         Ok(())
+    }
+
+    /// Refuses a generation that was loaded as another configuration wanted it.
+    fn is_current(
+        &self,
+        policy: &Managed,
+        before: &Config,
+        number: u64,
+        digest: &str,
+    ) -> Result<(), ChangeError> {
+        let now = self.current();
+        let both = policy.configured(before).zip(policy.configured(&now));
+        if both.is_some_and(|(was, is)| {
+            policies::loads_the_same(was, is) && policies::unpinned(is, digest).is_none()
+        }) {
+            return Ok(());
+        }
+        let reason = "the configuration of this policy has changed while the component was being \
+                      loaded; deploy it again";
+        policy.state().history.superseded(number, reason);
+        Err(ChangeError::NotNow(reason.to_owned()))
     }
 
     /// Gives a loaded generation the role that it was deployed for.
     fn assign(
         &self,
-        index: usize,
+        policy: &Managed,
         generation: Arc<Generation>,
         how: Deployment,
         source: &str,
@@ -122,11 +143,11 @@ impl ControlPlane {
                 history.activate(generation, &format!("deployed from {source}"))?;
             }
             Deployment::Shadow { percent } => {
-                let trial = self.trial(index, generation, Mode::Shadow, percent);
+                let trial = self.trial(policy, generation, Mode::Shadow, percent);
                 history.try_out(trial, &format!("shadow for {percent} % of the requests"))?;
             }
             Deployment::Canary { percent, by } => {
-                let trial = self.trial(index, generation, Mode::Canary(by), percent);
+                let trial = self.trial(policy, generation, Mode::Canary(by), percent);
                 history.try_out(trial, &format!("canary for {percent} % of the requests"))?;
             }
         }
@@ -134,25 +155,25 @@ impl ControlPlane {
     }
 
     /// Deploys a file that the configuration names and that has changed.
-    pub async fn deploy_file(
+    pub(in crate::app) async fn deploy_file(
         self: &Arc<Self>,
-        index: usize,
+        policy: &Arc<Managed>,
         component: Vec<u8>,
         path: String,
     ) -> Result<(), ChangeError> {
         let digest = digest(&component);
-        self.deploy_as(index, component, path, Deployment::Active, Some(digest))
+        self.deploy_as(policy, component, path, Deployment::Active, Some(digest))
             .await
     }
 
     /// The reason to refuse a component with this digest for this policy, if there is one.
-    pub(super) fn unpinned(&self, index: usize, digest: &str) -> Option<String> {
-        policies::unpinned(&self.config.policies[index], digest)
+    pub(super) fn unpinned(&self, policy: &Managed, digest: &str) -> Option<String> {
+        policies::unpinned(policy.configured(&self.current())?, digest)
     }
 
     pub(super) fn trial(
         &self,
-        index: usize,
+        policy: &Managed,
         generation: Arc<Generation>,
         mode: Mode,
         percent: f64,
@@ -178,9 +199,7 @@ impl ControlPlane {
                 .shards
                 .iter()
                 .map(|shard| Arc::clone(&shard.candidate));
-            self.stats
-                .policy(&self.config.policies[index].name)
-                .join(candidate);
+            self.stats.policy(&policy.name).join(candidate);
         }
         trial
     }

@@ -2,32 +2,36 @@
 //!
 //! `start` loads the first generations, `deploy` loads later ones, `change` promotes and rolls
 //! back, `watch_trial` withdraws canaries, `publish` puts each of these into force, `configure`
-//! publishes another topology or configuration, `snapshot` makes what is published, and `status`
-//! reports.
+//! prepares and publishes another topology or configuration (`changes` says what differs,
+//! `next_policy` loads what that needs), `snapshot` makes what is published, and `status` reports.
 
 mod adoption;
 mod change;
+mod changes;
 mod configure;
 mod deploy;
+mod next_policy;
 mod policy_state;
 mod publish;
+mod reloads;
+mod shown;
 mod snapshot;
 mod start;
 mod status;
 mod watch_trial;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
 use super::certificates::{ListenerCertificates, PoolFiles};
-use super::descriptors::Shares;
 use super::policies;
 use crate::admin::{ChangeError, Readiness};
-use crate::config::{Config, Policy};
+use crate::config::{Config, Policy, PolicySource};
 use crate::decision::{PolicyEntry, Tokens};
 use crate::policy::{Engine, Generation, Lists, PolicyId, PolicyIds, PolicySpec};
-use crate::proxy::Snapshot;
+use crate::proxy::{Equipment, Snapshot};
 use crate::rollout::StateDir;
 use crate::stats::Stats;
 use crate::upstream::{Registry, Topology};
@@ -35,6 +39,9 @@ use crate::upstream::{Registry, Topology};
 use policy_state::PolicyState;
 
 pub use adoption::Adoption;
+pub(in crate::app) use configure::Prepared;
+pub(in crate::app) use next_policy::Purpose;
+pub(in crate::app) use reloads::{Reloads, Request, Written};
 pub use status::AdminControl;
 
 /// What a process has for its whole life, whatever its configuration.
@@ -45,12 +52,12 @@ pub struct Process {
     pub stats: Stats,
     /// Gives pools and endpoints their ids.
     pub registry: Registry,
-    /// What its descriptors allow.
-    pub(in crate::app) shares: Shares,
     /// Keeps promoted components over a restart.
     pub state_dir: Option<StateDir>,
     /// The certificates of the listeners.
     pub(in crate::app) certificates: Arc<ListenerCertificates>,
+    /// Where reloads are asked for.
+    pub(in crate::app) reloads: Reloads,
 }
 
 /// The control side.
@@ -64,28 +71,55 @@ pub struct ControlPlane {
     engine: Engine,
     stats: Stats,
     registry: Registry,
-    shares: Shares,
     snapshots: watch::Sender<Arc<Snapshot>>,
     adoption: Arc<Adoption>,
     readiness: Mutex<Readiness>,
     explain: Tokens,
     state_dir: Option<StateDir>,
-    certificates: Arc<ListenerCertificates>,
+    certificates: Mutex<Arc<ListenerCertificates>>,
     pool_files: PoolFiles,
-    /// By policy index.
-    policies: Vec<Managed>,
+    reloads: Reloads,
+    /// The policies of the newest snapshot, in the order of its configuration.
+    policies: Mutex<Vec<Arc<Managed>>>,
+    ids: Mutex<PolicyIds>,
     /// Held while another topology or configuration is published, so that one is at a time.
-    configuring: tokio::sync::Mutex<()>,
+    configuring: Arc<tokio::sync::Mutex<()>>,
     /// Notified when a policy's first load has succeeded or failed.
     settled: Notify,
 }
 
 /// One policy name.
-struct Managed {
+pub(in crate::app) struct Managed {
     id: PolicyId,
+    pub(in crate::app) name: String,
     /// Held while a change is made and published, so that one happens at a time.
-    changing: tokio::sync::Mutex<()>,
+    changing: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<PolicyState>,
+}
+
+impl Managed {
+    fn new(id: PolicyId, name: &str) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            changing: Arc::default(),
+            state: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, PolicyState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a configuration says of it; `None` if it is not there.
+    fn configured<'c>(&self, config: &'c Config) -> Option<&'c Policy> {
+        config.policies.iter().find(|p| p.name == self.name)
+    }
+
+    /// The digest of the component that the configuration named when it was last read.
+    pub(in crate::app) fn configured_digest(&self) -> Option<String> {
+        self.state().configured.clone()
+    }
 }
 
 impl ControlPlane {
@@ -95,20 +129,19 @@ impl ControlPlane {
             engine,
             stats,
             registry,
-            shares,
             state_dir,
             certificates,
+            reloads,
         } = process;
         let mut ids = PolicyIds::default();
-        let managed = |policy: &Policy| Managed {
-            id: ids.id(&policy.name),
-            changing: Default::default(),
-            state: Default::default(),
+        let managed = |policy: &Policy| {
+            let id = ids.id(&policy.name);
+            Arc::new(Managed::new(id, &policy.name))
         };
-        let policies: Vec<Managed> = config.policies.iter().map(managed).collect();
+        let policies: Vec<Arc<Managed>> = config.policies.iter().map(managed).collect();
         let loading: Arc<str> = "it is being loaded".into();
         let no_lists = Arc::new(Lists::new(&[], 0));
-        let entry = |(policy, managed): (&Policy, &Managed)| PolicyEntry {
+        let entry = |(policy, managed): (&Policy, &Arc<Managed>)| PolicyEntry {
             id: managed.id,
             name: policy.name.as_str().into(),
             on_failure: policy.on_failure,
@@ -118,25 +151,40 @@ impl ControlPlane {
             trial: None,
         };
         let entries = config.policies.iter().zip(&policies).map(entry).collect();
-        let snapshot = Snapshot::next(None, &config, topology, entries);
+        let snapshot = Snapshot::next(None, &config, topology, entries, &Arc::default());
         Self {
             adoption: Arc::new(Adoption::new(config.workers)),
-            policies,
+            policies: Mutex::new(policies),
+            ids: Mutex::new(ids),
             current: Mutex::new(Arc::clone(&config)),
             config,
             engine,
             stats,
             registry,
-            shares,
             snapshots: watch::Sender::new(Arc::new(snapshot)),
             readiness: Mutex::new(Readiness::Starting),
             explain: Tokens::default(),
             state_dir,
-            certificates,
+            certificates: Mutex::new(certificates),
             pool_files: PoolFiles::default(),
             settled: Notify::new(),
+            reloads,
             configuring: Default::default(),
         }
+    }
+
+    /// Says what is open for the first configuration, before the workers start.
+    pub(in crate::app) fn equip(&self, equipment: Equipment) {
+        let equipment = Arc::new(equipment);
+        self.publish_next(|first| Snapshot {
+            equipment,
+            settings: Arc::clone(&first.settings),
+            config: Arc::clone(&first.config),
+            routes: Arc::clone(&first.routes),
+            topology: Arc::clone(&first.topology),
+            policies: first.policies.clone(),
+            version: first.version + 1,
+        });
     }
 
     /// For a worker: the current snapshot and later ones.
@@ -158,11 +206,6 @@ impl ControlPlane {
         self.explain.clone()
     }
 
-    /// The configuration that the process was started with.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
     /// The configuration in use.
     pub fn current(&self) -> Arc<Config> {
         Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
@@ -174,19 +217,14 @@ impl ControlPlane {
     }
 
     /// The certificates of the listeners: what is to watch, and what makes sessions.
-    pub(in crate::app) fn listener_certificates(&self) -> &Arc<ListenerCertificates> {
-        &self.certificates
+    pub(in crate::app) fn listener_certificates(&self) -> Arc<ListenerCertificates> {
+        let current = self.certificates.lock();
+        Arc::clone(&current.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What is known of the files of the pools' `tls`.
     pub(in crate::app) fn pool_files(&self) -> &PoolFiles {
         &self.pool_files
-    }
-
-    /// The digest of the component that the configuration named for this policy (by index) when it
-    /// was last read.
-    pub fn configured(&self, policy: usize) -> Option<String> {
-        self.state(policy).configured.clone()
     }
 
     /// Sets whether load balancers should send clients here.
@@ -197,45 +235,90 @@ impl ControlPlane {
             .unwrap_or_else(PoisonError::into_inner) = readiness;
     }
 
-    fn index(&self, name: &str) -> Result<usize, ChangeError> {
-        let index = self.config.policies.iter().position(|p| p.name == name);
-        index.ok_or_else(|| ChangeError::Unknown(name.to_owned()))
+    /// The policies of the newest snapshot, in the order of its configuration.
+    pub(in crate::app) fn managed(&self) -> Vec<Arc<Managed>> {
+        let current = self.policies.lock();
+        current.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn state(&self, index: usize) -> MutexGuard<'_, PolicyState> {
-        self.policies[index]
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn next_id(&self, name: &str) -> PolicyId {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.id(name)
+    }
+
+    /// The policies whose components come from files, with these.
+    pub(in crate::app) fn policy_files(&self) -> Vec<(Arc<Managed>, PathBuf)> {
+        let config = self.current();
+        let file = |policy: Arc<Managed>| match &policy.configured(&config)?.source {
+            PolicySource::File(path) => {
+                let path = path.clone();
+                Some((policy, path))
+            }
+            PolicySource::Builtin(_) => None,
+        };
+        self.managed().into_iter().filter_map(file).collect()
+    }
+
+    fn named(&self, name: &str) -> Result<Arc<Managed>, ChangeError> {
+        let found = self.managed().into_iter().find(|p| p.name == name);
+        found.ok_or_else(|| ChangeError::Unknown(name.to_owned()))
     }
 
     /// Compiles and sets up, which takes from milliseconds to seconds, on a thread for blocking
     /// work.
     async fn load(
         self: &Arc<Self>,
-        index: usize,
+        policy: &Arc<Managed>,
         component: Arc<[u8]>,
         source: String,
         number: u64,
         shadow: bool,
     ) -> Result<Arc<Generation>, String> {
-        let this = Arc::clone(self);
+        let snapshot = self.snapshot();
+        let within = (&snapshot.config, &snapshot.topology);
+        let what = Component {
+            bytes: component,
+            source,
+            number,
+            shadow,
+        };
+        self.load_within(within, &policy.name, what).await
+    }
+
+    /// The same as a part of another configuration.
+    async fn load_within(
+        self: &Arc<Self>,
+        (config, topology): (&Arc<Config>, &Arc<Topology>),
+        name: &str,
+        what: Component,
+    ) -> Result<Arc<Generation>, String> {
+        let Some(index) = config.policies.iter().position(|p| p.name == name) else {
+            return Err(format!("policy {name:?} has left the configuration"));
+        };
+        let (this, config, topology) = (Arc::clone(self), Arc::clone(config), Arc::clone(topology));
         let load = move || {
-            let snapshot = this.snapshot();
-            let (config, topology) = (&snapshot.config, &snapshot.topology);
             let policy = &config.policies[index];
             let spec = PolicySpec {
-                shadow,
-                ..policies::spec(policy, component, source)
+                shadow: what.shadow,
+                ..policies::spec(policy, what.bytes, what.source)
             };
-            let pools = policies::pools(config, &topology.pools, index);
+            let pools = policies::pools(&config, &topology.pools, index);
             let stats = this.stats.policy(&policy.name);
             this.engine
-                .load(&spec, &pools, topology.generation, &stats, number)
+                .load(&spec, &pools, topology.generation, &stats, what.number)
                 .map_err(|e| e.to_string())
         };
         tokio::task::spawn_blocking(load)
             .await
             .unwrap_or_else(|e| Err(format!("it can't be loaded: {e}")))
     }
+}
+
+/// A component that is to be loaded.
+struct Component {
+    bytes: Arc<[u8]>,
+    source: String,
+    /// The number of its generation.
+    number: u64,
+    shadow: bool,
 }

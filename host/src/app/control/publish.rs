@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ControlPlane;
 use super::watch_trial::watch_trial;
+use super::{ControlPlane, Managed};
 use crate::ground;
 use crate::policy::{Mode, Trial};
 use crate::proxy::Snapshot;
@@ -15,26 +15,26 @@ const ADOPTION: Duration = Duration::from_secs(5);
 
 impl ControlPlane {
     /// Publishes a change, starts to watch a trial, and keeps the active generation on disk.
-    pub(super) async fn put_in_force(self: &Arc<Self>, index: usize) {
-        let version = self.publish(index);
+    pub(super) async fn put_in_force(self: &Arc<Self>, policy: &Arc<Managed>) {
+        let version = self.publish(policy);
         let (event, trial) = {
-            let state = self.state(index);
+            let state = policy.state();
             (
                 state.history.events().next().cloned(),
                 state.history.trial().cloned(),
             )
         };
         if let Some(trial) = trial {
-            let this = Arc::clone(self);
+            let (this, policy) = (Arc::clone(self), Arc::clone(policy));
             // An unwatched canary would never be withdrawn.
             tokio::spawn(async move {
                 ground::stays("the watch over a trial", || {
-                    watch_trial(Arc::clone(&this), index, Arc::clone(&trial))
+                    watch_trial(Arc::clone(&this), Arc::clone(&policy), Arc::clone(&trial))
                 })
                 .await;
             });
         }
-        let name = &self.config.policies[index].name;
+        let name = &policy.name;
         let adopted = match self.adoption.has_begun() {
             true => self.is_adopted(version).await,
             // There are no workers yet, and all will start with it.
@@ -56,22 +56,27 @@ impl ControlPlane {
                 if adopted { "; on all workers" } else { "" }
             );
         }
-        self.keep(index).await;
+        self.keep(policy).await;
     }
 
     /// Withdraws a candidate that failed its trial, if the trial still runs.
-    pub(super) async fn withdraw(self: &Arc<Self>, index: usize, trial: &Arc<Trial>, reason: &str) {
+    pub(super) async fn withdraw(
+        self: &Arc<Self>,
+        policy: &Managed,
+        trial: &Arc<Trial>,
+        reason: &str,
+    ) {
         // This does not wait for a change that is being published: a bad canary ends immediately.
         {
-            let mut state = self.state(index);
+            let mut state = policy.state();
             if !state.history.trial().is_some_and(|t| Arc::ptr_eq(t, trial)) {
                 return;
             }
             state.history.end_trial(State::Failed, reason);
             state.forget();
         }
-        let version = self.publish(index);
-        let name = &self.config.policies[index].name;
+        let version = self.publish(policy);
+        let name = &policy.name;
         let role = if trial.mode == Mode::Shadow {
             "shadow"
         } else {
@@ -91,45 +96,46 @@ impl ControlPlane {
     }
 
     /// Waits a while for all workers to adopt this version.
-    async fn is_adopted(&self, version: u64) -> bool {
+    pub(in crate::app) async fn is_adopted(&self, version: u64) -> bool {
         let adopted = self.adoption.wait(version);
         tokio::time::timeout(ADOPTION, adopted).await.is_ok()
     }
 
     /// Publishes this policy's current state and returns the snapshot's version.
-    pub(super) fn publish(&self, index: usize) -> u64 {
+    pub(super) fn publish(&self, policy: &Managed) -> u64 {
         self.publish_next(|current| {
             // Locked in here, so that the later of two changes is published later.
-            let state = self.state(index);
+            let state = policy.state();
             let mut policies = current.policies.clone();
-            let id = self.policies[index].id;
-            for entry in policies.iter_mut().filter(|entry| entry.id == id) {
+            for entry in policies.iter_mut().filter(|entry| entry.id == policy.id) {
                 let why_not = || state.history.last_error().unwrap_or("it is being loaded");
                 let active = state.history.active();
                 entry.active = active.map(Arc::clone).ok_or_else(|| why_not().into());
                 entry.trial = state.history.trial().cloned();
             }
-            Snapshot::next(Some(current), &current.config, &current.topology, policies)
+            let Snapshot {
+                config,
+                topology,
+                equipment,
+                ..
+            } = current;
+            Snapshot::next(Some(current), config, topology, policies, equipment)
         })
     }
 
     /// Keeps the active generation on disk, if `state-dir` is set. The caller holds the policy's
     /// lock (`changing`), so that one call at a time writes its files.
-    async fn keep(&self, index: usize) {
+    pub(super) async fn keep(&self, policy: &Managed) {
         let Some(state_dir) = self.state_dir.clone() else {
             return;
         };
-        let Some(kept) = self.state(index).to_keep() else {
+        let Some(kept) = policy.state().to_keep() else {
             return;
         };
-        let (policy, generation, fingerprint) = (
-            self.config.policies[index].name.clone(),
-            kept.generation,
-            kept.fingerprint(),
-        );
-        let name = policy.clone();
+        let (generation, fingerprint) = (kept.generation, kept.fingerprint());
+        let name = policy.name.clone();
         let written = tokio::task::spawn_blocking(move || state_dir.write(&name, &kept)).await;
-        let mut state = self.state(index);
+        let mut state = policy.state();
         match written
             .map_err(|e| e.to_string())
             .and_then(|w| w.map_err(|e| e.to_string()))
@@ -139,7 +145,7 @@ impl ControlPlane {
                 let reason = format!(
                     "it runs, but can't be kept in `state-dir`, so a restart would lose it: {e}"
                 );
-                tracing::error!(policy, generation, "{reason}");
+                tracing::error!(policy = policy.name, generation, "{reason}");
                 state.history.note_error(reason);
             }
         }

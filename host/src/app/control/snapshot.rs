@@ -6,7 +6,7 @@ use super::{ControlPlane, policies};
 use crate::config::Config;
 use crate::decision::PolicyEntry;
 use crate::policy::{Lists, PolicyId};
-use crate::proxy::{Settings, Snapshot};
+use crate::proxy::{Equipment, Settings, Snapshot};
 use crate::route::RouteTable;
 use crate::upstream::{PoolId, Topology};
 
@@ -18,6 +18,7 @@ impl Snapshot {
         config: &Arc<Config>,
         topology: &Arc<Topology>,
         mut policies: Vec<PolicyEntry>,
+        equipment: &Arc<Equipment>,
     ) -> Self {
         let same = previous.filter(|p| Arc::ptr_eq(&p.config, config));
         let same_lists = same.filter(|p| p.topology.generation == topology.generation);
@@ -54,6 +55,7 @@ impl Snapshot {
             routes,
             topology: Arc::clone(topology),
             policies,
+            equipment: Arc::clone(equipment),
         }
     }
 }

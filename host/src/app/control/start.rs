@@ -10,8 +10,9 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::deploy::Attempt;
-use super::{ControlPlane, policies};
+use super::{ControlPlane, Managed, policies};
 use crate::admin::Readiness;
+use crate::config::Policy;
 use crate::ground;
 use crate::policy::{Generation, digest};
 use crate::rollout::Kept;
@@ -31,20 +32,27 @@ const ASK: Duration = Duration::from_millis(100);
 const AT_ONCE: usize = 64;
 
 /// A candidate for a policy's first generation; the best comes first.
-struct Choice {
-    component: Arc<[u8]>,
-    source: String,
+pub(super) struct Choice {
+    pub(super) component: Arc<[u8]>,
+    pub(super) source: String,
     /// The digest of the component that the configuration named when this one was taken.
-    configured: Option<String>,
+    pub(super) configured: Option<String>,
     /// Its generation number before the restart.
-    number: Option<u64>,
+    pub(super) number: Option<u64>,
     /// The highest generation number before the restart.
-    last_number: u64,
+    pub(super) last_number: u64,
+}
+
+impl Choice {
+    /// Whether the configuration names another component.
+    pub(super) fn is_deployed(&self) -> bool {
+        self.configured.as_deref() != Some(&digest(&self.component))
+    }
 }
 
 /// A policy that the start waits for, because its component is small.
 struct Awaited {
-    index: usize,
+    policy: Arc<Managed>,
     /// The digests of the candidates for its first generation.
     digests: Vec<String>,
 }
@@ -59,17 +67,22 @@ impl ControlPlane {
     /// A policy that is refused in this time stops the start, like any other mistake in the
     /// configuration.
     pub async fn load_all(self: &Arc<Self>) -> Result<()> {
-        let mut all = Vec::with_capacity(self.config.policies.len());
-        for index in 0..self.config.policies.len() {
-            all.push((index, self.choices(index)?));
+        let mut all = Vec::new();
+        let config = self.current();
+        for managed in self.managed() {
+            let Some(policy) = managed.configured(&config) else {
+                continue;
+            };
+            let choices = self.choices(&managed, policy)?;
+            all.push((managed, choices));
         }
         let size = |choices: &[Choice]| choices.first().map_or(0, |c| c.component.len());
         all.sort_by_key(|(_, choices)| size(choices));
         let awaited: Vec<Awaited> = all
             .iter()
             .filter(|(_, choices)| size(choices) <= SMALL)
-            .map(|(index, choices)| Awaited {
-                index: *index,
+            .map(|(policy, choices)| Awaited {
+                policy: Arc::clone(policy),
                 digests: choices.iter().map(|c| digest(&c.component)).collect(),
             })
             .collect();
@@ -80,11 +93,11 @@ impl ControlPlane {
     }
 
     /// Loads the first generations in this order, many in parallel.
-    fn load_in_background(self: &Arc<Self>, all: Vec<(usize, Vec<Choice>)>) {
+    fn load_in_background(self: &Arc<Self>, all: Vec<(Arc<Managed>, Vec<Choice>)>) {
         let this = Arc::clone(self);
         tokio::spawn(async move {
             let places = Arc::new(Semaphore::new(AT_ONCE));
-            for (index, choices) in all {
+            for (policy, choices) in all {
                 // Never closed.
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                     return;
@@ -92,8 +105,8 @@ impl ControlPlane {
                 let this = Arc::clone(&this);
                 tokio::spawn(async move {
                     // A panic has marked the generation as failed (`Attempt`).
-                    let _ = ground::caught(this.load_first(index, choices)).await;
-                    this.settle(index);
+                    let _ = ground::caught(this.load_first(&policy, choices)).await;
+                    this.settle(&policy);
                     drop(place);
                 });
             }
@@ -105,7 +118,7 @@ impl ControlPlane {
         let takes_long =
             |digests: &[String]| digests.iter().any(|digest| self.engine.takes_long(digest));
         let is_over =
-            |policy: &Awaited| self.state(policy.index).settled || takes_long(&policy.digests);
+            |awaited: &Awaited| awaited.policy.state().settled || takes_long(&awaited.digests);
         loop {
             let changed = self.settled.notified();
             if awaited.iter().all(is_over) {
@@ -118,8 +131,8 @@ impl ControlPlane {
     /// An error if one of these policies was refused; a warning about those that take long.
     fn start_verdict(&self, awaited: &[Awaited]) -> Result<()> {
         let mut missing = Vec::new();
-        for Awaited { index, .. } in awaited {
-            let state = self.state(*index);
+        for Awaited { policy, .. } in awaited {
+            let state = policy.state();
             if let Some(reason) = state
                 .history
                 .last_error()
@@ -128,7 +141,7 @@ impl ControlPlane {
                 bail!("{reason}");
             }
             if !state.settled {
-                missing.push(self.config.policies[*index].name.clone());
+                missing.push(policy.name.clone());
             }
         }
         if !missing.is_empty() {
@@ -143,11 +156,9 @@ impl ControlPlane {
 
     /// The policies that are still being loaded for the first time.
     pub(super) fn unsettled(&self) -> Vec<String> {
-        let unsettled = |index: &usize| !self.state(*index).settled;
-        let all = 0..self.config.policies.len();
-        all.filter(unsettled)
-            .map(|index| self.config.policies[index].name.clone())
-            .collect()
+        let all = self.managed();
+        let unsettled = all.iter().filter(|policy| !policy.state().settled);
+        unsettled.map(|policy| policy.name.clone()).collect()
     }
 
     /// Whether load balancers should send clients here.
@@ -178,34 +189,33 @@ impl ControlPlane {
 
     /// The policies that have no generation because every candidate was refused.
     fn refused(&self) -> Vec<String> {
-        let refused = |index: &usize| {
-            let state = self.state(*index);
+        let refused = |policy: &&Arc<Managed>| {
+            let state = policy.state();
             state.settled && state.history.active().is_none()
         };
-        (0..self.config.policies.len())
-            .filter(refused)
-            .map(|index| self.config.policies[index].name.clone())
-            .collect()
+        let all = self.managed();
+        let refused = all.iter().filter(refused);
+        refused.map(|policy| policy.name.clone()).collect()
     }
 
     /// Sentences about problems that the operator should look at although requests are served.
     pub(super) fn notes(&self) -> Vec<String> {
-        (0..self.config.policies.len())
-            .filter_map(|index| self.state(index).damage.clone())
-            .chain(self.certificates.notes())
+        let all = self.managed();
+        all.iter()
+            .filter_map(|policy| policy.state().damage.clone())
+            .chain(self.listener_certificates().notes())
             .chain(self.pool_files.note())
             .collect()
     }
 
     /// Reads the candidates for this policy.
-    fn choices(&self, index: usize) -> Result<Vec<Choice>> {
-        let policy = &self.config.policies[index];
-        let kept = self.kept(index)?;
+    pub(super) fn choices(&self, managed: &Managed, policy: &Policy) -> Result<Vec<Choice>> {
+        let kept = self.kept(managed)?;
         let configured = policies::component(policy);
         let digest_now = configured.as_ref().ok().map(|component| digest(component));
         let last_number = kept.as_ref().map_or(0, |k| k.last_generation);
         {
-            let mut state = self.state(index);
+            let mut state = managed.state();
             state.on_disk = kept.as_ref().map(Kept::fingerprint);
             // A file that can't be read now does not count as new when it can be read again.
             state.configured = digest_now
@@ -250,16 +260,16 @@ impl ControlPlane {
         // left to report an error about.
         if choices
             .iter()
-            .any(|c| self.unpinned(index, &digest(&c.component)).is_none())
+            .any(|c| policies::unpinned(policy, &digest(&c.component)).is_none())
         {
-            choices.retain(|c| self.unpinned(index, &digest(&c.component)).is_none());
+            choices.retain(|c| policies::unpinned(policy, &digest(&c.component)).is_none());
         }
         Ok(choices)
     }
 
     /// The component that was promoted before the restart, if it is there and undamaged.
-    fn kept(&self, index: usize) -> Result<Option<Kept>> {
-        let policy = self.config.policies[index].name.as_str();
+    fn kept(&self, managed: &Managed) -> Result<Option<Kept>> {
+        let policy = managed.name.as_str();
         let Some(state_dir) = &self.state_dir else {
             return Ok(None);
         };
@@ -272,7 +282,7 @@ impl ControlPlane {
                      again"
                 );
                 tracing::error!("{damage}");
-                self.state(index).damage = Some(damage);
+                managed.state().damage = Some(damage);
                 Ok(None)
             }
             // Starting without it would overwrite it later.
@@ -285,43 +295,43 @@ impl ControlPlane {
         }
     }
 
-    async fn load_first(self: &Arc<Self>, index: usize, choices: Vec<Choice>) {
+    async fn load_first(self: &Arc<Self>, policy: &Arc<Managed>, choices: Vec<Choice>) {
         for choice in choices {
             let digest = digest(&choice.component);
-            let number = self.enter_first(index, &choice, digest.clone());
+            let number = Self::enter_first(policy, &choice, digest.clone());
             let attempt = Attempt {
                 control: self,
-                index,
+                policy,
                 number,
             };
             let loaded = attempt
                 .load(&choice.component, &digest, &choice.source, false)
                 .await;
-            let _one_at_a_time = self.policies[index].changing.lock().await;
+            let _one_at_a_time = policy.changing.lock().await;
             match loaded {
                 Ok(generation) => {
-                    if self.activate_first(index, generation, choice) {
-                        self.put_in_force(index).await;
+                    if self.activate_first(policy, generation, choice) {
+                        self.put_in_force(policy).await;
                     }
                     break;
                 }
                 Err(reason) => {
                     tracing::error!("{reason}");
-                    self.state(index).history.refused(number, &reason);
+                    policy.state().history.refused(number, &reason);
                 }
             }
         }
     }
 
     /// Enters a candidate in the history, with its number from before the restart if it had one.
-    fn enter_first(&self, index: usize, choice: &Choice, digest: String) -> u64 {
+    pub(super) fn enter_first(policy: &Managed, choice: &Choice, digest: String) -> u64 {
         let Choice {
             source,
             number,
             last_number,
             ..
         } = choice;
-        let mut state = self.state(index);
+        let mut state = policy.state();
         let before = number.map_or(*last_number, |number| number.saturating_sub(1));
         state.history.continue_after(before);
         let number = state.history.loading(digest, source.clone());
@@ -330,9 +340,14 @@ impl ControlPlane {
     }
 
     /// Lets a loaded candidate decide. False if another generation was deployed in the meantime.
-    fn activate_first(&self, index: usize, generation: Arc<Generation>, choice: Choice) -> bool {
+    fn activate_first(
+        &self,
+        policy: &Managed,
+        generation: Arc<Generation>,
+        choice: Choice,
+    ) -> bool {
         let number = generation.number();
-        let mut state = self.state(index);
+        let mut state = policy.state();
         if let Some(deployed) = state.history.active().map(|a| a.number()) {
             let reason = format!("generation {deployed} was deployed before this one was loaded");
             state.history.superseded(number, &reason);
@@ -344,8 +359,8 @@ impl ControlPlane {
             .activate(generation, &format!("loaded from {}", choice.source))
             .is_ok()
         {
-            state.configured = choice.configured;
-            if self.state_dir.is_some() {
+            state.configured.clone_from(&choice.configured);
+            if self.state_dir.is_some() || choice.is_deployed() {
                 state.remember(number, choice.component);
             }
         }
@@ -353,9 +368,9 @@ impl ControlPlane {
     }
 
     /// Marks the first load of this policy as finished.
-    fn settle(&self, index: usize) {
-        self.publish(index);
-        self.state(index).settled = true;
+    fn settle(&self, policy: &Managed) {
+        self.publish(policy);
+        policy.state().settled = true;
         self.settled.notify_waiters();
     }
 }

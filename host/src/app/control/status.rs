@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use rand::distr::{Alphanumeric, SampleString};
 
-use super::{ControlPlane, PolicyState};
+use super::{ControlPlane, Managed, PolicyState, Purpose};
 use crate::admin::{
-    CertificateStatus, Change, ChangeFuture, Control, Deployment, OnTrial, PolicyDetails,
-    PolicyStatus, Readiness,
+    CertificateStatus, Change, ChangeError, ChangeFuture, Control, Deployment, OnTrial,
+    PolicyDetails, PolicyStatus, Readiness, ReloadFuture, ReloadStatus,
 };
 use crate::config::{Isolation, OnFailure};
 use crate::policy::{Mode, Trial, WHOLE};
@@ -36,7 +36,8 @@ impl Control for AdminControl {
     }
 
     fn policy(&self, name: &str) -> Option<PolicyDetails> {
-        Some(self.0.details(self.0.index(name).ok()?))
+        let policy = self.0.named(name).ok()?;
+        self.0.details(&policy)
     }
 
     fn deploy<'a>(
@@ -46,19 +47,23 @@ impl Control for AdminControl {
         how: Deployment,
     ) -> ChangeFuture<'a> {
         Box::pin(async move {
-            let index = self.0.index(name)?;
+            let policy = self.0.named(name)?;
             self.0
-                .deploy(index, component, "PUT".to_owned(), how)
+                .deploy(&policy, component, "PUT".to_owned(), how)
                 .await?;
-            Ok(self.0.details(index))
+            self.0
+                .details(&policy)
+                .ok_or_else(|| ChangeError::Unknown(name.to_owned()))
         })
     }
 
     fn change<'a>(&'a self, name: &'a str, change: Change) -> ChangeFuture<'a> {
         Box::pin(async move {
-            let index = self.0.index(name)?;
-            self.0.change(index, change).await?;
-            Ok(self.0.details(index))
+            let policy = self.0.named(name)?;
+            self.0.change(&policy, change).await?;
+            self.0
+                .details(&policy)
+                .ok_or_else(|| ChangeError::Unknown(name.to_owned()))
         })
     }
 
@@ -72,6 +77,22 @@ impl Control for AdminControl {
         self.0.readiness()
     }
 
+    fn reload(&self, check: bool) -> ReloadFuture<'_> {
+        let purpose = match check {
+            true => Purpose::Check,
+            false => Purpose::Publish,
+        };
+        Box::pin(self.0.reload(purpose))
+    }
+
+    fn reload_status(&self) -> ReloadStatus {
+        self.0.reload_status()
+    }
+
+    fn config(&self) -> serde_json::Value {
+        self.0.shown()
+    }
+
     fn notes(&self) -> Vec<String> {
         self.0.notes()
     }
@@ -80,37 +101,39 @@ impl Control for AdminControl {
 impl ControlPlane {
     /// The certificates of the listeners as they are served now.
     pub fn certificates(&self) -> Vec<CertificateStatus> {
-        self.certificates.status()
+        self.listener_certificates().status()
     }
 
     /// All policies as they run now.
     pub fn policies(&self) -> Vec<PolicyStatus> {
-        (0..self.policies.len())
-            .map(|index| self.status(index, &self.state(index)))
+        let all = self.managed();
+        all.iter()
+            .filter_map(|policy| self.status(policy, &policy.state()))
             .collect()
     }
 
-    fn details(&self, index: usize) -> PolicyDetails {
-        let state = self.state(index);
-        PolicyDetails {
-            status: self.status(index, &state),
+    fn details(&self, policy: &Managed) -> Option<PolicyDetails> {
+        let state = policy.state();
+        Some(PolicyDetails {
+            status: self.status(policy, &state)?,
             former_generation: state.history.previous().map(|g| g.number()),
             trial: state.history.trial().map(|trial| report(trial)),
             generations: state.history.entries().cloned().collect(),
             history: state.history.events().cloned().collect(),
-        }
+        })
     }
 
-    fn status(&self, index: usize, state: &PolicyState) -> PolicyStatus {
+    /// `None` for a policy that has left the configuration.
+    fn status(&self, policy: &Managed, state: &PolicyState) -> Option<PolicyStatus> {
         let config = self.current();
-        let policy = &config.policies[index];
+        let policy = policy.configured(&config)?;
         let history = &state.history;
         let active = history.active();
         let entry = active
             .and_then(|g| history.entry(g.number()))
             .or(history.newest());
         let stats = self.stats.policy(&policy.name);
-        PolicyStatus {
+        Some(PolicyStatus {
             name: policy.name.clone(),
             state: match (active, entry) {
                 (Some(_), _) => State::Active,
@@ -141,7 +164,7 @@ impl ControlPlane {
             suspended_by_workers: stats.shards.iter().filter(|s| s.is_suspended()).count() as u64,
             on_trial: history.trial().map(|trial| on_trial(trial)),
             last_error: history.last_error().map(str::to_owned),
-        }
+        })
     }
 }
 

@@ -59,6 +59,11 @@ impl Store {
         Self::with_clock(limits, Some(Arc::clone(stats)), clock)
     }
 
+    /// What it may hold.
+    pub(super) fn limits(&self) -> StoreLimits {
+        self.limits
+    }
+
     /// The value of this key.
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
         let mut value = Vec::with_capacity(COMMON_VALUE);

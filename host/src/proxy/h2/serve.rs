@@ -101,7 +101,7 @@ async fn run(session: &Rc<Session>, wire: Wire, line: &Line, timer: &Timer) -> E
     // In a box, so that an idle connection does not hold the room for it.
     let mut handshake = Box::pin(builder.handshake(wire));
     let begun = poll_fn(|cx| match handshake.as_mut().poll(cx) {
-        Poll::Pending if worker.is_past_grace() => Poll::Ready(None),
+        Poll::Pending if worker.is_past_grace(session.entry()) => Poll::Ready(None),
         Poll::Pending => match line.poll_drain(cx) {
             Poll::Ready(Err(_)) => Poll::Ready(None),
             _ => Poll::Pending,
@@ -196,7 +196,7 @@ impl Served<'_> {
         match self.phase {
             Phase::Open => {
                 let (most, _) = worker.latest(limits);
-                if worker.is_draining() || (most > 0 && self.requests >= most) {
+                if worker.ends(self.session.entry()) || (most > 0 && self.requests >= most) {
                     self.leave();
                 }
             }

@@ -65,6 +65,11 @@ impl Session {
         }
     }
 
+    /// What its listener does with connections.
+    pub(super) fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
     /// Counts the head of a stream that is to be served; `None` if it has to be refused: because
     /// its client has all that it may have, or because the heads of its connection hold too much.
     pub(super) fn take_in(&self, head: &Parts) -> Option<HeldHead> {
@@ -147,7 +152,7 @@ impl Stream {
     }
 
     pub(in crate::proxy) fn entry(&self) -> &Entry {
-        &self.session.entry
+        self.session.entry()
     }
 
     pub(in crate::proxy) fn info(&self) -> &ConnectionInfo {

@@ -11,10 +11,10 @@ use tokio::sync::{mpsc, watch};
 
 use super::*;
 use crate::app::data_plane::End;
-use crate::app::intake::{Intake, KERNEL_SPREADS};
+use crate::app::open_listeners::{OpenListeners, Wanted};
 use crate::app::workers::start_workers;
 use crate::observe::access_log::LogWriter;
-use crate::proxy::{Admission, Entry};
+use crate::proxy::{Admission, Equipment};
 
 /// A backend that answers at once, or to `/held` when it is released.
 struct Backend {
@@ -116,27 +116,27 @@ struct Serving {
 impl Serving {
     async fn start(config: &Arc<Config>) -> Self {
         let control = started(config).await;
-        let intake = Intake::open(&config.listeners, 1, KERNEL_SPREADS).unwrap();
-        let crate::config::ListenAddress::Tcp { address, .. } = intake.addresses[0] else {
+        let certificates = control.listener_certificates();
+        let opened = Wanted {
+            known: &[],
+            certificates: &certificates,
+            config,
+            next_certificates: &certificates,
+        };
+        let opened = opened.open().unwrap();
+        let log = LogWriter::start(&config.access_log).unwrap();
+        control.equip(Equipment {
+            listeners: opened.listening(),
+            log: log.handle(),
+            recorder: None,
+        });
+        let (admission, (stop, stopping)) = (Arc::new(Admission::new(1)), watch::channel(false));
+        let (hands, ends) = start_workers(1, &control, &admission, &stopping).unwrap();
+        let mut listeners = OpenListeners::default();
+        listeners.follow(opened, &hands, &stopping);
+        let crate::config::ListenAddress::Tcp { address, .. } = listeners.addresses()[0] else {
             panic!("a Unix socket")
         };
-        let entries = config
-            .listeners
-            .iter()
-            .map(|l| Entry::new(l, None, None))
-            .collect();
-        let log = LogWriter::start(&config.access_log).unwrap();
-        let (admission, (stop, stopping)) = (Arc::new(Admission::new(1)), watch::channel(false));
-        let logs = (&log, None);
-        let ends = start_workers(
-            config,
-            &control,
-            (intake, entries),
-            logs,
-            &admission,
-            &stopping,
-        );
-        let ends = ends.unwrap();
         control.adoption().wait(1).await;
         Self {
             address,

@@ -1,0 +1,74 @@
+//! `GET /config`: what runs, without secrets.
+
+use serde_json::{Value, json};
+
+use super::ControlPlane;
+use super::changes::route_name;
+use crate::config::{Config, PolicySource, Pool, Route};
+use crate::upstream::PoolTopology;
+
+impl ControlPlane {
+    /// What runs: the file, and what its values mean where that is not the same.
+    pub(super) fn shown(&self) -> Value {
+        let (snapshot, status) = (self.snapshot(), self.reload_status());
+        let config = &snapshot.config;
+        let pools = config.pools.iter().zip(&snapshot.topology.pools);
+        json!({
+            "version": snapshot.version,
+            "reload": status,
+            "workers": config.workers,
+            "listeners": config.listeners.iter().map(|l| json!({
+                "address": l.address.to_string(),
+                "tls": l.tls.is_some(),
+            })).collect::<Value>(),
+            "admin": config.admin.as_ref().map(|admin| json!({
+                "listen": admin.listen.to_string(),
+                "token": admin.token.is_some(),
+            })),
+            "routes": config.routes.iter().map(|r| route(r, config)).collect::<Value>(),
+            "pools": pools.map(|(pool, resolved)| self::pool(pool, resolved)).collect::<Value>(),
+            "policies": self.shown_policies(config),
+            "written": *self.written(),
+        })
+    }
+
+    fn shown_policies(&self, config: &Config) -> Value {
+        let running = self.policies();
+        let policy = |policy: &crate::config::Policy| {
+            let found = running.iter().find(|status| status.name == policy.name);
+            json!({
+                "name": policy.name,
+                "configured": match &policy.source {
+                    PolicySource::Builtin(name) => format!("built-in {name}"),
+                    PolicySource::File(path) => path.display().to_string(),
+                },
+                "generation": found.map(|status| status.generation),
+                "digest": found.map(|status| &status.digest),
+                "source": found.map(|status| &status.source),
+            })
+        };
+        config.policies.iter().map(policy).collect()
+    }
+}
+
+fn route(route: &Route, config: &Config) -> Value {
+    let policies = route.policies.iter();
+    let policies = policies.filter_map(|at| Some(&config.policies.get(*at)?.name));
+    json!({
+        "route": route_name(route),
+        "pool": config.pools.get(route.pool).map(|pool| &pool.name),
+        "policies": policies.collect::<Vec<_>>(),
+    })
+}
+
+fn pool(pool: &Pool, resolved: &PoolTopology) -> Value {
+    let endpoints = resolved.endpoints.iter();
+    json!({
+        "name": pool.name,
+        "backends": pool.backends.iter().map(|b| &b.address).collect::<Vec<_>>(),
+        "endpoints": endpoints.map(|endpoint| json!({
+            "address": &*endpoint.label,
+            "weight": endpoint.weight,
+        })).collect::<Value>(),
+    })
+}

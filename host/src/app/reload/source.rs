@@ -1,0 +1,98 @@
+//! The configuration as it is written: read again for each reload.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::app::control::Written;
+use crate::config::{Config, ConfigErrors, FileSource, Sources};
+use crate::policy::digest;
+
+/// What stands in the place of a secret.
+const LEFT_OUT: &str = "(left out)";
+/// Keys whose values are secrets, wherever they are.
+const SECRET: [&str; 6] = ["token", "key", "secret", "password", "hmac", "mac-key"];
+
+/// Where the configuration comes from.
+#[derive(Clone)]
+pub(in crate::app) struct Source {
+    sources: Sources,
+}
+
+impl Source {
+    pub(in crate::app) fn new(sources: Sources) -> Self {
+        Self { sources }
+    }
+
+    /// The file, if it is one.
+    pub(in crate::app) fn path(&self) -> Option<PathBuf> {
+        match &self.sources.file {
+            Some(FileSource::Path(path)) => Some(path.clone()),
+            _ => None,
+        }
+    }
+
+    /// Reads and validates it.
+    pub(in crate::app) fn read(&self) -> Result<(Config, Written), ConfigErrors> {
+        let sources = self.sources.clone().read()?;
+        let mut written = Written::default();
+        if let Some(FileSource::Text { name, text, .. }) = &sources.file {
+            written.file = Some(name.clone());
+            written.digest = Some(digest(text.as_bytes()));
+            written.content = without_secrets(text);
+        }
+        Ok((Config::load(sources)?, written))
+    }
+}
+
+/// The file as a tree, without what only its owner should see.
+fn without_secrets(text: &str) -> Value {
+    let mut tree: Value = toml::from_str(text).unwrap_or_default();
+    leave_out(&mut tree);
+    tree
+}
+
+fn leave_out(tree: &mut Value) {
+    match tree {
+        Value::Object(table) => {
+            for (key, value) in table {
+                let is_path =
+                    key == "key" && value.as_str().is_some_and(|path| path.contains(['.', '/']));
+                match key.as_str() {
+                    "settings" => blank(value),
+                    key if SECRET.contains(&key) && !is_path && !value.is_object() => {
+                        *value = LEFT_OUT.into();
+                    }
+                    _ => leave_out(value),
+                }
+            }
+        }
+        Value::Array(all) => all.iter_mut().for_each(leave_out),
+        _ => {}
+    }
+}
+
+/// A policy's settings may hold anything: only their keys are shown.
+fn blank(value: &mut Value) {
+    match value {
+        Value::Object(table) => table.values_mut().for_each(blank),
+        other => *other = LEFT_OUT.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_file_has_its_keys_and_none_of_its_secrets() {
+        let shown = without_secrets(
+            "workers = 2\n[admin]\ntoken = \"s3cret\"\n[policies.a.settings]\nb = { c = \"s3cret\" }\n\
+             d = [\"s3cret\"]\n[[listeners]]\ntls = { certificates = { key = \"a.key\" } }\n",
+        );
+        assert!(!shown.to_string().contains("s3cret"), "{shown}");
+        assert_eq!(shown["workers"], 2);
+        assert_eq!(shown["policies"]["a"]["settings"]["b"]["c"], LEFT_OUT);
+        assert_eq!(shown["listeners"][0]["tls"]["certificates"]["key"], "a.key");
+    }
+}

@@ -1,0 +1,59 @@
+//! Watches the configuration file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::app::control::ControlPlane;
+use crate::app::watch::{LOOK, fingerprint};
+use crate::config::MAX_FILE_BYTES;
+use crate::files;
+use crate::ground;
+use crate::policy::digest;
+
+/// Asks for a reload when the file has changed, for as long as it is polled.
+pub(in crate::app) async fn watch_file(control: Arc<ControlPlane>, path: PathBuf) {
+    ground::stays("the watcher of the configuration", || {
+        watch(Arc::clone(&control), path.clone())
+    })
+    .await;
+}
+
+async fn watch(control: Arc<ControlPlane>, path: PathBuf) {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Nothing counts as read yet, so that a change since the start is not missed.
+    let (mut current, mut seen) = (None, None);
+    let mut is_missing = false;
+    loop {
+        ticks.tick().await;
+        ground::fault_point("configuration");
+        let now = fingerprint(&path).await;
+        // A file that is still being written differs from look to look.
+        let settled = std::mem::replace(&mut seen, now) == now;
+        if now.is_none() && settled && !is_missing {
+            let path = path.display();
+            tracing::warn!("{path} is not there any more; the configuration that runs goes on");
+        }
+        is_missing = now.is_none() && settled;
+        if !settled || now.is_none() || now == current {
+            continue;
+        }
+        current = now;
+        if !runs(&control, path.clone()).await {
+            control.ask_for_reload();
+        }
+    }
+}
+
+/// Whether the file is the one that runs, and nothing was wrong since.
+async fn runs(control: &ControlPlane, path: PathBuf) -> bool {
+    let read = move || files::read_regular(&path, MAX_FILE_BYTES);
+    let Ok(Ok(text)) = tokio::task::spawn_blocking(read).await else {
+        // Reading it again says why it can't be read.
+        return false;
+    };
+    let status = control.reload_status();
+    status.errors.is_empty() && status.digest == Some(digest(&text))
+}

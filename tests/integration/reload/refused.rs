@@ -1,0 +1,115 @@
+//! A configuration that can't run is refused as a whole.
+
+use std::net::TcpListener;
+
+use super::{answers, edit, editable, post, refusal, reload, text};
+use crate::fixtures::{TestProxy, TestUpstream, eventually};
+
+fn start(upstream: &TestUpstream) -> TestProxy {
+    editable(TestProxy::builder().host("*", &[upstream.address()]))
+}
+
+#[test]
+fn every_mistake_is_named_with_its_line_and_the_old_configuration_goes_on() {
+    let upstream = TestUpstream::named("one");
+    let proxy = start(&upstream);
+    edit(&proxy, |text| {
+        format!("{text}\n[limits]\nheader-bites = 1\n[timeouts]\nidle = \"sixty\"\n")
+    });
+    let errors = refusal(&proxy);
+    assert_eq!(errors.len(), 2, "{errors:#?}");
+    let written = text(&proxy);
+    for (error, key) in errors.iter().zip(["header-bites", "idle"]) {
+        let line = written.lines().position(|line| line.starts_with(key));
+        let place = format!("waypost.toml, line {}", line.unwrap() + 1);
+        assert!(
+            error.contains(key) && error.contains(&place),
+            "{error} at {place}"
+        );
+    }
+    assert_eq!(proxy.get("a.test", "/").text(), "one");
+    let stats = proxy.stats();
+    assert_eq!(stats["reload"]["refused"], 1);
+    assert_eq!(stats["reload"]["errors"].as_array().unwrap().len(), 2);
+    edit(&proxy, |text| {
+        text.replace("header-bites = 1", "")
+            .replace("idle = \"sixty\"", "")
+    });
+    assert_eq!(post(&proxy, "/reload").status, 200);
+    assert_eq!(proxy.stats()["reload"]["errors"], serde_json::json!([]));
+}
+
+#[test]
+fn what_only_shows_when_it_is_made_ready_is_refused_too() {
+    let upstream = TestUpstream::named("one");
+    let occupied = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = occupied.local_addr().unwrap();
+    let proxy = start(&upstream);
+    proxy.scratch.write("broken.wasm", "no component");
+    let before = text(&proxy);
+    let route = "[[routes]]\nhost = \"b.test\"\npool = \"b\"\npolicies = []\n";
+    let pool = "[pools.b]\nbackends = [\"nowhere.invalid:1\"]\n";
+    let policies = "[policies.broken]\ncomponent = \"broken.wasm\"\n";
+    let used = "[[routes]]\nhost = \"c.test\"\npool = \"c\"\npolicies = [\"broken\"]\n\
+                [pools.c]\nbackends = [\"127.0.0.1:1\"]\n";
+    let listen = format!("listen = [\"127.0.0.1:0\", \"{taken}\"]");
+    let tls = "[[routes]]\nhost = \"d.test\"\npool = \"d\"\npolicies = []\n[pools.d]\n\
+               backends = [\"https://127.0.0.1:1\"]\ntls = { ca = \"missing.pem\" }\n";
+    let cases = [
+        (format!("{pool}{route}"), "nowhere.invalid"),
+        (format!("{policies}{used}"), "broken"),
+        (tls.to_owned(), "missing.pem"),
+    ];
+    for (more, words) in cases {
+        edit(&proxy, |text| format!("{text}\n{more}"));
+        let errors = refusal(&proxy).join("\n");
+        assert!(errors.contains(words), "{errors}");
+        edit(&proxy, |text| text.replace(more.trim_end(), ""));
+    }
+    edit(&proxy, |text| {
+        text.replace(
+            "listen = \"127.0.0.1:0\"\nworkers",
+            &format!("{listen}\nworkers"),
+        )
+    });
+    let errors = refusal(&proxy).join("\n");
+    assert!(errors.contains(&taken.to_string()), "{errors}");
+    let checked = post(&proxy, "/reload?check");
+    assert_eq!(checked.status, 422, "{}", checked.text());
+    drop(occupied);
+    assert_eq!(reload(&proxy)["listeners"]["added"][0], taken.to_string());
+    assert_ne!(before, text(&proxy));
+    assert_eq!(proxy.get("a.test", "/").text(), "one");
+}
+
+#[test]
+fn a_file_that_is_half_written_or_gone_changes_nothing_until_it_is_whole() {
+    let (one, two) = (TestUpstream::named("one"), TestUpstream::named("two"));
+    let proxy = TestProxy::in_front_of(&one);
+    let first = text(&proxy);
+    let second = first.replace(&one.address().to_string(), &two.address().to_string());
+    let half = &second[..second.find("[hosts]").unwrap() + 9];
+    proxy.scratch.write("waypost.toml", half);
+    eventually("the half was refused", || {
+        (proxy.stat("/reload/refused") == 1).then_some(())
+    });
+    assert_eq!(proxy.get("a.test", "/").text(), "one");
+    std::fs::remove_file(proxy.scratch.path().join("waypost.toml")).unwrap();
+    let gone = proxy
+        .stderr
+        .find(|line| line.contains("is not there any more").then_some(()));
+    assert!(gone.is_some());
+    assert_eq!(post(&proxy, "/reload").status, 422);
+    assert_eq!(proxy.get("a.test", "/").text(), "one");
+    proxy.scratch.write("waypost.toml", &second);
+    answers(&proxy, "a.test", "two");
+    proxy.wait_for_stat("/reload/succeeded", 1);
+    let metrics = proxy
+        .admin(crate::fixtures::Request::new("GET", "/metrics"))
+        .text();
+    assert!(
+        metrics.contains("waypost_config_last_reload_refused 0")
+            && metrics.contains("waypost_config_reloads_total{result=\"refused\"} 2"),
+        "{metrics}"
+    );
+}
