@@ -96,9 +96,10 @@ impl H1Body<'_, '_> {
     }
 
     /// Reads on and discards: a client that sends its whole upload before it reads would otherwise
-    /// never read the backend's answer. A short rest is kept for another attempt.
+    /// never read the backend's answer. A short rest is kept for another attempt. What comes behind
+    /// a body that was taken to its end is the next request.
     pub(super) async fn read_on(&mut self) {
-        loop {
+        while !self.progress.is_at_end() {
             let buffer = &mut *self.from.buffer;
             if !self.progress.is_whole() || buffer.len() >= KEPT {
                 self.progress.forget();

@@ -99,7 +99,7 @@ impl Progress {
 
     /// Whether all of the body was taken from the sender's connection.
     pub(in crate::proxy) fn is_at_end(&self) -> bool {
-        matches!(self.at, At::End)
+        matches!(self.at, At::End | At::Length(0))
     }
 
     /// Gives up that the request can be sent again.

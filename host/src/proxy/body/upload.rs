@@ -64,14 +64,14 @@ mod tests {
     /// How the upload of a client that sends all of it ends, and how many bytes of it were read.
     async fn upload_to(backend: Stream, length: BodyLength, sent: usize) -> Uploaded {
         let (mut input, mut progress) = (Buffer::default(), Progress::of_request(length, false, 0));
-        upload_of(backend, &mut input, &mut progress, sent).await
+        upload_of(backend, &mut input, &mut progress, &vec![b'0'; sent]).await
     }
 
     async fn upload_of(
         mut backend: Stream,
         input: &mut Buffer,
         progress: &mut Progress,
-        sent: usize,
+        sent: &[u8],
     ) -> Uploaded {
         let (mut sender, mut stream) = pair().await;
         let (timers, timeouts) = (Timers::new(), Timeouts::default());
@@ -123,7 +123,7 @@ mod tests {
             },
         });
         let send = async {
-            sender.write_all(&vec![b'0'; sent]).await.unwrap();
+            sender.write_all(sent).await.unwrap();
             drop(sender);
         };
         let (end, ()) = tokio::join!(upload(body, &mut sink, &duplex, &timeouts), send);
@@ -160,16 +160,11 @@ mod tests {
             (false, 1_000, false),
             (false, LARGE, false),
         ] {
-            let (gone, backend) = pair().await;
-            SockRef::from(&gone)
-                .set_linger(Some(Duration::ZERO))
-                .unwrap();
-            drop(gone);
-            // From here on the reset has arrived, and a write fails.
-            backend.socket().left(HalfClose::Allow).await;
+            let backend = gone().await;
             let (mut input, length) = (Buffer::default(), BodyLength::Known(LARGE as u64));
             let mut progress = Progress::of_request(length, keep, 0);
-            let (end, read) = upload_of(backend, &mut input, &mut progress, sent).await;
+            let bytes = vec![b'0'; sent];
+            let (end, read) = upload_of(backend, &mut input, &mut progress, &bytes).await;
             assert!(end == Err(TransferEnd::SinkFailed), "{end:?}");
             assert_eq!(
                 (read, progress.is_whole()),
@@ -182,5 +177,36 @@ mod tests {
                 "{held} of {sent} bytes, {keep}"
             );
         }
+    }
+
+    /// It is the client's next request.
+    #[tokio::test]
+    async fn what_comes_behind_a_body_whose_end_no_backend_takes_stays_where_it_is() {
+        for (length, body) in [
+            (BodyLength::Known(5), "hello"),
+            (BodyLength::Unknown, "5\r\nhello\r\n0\r\n\r\n"),
+        ] {
+            let backend = gone().await;
+            let (mut input, next) = (Buffer::default(), "GET /next HTTP/1.1\r\n\r\n");
+            let mut progress = Progress::of_request(length, false, 0);
+            let arrived = format!("{body}{next}");
+            input.spare()[..arrived.len()].copy_from_slice(arrived.as_bytes());
+            input.advance(arrived.len());
+            let (end, _) = upload_of(backend, &mut input, &mut progress, &[]).await;
+            assert!(end == Err(TransferEnd::SinkFailed), "{end:?}");
+            assert!(progress.is_at_end(), "{body}");
+            assert_eq!(input.filled(), next.as_bytes(), "{body}");
+        }
+    }
+
+    /// A backend whose reset has arrived: a write fails.
+    async fn gone() -> Stream {
+        let (gone, backend) = pair().await;
+        SockRef::from(&gone)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+        drop(gone);
+        backend.socket().left(HalfClose::Allow).await;
+        backend
     }
 }
