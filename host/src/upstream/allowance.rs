@@ -1,14 +1,16 @@
 //! What an endpoint may cost on a connection of HTTP/2 by frames that bring nothing.
 //!
-//! Only one that means harm comes near it. What it is for is a flood: of PINGs, of heads and content
-//! on streams that are over. Each such frame costs time, and the last ones a reset that the engine
-//! keeps for as long as the endpoint does not read it.
+//! Only one that means harm comes near it. What it is for is a flood: of PINGs, of heads and of
+//! content on streams that are over. Each such frame costs time, and the last ones a reset that the
+//! engine keeps for as long as the endpoint does not read it.
 
 use std::collections::VecDeque;
 
-use super::multiplexed::STREAM_WINDOW;
 use crate::h2::{Account, DATA, END_STREAM, Frame, HEADERS, PADDED, RST_STREAM};
 
+/// How many bytes of a response an endpoint may send before they are taken: what a client that does
+/// not read costs. More would only help one response that comes from far away.
+pub(super) const STREAM_WINDOW: u32 = 64 * 1024;
 /// Frames that bring nothing, at once.
 const MOST: u64 = 10_000;
 /// DATA below this pays for one of them: servers flush a message by an empty frame.

@@ -17,6 +17,7 @@ use http::Request;
 use tokio::task::spawn_local;
 
 use super::Room;
+use super::allowance::STREAM_WINDOW;
 use super::resets::{Resets, poll_resets, poll_timer};
 use super::watched::{Liveness, Watched};
 use crate::h2::Traffic;
@@ -26,9 +27,6 @@ use crate::stats::{BackendShard, WorkerShard};
 /// Streams on one connection, even if the endpoint allows more: a lost connection costs no more
 /// requests than that.
 const MOST_STREAMS: usize = 128;
-/// How many bytes of a response an endpoint may send before they are taken: what a client that does
-/// not read costs. More would only help one response that comes from far away.
-pub(super) const STREAM_WINDOW: u32 = 64 * 1024;
 /// As much as all streams together, so that clients that take nothing never stand in the way of
 /// others on the same connection.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS as u32;
