@@ -20,6 +20,7 @@ mod data_plane;
 mod demo;
 mod descriptors;
 mod intake;
+mod looks;
 mod open_listeners;
 mod policies;
 mod rehearse;

@@ -2,37 +2,19 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::control::{ControlPlane, Managed};
+use super::looks::{Fingerprint, Looks, fingerprint, ticks};
 use crate::files;
 use crate::ground;
 use crate::policy::{MAX_COMPONENT, digest};
 
-/// How often files are checked. Polling beats notifications: it works with network file systems,
-/// mounted volumes and switched links, which is how files change in clusters.
-pub(super) const LOOK: Duration = Duration::from_millis(500);
-
-/// Distinguishes versions of a file without reading it. Links are followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fingerprint {
-    modified: Option<SystemTime>,
-    length: u64,
-    #[cfg(unix)]
-    inode: u64,
-}
-
 struct Watched {
     policy: Arc<Managed>,
     path: PathBuf,
-    /// The version that was read last.
-    current: Option<Fingerprint>,
-    /// The version at the last check: a file that is still being written differs from check to
-    /// check.
-    seen: Option<Fingerprint>,
+    looks: Looks<Option<Fingerprint>>,
     /// Why the file can't be read, so that this is logged once.
     unreadable: Option<String>,
 }
@@ -51,8 +33,7 @@ pub(super) async fn watch(control: Arc<ControlPlane>) {
                 let file = Watched {
                     policy: Arc::clone(&policy),
                     path: path.clone(),
-                    current: None,
-                    seen: None,
+                    looks: Looks::default(),
                     unreadable: None,
                 };
                 watch_one(Arc::clone(&control), file)
@@ -70,8 +51,7 @@ pub(super) async fn watch(control: Arc<ControlPlane>) {
 }
 
 async fn watch_one(control: Arc<ControlPlane>, mut file: Watched) {
-    let mut ticks = interval(LOOK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks();
     loop {
         ticks.tick().await;
         ground::fault_point("watcher");
@@ -81,9 +61,8 @@ async fn watch_one(control: Arc<ControlPlane>, mut file: Watched) {
 
 async fn look(control: &Arc<ControlPlane>, file: &mut Watched) {
     let now = fingerprint(&file.path).await;
-    let settled = std::mem::replace(&mut file.seen, now) == now;
     // A missing file changes nothing: it may be about to be replaced.
-    if !settled || now.is_none() || now == file.current {
+    if !file.looks.is_new(&now) || now.is_none() {
         return;
     }
     let path = file.path.display().to_string();
@@ -102,7 +81,7 @@ async fn look(control: &Arc<ControlPlane>, file: &mut Watched) {
         }
     };
     file.unreadable = None;
-    file.current = now;
+    file.looks.read(now);
     // Compared with the file's earlier content, not with the running component, which may have been
     // deployed by other means since.
     if file
@@ -131,14 +110,4 @@ async fn read(path: &Path) -> Result<Vec<u8>, String> {
     let read =
         tokio::task::spawn_blocking(move || files::read_regular(&path, MAX_COMPONENT as u64)).await;
     read.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
-}
-
-pub(super) async fn fingerprint(path: &Path) -> Option<Fingerprint> {
-    let metadata = tokio::fs::metadata(path).await.ok()?;
-    Some(Fingerprint {
-        modified: metadata.modified().ok(),
-        length: metadata.len(),
-        #[cfg(unix)]
-        inode: std::os::unix::fs::MetadataExt::ino(&metadata),
-    })
 }

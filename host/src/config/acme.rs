@@ -104,12 +104,20 @@ pub(super) fn check(
 
 fn directory(written: &str) -> Result<String, String> {
     let uri = written.trim().parse::<Uri>().ok();
-    let is_good = |uri: &Uri| uri.scheme_str() == Some("https") && uri.host().is_some();
+    // A user and a password would be in each line of the log about it.
+    let is_good = |uri: &Uri| {
+        let authority = uri.authority().map_or("", |a| a.as_str());
+        let has_port = uri.host().is_some_and(|host| host.len() < authority.len());
+        uri.scheme_str() == Some("https")
+            && !authority.is_empty()
+            && !authority.contains('@')
+            && (!has_port || uri.port_u16().is_some_and(|port| port > 0))
+    };
     match uri.filter(is_good) {
         Some(uri) => Ok(uri.to_string()),
         None => Err(format!(
-            "{written:?} is not the URL of a directory; write one that begins with https://, such \
-             as \"{DIRECTORY}\""
+            "this is not the URL of a directory; write one that begins with https:// and has no \
+             user, such as \"{DIRECTORY}\""
         )),
     }
 }
@@ -121,7 +129,11 @@ fn contact(written: &str) -> Result<String, String> {
     let is_address = address
         .split_once('@')
         .is_some_and(|(user, host)| !user.is_empty() && host.contains('.'));
-    match is_address && address.bytes().all(|b| b.is_ascii_graphic() && b != b',') {
+    match is_address
+        && address
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && b != b',' && b != b'?')
+    {
         true => Ok(format!("mailto:{address}")),
         false => Err(format!(
             "{written:?} is not an address of e-mail; write for example \"admin@example.org\""

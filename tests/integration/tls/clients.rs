@@ -35,7 +35,7 @@ fn only_clients_of_the_authority_are_served_where_a_certificate_is_required() {
     }
 }
 
-/// Each certificate more makes the search for a path to a root longer by a factor.
+/// Each certificate more of one name makes the search for a path to a root longer by a factor.
 #[test]
 fn a_client_with_a_long_chain_is_refused_whatever_is_in_it() {
     let this = Encrypted::start(&Lines {
@@ -43,10 +43,19 @@ fn a_client_with_a_long_chain_is_refused_whatever_is_in_it() {
         ..Lines::default()
     });
     let ours = this.authority.issue(&["client.test"]);
-    let between = Authority::new().issue(&["between.test"]).certificate;
-    for (count, is_served) in [(6, true), (7, false)] {
+    let other = Authority::new();
+    let namesake = other.issue(&["between.test"]).certificate;
+    let named = |at: usize| other.identify(&format!("between {at}"), &[]).certificate;
+    for (names, namesakes, is_served) in [
+        (6, 0, true),
+        (7, 0, false),
+        (4, 2, true),
+        (0, 3, false),
+        (3, 3, false),
+    ] {
+        let between = (0..names).map(named).collect::<String>() + &namesake.repeat(namesakes);
         let identity = Issued {
-            certificate: ours.certificate.clone() + &between.repeat(count),
+            certificate: ours.certificate.clone() + &between,
             key: ours.key.clone(),
         };
         let config = Arc::new(this.authority.client_with(&[], Some(&identity)));
@@ -54,7 +63,7 @@ fn a_client_with_a_long_chain_is_refused_whatever_is_in_it() {
             std::io::Write::write_all(&mut session, &get("edge.test", "/"))?;
             read(&mut session)
         });
-        assert_eq!(answer.is_ok(), is_served, "{count}: {answer:?}");
+        assert_eq!(answer.is_ok(), is_served, "{names} {namesakes}: {answer:?}");
     }
 }
 

@@ -3,10 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::time::{MissedTickBehavior, interval};
-
 use super::super::control::ControlPlane;
-use super::super::watch::LOOK;
+use super::super::looks::{Looks, ticks};
 use super::watch::versions;
 use crate::config::Config;
 use crate::ground;
@@ -20,29 +18,25 @@ pub(in crate::app) async fn watch(control: Arc<ControlPlane>) {
 }
 
 async fn watch_all(control: Arc<ControlPlane>) {
-    let mut ticks = interval(LOOK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks();
     // What was read a moment ago.
     let mut watched = files(&control.current());
-    let mut current = versions(watched.iter().collect()).await;
-    let mut seen = current.clone();
+    let mut looks = Looks::after(versions(watched.iter().collect()).await);
     loop {
         ticks.tick().await;
         let named = files(&control.current());
         let now = versions(named.iter().collect()).await;
         if named != watched {
             // Another configuration has just been read, with these.
-            (watched, current, seen) = (named, now.clone(), now);
+            (watched, looks) = (named, Looks::after(now));
             continue;
         }
-        // Files that are still being written differ from look to look.
-        let settled = std::mem::replace(&mut seen, now.clone()) == now;
-        if !settled || now == current {
+        if !looks.is_new(&now) {
             continue;
         }
         match control.publish_pool_files().await {
             Ok(()) => {
-                current = now;
+                looks.read(now);
                 control.pool_files().set(None);
                 tracing::info!("files of `[pools]` were replaced: new connections use them");
             }

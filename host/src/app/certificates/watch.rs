@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::interval;
 
-use super::super::watch::{Fingerprint, LOOK, fingerprint};
+use super::super::looks::{Fingerprint, Looks, fingerprint, ticks};
 use super::clients::ClientRoots;
 use super::read::parsed;
 use super::{ListenerCertificates, Served};
@@ -75,18 +75,15 @@ impl Served {
 type Seen = Vec<Option<Fingerprint>>;
 
 async fn watch_one(served: Arc<Served>, part: Part) {
-    let mut ticks = interval(LOOK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks();
     // Nothing counts as read yet, so that a change since the start is not missed.
-    let (mut current, mut seen) = (Seen::new(), Seen::new());
+    let mut looks = Looks::default();
     loop {
         ticks.tick().await;
         ground::fault_point("certificates");
         let now = versions(served.paths(part)).await;
-        // Files that are still being written differ from look to look.
-        let settled = std::mem::replace(&mut seen, now.clone()) == now;
-        if settled && now != current {
-            current = now;
+        if looks.is_new(&now) {
+            looks.read(now);
             match part {
                 Part::Certificate(at) => reload(&served, at).await,
                 Part::Clients => reload_clients(&served).await,

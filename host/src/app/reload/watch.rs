@@ -3,10 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::time::{MissedTickBehavior, interval};
-
 use crate::app::control::ControlPlane;
-use crate::app::watch::{LOOK, fingerprint};
+use crate::app::looks::{Looks, fingerprint, ticks};
 use crate::config::MAX_FILE_BYTES;
 use crate::files;
 use crate::ground;
@@ -21,26 +19,27 @@ pub(in crate::app) async fn watch_file(control: Arc<ControlPlane>, path: PathBuf
 }
 
 async fn watch(control: Arc<ControlPlane>, path: PathBuf) {
-    let mut ticks = interval(LOOK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks();
     // Nothing counts as read yet, so that a change since the start is not missed.
-    let (mut current, mut seen) = (None, None);
-    let mut is_missing = false;
+    let (mut looks, mut is_missing) = (Looks::default(), false);
     loop {
         ticks.tick().await;
         ground::fault_point("configuration");
         let now = fingerprint(&path).await;
-        // A file that is still being written differs from look to look.
-        let settled = std::mem::replace(&mut seen, now) == now;
-        if now.is_none() && settled && !is_missing {
-            let path = path.display();
-            tracing::warn!("{path} is not there any more; the configuration that runs goes on");
-        }
-        is_missing = now.is_none() && settled;
-        if !settled || now.is_none() || now == current {
+        let is_new = looks.is_new(&now);
+        if now.is_none() {
+            if is_new && !is_missing {
+                is_missing = true;
+                let path = path.display();
+                tracing::warn!("{path} is not there any more; the configuration that runs goes on");
+            }
             continue;
         }
-        current = now;
+        is_missing = false;
+        if !is_new {
+            continue;
+        }
+        looks.read(now);
         if !runs(&control, path.clone()).await {
             control.ask_for_reload();
         }

@@ -122,6 +122,24 @@ fn what_an_authority_needs_is_named_where_it_is_missing() {
             "begins with https://",
         ),
         (
+            "[acme]\nterms-agreed = true\ndirectory = \"https://u:secret@ca.test/\"",
+            4,
+            "acme.directory",
+            "has no user",
+        ),
+        (
+            "[acme]\nterms-agreed = true\ndirectory = \"https://ca.test:99999/\"",
+            4,
+            "acme.directory",
+            "is not the URL",
+        ),
+        (
+            "[acme]\nterms-agreed = true\ncontact = \"a@b.test?cc=c@d.test\"",
+            4,
+            "acme.contact",
+            "is not an address of e-mail",
+        ),
+        (
             "[acme]\nterms-agreed = true\ncontact = \"nobody\"",
             4,
             "acme.contact",

@@ -8,14 +8,17 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DistinguishedName, Error, OtherError};
+use x509_parser::parse_x509_certificate;
 
 use super::client_certificate;
 use super::signatures::verify_signatures;
 
-/// The most certificates between a peer's own and a root. With many of one name that all could have
-/// signed each other, the search for a path takes the worker for a tenth of a second; with these
-/// it has some 2,000 steps.
+/// The most certificates between a peer's own and a root.
 const MOST: usize = 6;
+/// The most of them with one name. Certificates of one name could all have signed each other: each
+/// more multiplies the search for a path, and six hold the worker for 6 to 36 ms, by the root's
+/// kind of key. Two are what an authority has that goes from one key to another.
+const MOST_NAMESAKES: usize = 2;
 
 /// Refuses long chains before they are followed, and clients' certificates that can't be taken
 /// whole; all else is the verifier's. What is refused here is answered by an alert, as what does
@@ -28,11 +31,29 @@ pub(super) struct ShortChains<V: ?Sized> {
 
 /// A chain was too long.
 #[derive(Debug, thiserror::Error)]
-#[error("there are more than {MOST} certificates between the first and a root")]
+#[error(
+    "there are more than {MOST} certificates between the first and a root, or more than \
+     {MOST_NAMESAKES} with one name"
+)]
 struct ChainTooLong;
 
 fn check(between: &[CertificateDer<'_>]) -> Result<(), Error> {
-    match between.len() > MOST {
+    if between.len() > MOST {
+        return Err(refused(ChainTooLong));
+    }
+    if between.len() <= MOST_NAMESAKES {
+        return Ok(());
+    }
+    // One that can't be read is the verifier's to refuse.
+    let read = between.iter().map(|der| parse_x509_certificate(der));
+    let read: Vec<_> = read.filter_map(Result::ok).collect();
+    let name = |at: usize| read[at].1.subject().as_raw();
+    let is_often = |at| {
+        (0..read.len())
+            .filter(|other| name(*other) == name(at))
+            .count()
+    };
+    match (0..read.len()).any(|at| is_often(at) > MOST_NAMESAKES) {
         true => Err(refused(ChainTooLong)),
         false => Ok(()),
     }

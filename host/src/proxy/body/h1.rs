@@ -95,6 +95,15 @@ impl H1Body<'_, '_> {
         }
     }
 
+    pub(super) fn rest(&mut self) {
+        let Reader {
+            buffer, buffers, ..
+        } = &mut *self.from;
+        if buffer.is_empty() {
+            buffers.take_back(std::mem::take(buffer));
+        }
+    }
+
     /// Reads on and discards: a client that sends its whole upload before it reads would otherwise
     /// never read the backend's answer. A short rest is kept for another attempt. What comes behind
     /// a body that was taken to its end is the next request.

@@ -31,6 +31,13 @@ impl BodySource<'_, '_> {
         }
     }
 
+    /// Gives back the room for what is read next, if nothing is there: the body was read whole.
+    pub(in crate::proxy) fn rest(&mut self) {
+        if let Self::H1(body) = self {
+            body.rest();
+        }
+    }
+
     /// Reads on and discards, until the sender ends or is silent for too long.
     pub(in crate::proxy) async fn read_on(&mut self) {
         match self {

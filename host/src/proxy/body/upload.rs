@@ -26,6 +26,7 @@ pub(in crate::proxy) async fn upload(
     match copied {
         Ok(()) => {
             duplex.reach(Stage::Whole);
+            body.rest();
             // From here on it is the backend that is waited for.
             timers.arm(timer, Wait::UpstreamRead, timeouts.response);
             return Ok(());
