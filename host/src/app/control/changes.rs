@@ -56,7 +56,7 @@ fn routes(config: &Config) -> Vec<(String, (Vec<&str>, Route))> {
 }
 
 /// How a route is called where it is counted.
-fn route_name(route: &Route) -> String {
+pub(super) fn route_name(route: &Route) -> String {
     format!("{}{}", route.host, route.path)
 }
 
