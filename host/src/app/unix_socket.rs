@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -79,12 +79,18 @@ fn make_way(path: &Path) -> Result<()> {
     if is_free_or_socket(path)? {
         return Ok(());
     }
-    match UnixStream::connect(path) {
+    // Without waiting: a process that accepts nothing may have a full queue for ever.
+    let asked = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    asked.set_nonblocking(true)?;
+    match asked.connect(&SockAddr::unix(path)?) {
         Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).context("the socket of an earlier process can't be removed")
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Ok(_) => bail!("another process is listening there"),
+        Ok(()) => bail!("another process is listening there"),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+            bail!("another process is listening there, and its queue is full")
+        }
         Err(e) => {
             Err(e).context("there is a socket, and whether a process listens on it is not known")
         }
@@ -142,6 +148,27 @@ mod tests {
         let kept = listen(&path, 0o600, 1).unwrap_err().to_string();
         assert!(kept.contains("no socket"), "{kept}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_process_that_accepts_nothing_is_not_waited_for() {
+        let folder = folder("full");
+        let path = folder.join("socket");
+        let (_listener, _file) = listen(&path, 0o600, 0).unwrap();
+        let address = SockAddr::unix(&path).unwrap();
+        let mut waiting = Vec::new();
+        loop {
+            let client = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+            client.set_nonblocking(true).unwrap();
+            if client.connect(&address).is_err() {
+                break;
+            }
+            waiting.push(client);
+        }
+        let full = listen(&path, 0o600, 1).unwrap_err().to_string();
+        assert!(full.contains("queue is full"), "{full}");
+        drop(waiting);
         fs::remove_dir_all(&folder).unwrap();
     }
 
