@@ -20,6 +20,16 @@ pub(super) struct SocketFile {
     identity: Identity,
 }
 
+impl SocketFile {
+    /// Gives it another mode, unless something else is there by now.
+    pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
+        if identity(&self.path)? != self.identity {
+            return Err(io::Error::other("it is another file by now"));
+        }
+        fs::set_permissions(&self.path, fs::Permissions::from_mode(mode))
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // Another process may listen there by now.
@@ -140,8 +150,12 @@ mod tests {
         // Its number is not used again while it has another name.
         fs::hard_link(&path, folder.join("other name")).unwrap();
         let (_second, second_file) = listen(&path, 0o666, 1).unwrap();
+        file.set_mode(0o644).unwrap_err();
         drop(file);
         assert!(path.exists(), "the file is another's");
+        second_file.set_mode(0o640).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
         drop(second_file);
         assert!(!path.exists());
         fs::write(&path, "kept").unwrap();
