@@ -76,6 +76,8 @@ fn what_only_shows_when_it_is_made_ready_is_refused_too() {
     assert!(errors.contains(&taken.to_string()), "{errors}");
     let checked = post(&proxy, "/reload?check");
     assert_eq!(checked.status, 422, "{}", checked.text());
+    // Nothing was to change, so nothing was refused.
+    assert_eq!(proxy.stat("/reload/refused"), 4);
     drop(occupied);
     assert_eq!(reload(&proxy)["listeners"]["added"][0], taken.to_string());
     assert_ne!(before, text(&proxy));
