@@ -116,7 +116,7 @@ impl Running {
                         ground::fault_point("control");
                         self.reopen();
                     }
-                    Event::Reload => self.control.ask_for_reload(),
+                    Event::Reload => self.control.ask_for_reload(Purpose::Publish),
                 },
                 Some(request) = self.requests.recv(), if reloading.is_idle() => {
                     let now = self.now();

@@ -115,3 +115,27 @@ fn a_file_that_is_half_written_or_gone_changes_nothing_until_it_is_whole() {
         "{metrics}"
     );
 }
+
+#[test]
+fn a_file_that_is_emptied_or_cut_short_is_not_followed_unless_that_is_asked() {
+    let upstream = TestUpstream::named("one");
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[timeouts]\nidle = \"50s\"\n\n[limits]\nbody-bytes = 7\n")
+        .start();
+    let whole = text(&proxy);
+    proxy.scratch.write("waypost.toml", "# nothing\n\n");
+    proxy.wait_for_stat("/reload/refused", 1);
+    let errors = refusal(&proxy).join("\n");
+    assert!(errors.contains("is empty"), "{errors}");
+    let cut = &whole[..whole.find("[limits]").unwrap()];
+    proxy.scratch.write("waypost.toml", cut);
+    proxy.wait_for_stat("/reload/refused", 3);
+    let line = proxy
+        .stderr
+        .find(|line| line.contains("looks cut short").then(|| line.to_owned()));
+    assert!(line.unwrap().contains("`waypost reload`"));
+    assert_eq!(proxy.get("a.test", "/").text(), "one");
+    assert_eq!(reload(&proxy)["settings"], serde_json::json!(["limits"]));
+    assert_eq!(proxy.get("a.test", "/").text(), "one");
+}

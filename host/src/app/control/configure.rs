@@ -279,7 +279,7 @@ impl ControlPlane {
         let (current, former) = (Arc::clone(&self.snapshot().topology), self.current());
         let apart;
         let registry = match purpose {
-            Purpose::Publish => &self.registry,
+            Purpose::Publish | Purpose::Follow => &self.registry,
             Purpose::Check => {
                 apart = Registry::new(config.workers);
                 &apart

@@ -43,6 +43,8 @@ impl Drop for Loaded {
 pub(in crate::app) enum Purpose {
     /// The configuration is to be published.
     Publish,
+    /// It is to be published, because its file has changed: if that looks whole.
+    Follow,
     /// Only whether it could be is asked: no history has it.
     Check,
 }
@@ -107,7 +109,7 @@ impl ControlPlane {
         };
         let scratch = Arc::new(Managed::new(managed.id, &managed.name));
         let entered = match purpose {
-            Purpose::Publish => &managed,
+            Purpose::Publish | Purpose::Follow => &managed,
             Purpose::Check => &scratch,
         };
         let mut reason = String::new();

@@ -1,10 +1,12 @@
 //! Reload: another configuration while the proxy serves.
 //!
-//! `source` reads what is written, [`Now::prepare`] makes ready whatever that needs and is not
-//! there, `watch` asks for a reload when the file has changed. `running` takes over what is ready;
-//! until then nothing has changed, so a mistake anywhere costs nothing.
+//! `source` reads what is written, and `cut_short` doubts what is not whole. [`Now::prepare`] makes
+//! ready whatever that needs and is not there; `watch` asks for a reload when the file has changed.
+//! `running` takes over what is ready; until then nothing has changed, so a mistake anywhere costs
+//! nothing.
 
 mod admin_side;
+mod cut_short;
 mod source;
 mod watch;
 
@@ -61,14 +63,12 @@ impl Now {
     ///
     /// Every mistake. Nothing has changed then.
     pub(super) async fn prepare(self, purpose: Purpose) -> Result<Preparation, ReloadError> {
-        let source = self.source.clone();
-        let read = tokio::task::spawn_blocking(move || source.read()).await;
+        let (source, runs) = (self.source.clone(), self.control.text());
+        let read = move || source.read_after(&runs.0, purpose);
+        let read = tokio::task::spawn_blocking(read).await;
         let (config, written) = match read {
             Ok(Ok(read)) => read,
-            Ok(Err(errors)) => {
-                let errors = errors.iter().map(ToString::to_string).collect();
-                return Err(ReloadError::Refused(errors));
-            }
+            Ok(Err(errors)) => return Err(ReloadError::Refused(errors)),
             Err(e) => return Err(refused(format!("the configuration can't be read: {e}"))),
         };
         let prepared = self.control.prepare(config, purpose).await;
@@ -76,7 +76,7 @@ impl Now {
         if purpose == Purpose::Check || prepared.changes.is_empty() {
             self.wanted(&prepared, |wanted| wanted.probe())?;
             let reloaded = reloaded(false, &prepared, &written);
-            let written = (purpose == Purpose::Publish).then(|| Box::new(written));
+            let written = (purpose != Purpose::Check).then(|| Box::new(written));
             return Ok(Preparation::Done(Box::new(reloaded), written));
         }
         // The sockets are the last but for files: nothing may connect to one that is not kept.
