@@ -57,6 +57,14 @@ impl Place {
         listeners.iter().map(place).collect()
     }
 
+    /// The address, unless it is a path.
+    pub(super) fn tcp(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address, _) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// The port, unless the kernel chooses it.
     fn port(&self) -> Option<u16> {
         match self {
@@ -201,9 +209,18 @@ fn failed(address: SocketAddr) -> String {
 /// A listener for the admin side.
 pub(super) fn admin(address: SocketAddr) -> Result<TcpListener> {
     let only_v6 = false;
-    listen(Tcp { address, only_v6 }, false).with_context(|| {
-        format!("can't listen on {address} (admin): is another process listening there?")
-    })
+    listen(Tcp { address, only_v6 }, false).with_context(|| admin_failed(address))
+}
+
+/// Whether it could be opened.
+pub(super) fn probe_admin(address: SocketAddr) -> Result<()> {
+    let only_v6 = false;
+    let bound = bind(Tcp { address, only_v6 }, false).map(drop);
+    bound.with_context(|| admin_failed(address))
+}
+
+fn admin_failed(address: SocketAddr) -> String {
+    format!("can't listen on {address} (admin): is another process listening there?")
 }
 
 fn bind(Tcp { address, only_v6 }: Tcp, reuse_port: bool) -> io::Result<Socket> {

@@ -1,6 +1,7 @@
 //! The listeners of the process: which are open, and which another configuration needs.
 
 use std::fs::{self, Permissions};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
@@ -37,6 +38,13 @@ struct OpenListener {
 pub(super) struct KnownListener {
     place: Place,
     listening: Arc<Listening>,
+}
+
+impl KnownListener {
+    /// The address as it is configured, unless it is a path.
+    pub(super) fn tcp(&self) -> Option<SocketAddr> {
+        self.place.tcp()
+    }
 }
 
 /// The listeners of another configuration.

@@ -139,3 +139,55 @@ fn a_file_that_is_emptied_or_cut_short_is_not_followed_unless_that_is_asked() {
     assert_eq!(reload(&proxy)["settings"], serde_json::json!(["limits"]));
     assert_eq!(proxy.get("a.test", "/").text(), "one");
 }
+
+/// What a check and a reload say, which must be the same.
+#[track_caller]
+fn refusal_of_both(proxy: &TestProxy) -> String {
+    let checked = post(proxy, "/reload?check");
+    assert_eq!(checked.status, 422, "{}", checked.text());
+    let errors = refusal(proxy).join("\n");
+    for error in errors.lines() {
+        let quoted = serde_json::to_string(error).unwrap();
+        assert!(checked.text().contains(&quoted), "{}", checked.text());
+    }
+    errors
+}
+
+#[test]
+fn a_check_refuses_addresses_and_files_that_a_reload_could_not_open() {
+    let upstream = TestUpstream::named("one");
+    let occupied = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = occupied.local_addr().unwrap();
+    let proxy = start(&upstream);
+    let admin = proxy.admin_address();
+    let own = format!("0.0.0.0:{}", admin.port());
+    let cases = [
+        (taken.to_string(), "is another process listening there?"),
+        (own, "this process itself listens on"),
+    ];
+    let listen = |address: &str| format!("[admin]\nlisten = \"{address}\"\ntoken = \"a-token\"");
+    for (address, words) in cases {
+        edit(&proxy, |text| {
+            text.replace("[admin]\nlisten = \"127.0.0.1:0\"", &listen(&address))
+        });
+        let errors = refusal_of_both(&proxy);
+        assert!(
+            errors.contains(words) && errors.contains(&address),
+            "{errors}"
+        );
+        edit(&proxy, |text| {
+            text.replace(&listen(&address), "[admin]\nlisten = \"127.0.0.1:0\"")
+        });
+    }
+    edit(&proxy, |text| {
+        text.replace("[access-log]\n", "[access-log]\npath = \"none/a.log\"\n")
+    });
+    let errors = refusal_of_both(&proxy);
+    assert!(errors.contains("none/a.log can't be opened"), "{errors}");
+    edit(&proxy, |text| {
+        let text = text.replace("path = \"none/a.log\"\n", "");
+        format!("{text}\n[record]\nfile = \"none/a.jsonl\"\n")
+    });
+    let errors = refusal_of_both(&proxy);
+    assert!(errors.contains("none/a.jsonl can't be written"), "{errors}");
+}
