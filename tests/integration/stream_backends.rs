@@ -4,6 +4,7 @@
 mod both_sides;
 mod calls;
 mod ends;
+mod floods;
 mod frames;
 mod handshakes;
 mod messages;

@@ -99,7 +99,7 @@ impl Frames {
     }
 
     /// Whether the next byte begins a frame, of any kind.
-    pub(super) fn is_between(&self) -> bool {
+    pub fn is_between(&self) -> bool {
         self.payload == 0 && self.filled == 0 && !self.in_head
     }
 

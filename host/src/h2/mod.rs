@@ -6,6 +6,7 @@
 //! it does not show is noted in [`Traffic`]. `proxy` and `upstream` read and write with it. Never
 //! does I/O, never waits, never knows a route, a policy, a configuration or the client's address.
 
+mod account;
 mod backend;
 mod fields;
 mod frames;
@@ -15,6 +16,7 @@ mod request;
 mod response;
 mod traffic;
 
+pub use account::Account;
 pub use backend::{RequestExtras, ResponseFacts, is_bodiless, read_response, request};
 pub use fields::{read_trailers, trailers};
 pub use frames::{

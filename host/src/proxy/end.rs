@@ -6,7 +6,7 @@ use super::body::TransferEnd;
 use super::refusal::{LocalReply, Refusal};
 use crate::message::Malformed;
 use crate::net::IoEnd;
-use crate::upstream::AttemptOutcome;
+use crate::upstream::{AttemptOutcome, is_cut_off};
 
 /// How an exchange with a backend ended.
 #[derive(Debug)]
@@ -68,6 +68,8 @@ pub(super) fn stream_end(error: &h2::Error) -> ExchangeEnd {
         e if refused && !e.is_library() => ExchangeEnd::Refused,
         e if e.is_reset() && e.is_remote() => ExchangeEnd::Reset,
         e if e.is_reset() => bad(Malformed::Stream),
+        // No connection that was closed while it was idle.
+        e if is_cut_off(e) => ExchangeEnd::Reset,
         _ => ExchangeEnd::Closed,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use h2::Reason;
@@ -170,7 +171,12 @@ impl WorkerEndpoint {
                 Protocol::Http11 | Protocol::Auto => Ok(Opened::Plain(stream, room)),
             };
         }
-        let opened = Multiplexed::open((stream, room), &self.shard, &self.worker).await;
+        let opened = Multiplexed::open(
+            (stream, room),
+            (Arc::clone(&self.server_name), self.address),
+            (&self.shard, &self.worker),
+        )
+        .await;
         opened.map(Opened::Multiplexed).map_err(|e| unopened(&e))
     }
 

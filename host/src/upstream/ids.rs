@@ -149,17 +149,12 @@ impl Registry {
         endpoint
     }
 
-    /// The places of this endpoint. While their number stays the same, so do they, with the
-    /// requests that wait for one.
+    /// The places of this endpoint: this many, if there were none before. Else their number is
+    /// another one when a topology with it is published ([`super::Topology::apply_limits`]).
     pub(super) fn places(&self, endpoint: EndpointId, count: usize) -> Arc<Places> {
-        let mut known = self.known();
-        let kept = known.places.get(&endpoint).cloned();
-        if let Some(places) = kept.filter(|places| places.count() == count) {
-            return places;
-        }
-        let places = Arc::new(Places::new(count, &known.wanted));
-        known.places.insert(endpoint, Arc::clone(&places));
-        places
+        let Known { places, wanted, .. } = &mut *self.known();
+        let new = || Arc::new(Places::new(count, wanted));
+        Arc::clone(places.entry(endpoint).or_insert_with(new))
     }
 
     /// This connector, or the one before it if that does the same: that one has sessions to resume,

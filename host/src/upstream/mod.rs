@@ -11,6 +11,7 @@
 //! for doubt, and nothing else about it. It waits for name resolution, for connects and for a place
 //! in the queue of a full endpoint; the caller limits the last two.
 
+mod allowance;
 mod budget;
 mod connect;
 mod doubt;
@@ -47,6 +48,7 @@ pub use protocol::{Protocol, StreamRules};
 pub use resolve::{ResolveError, resolve, resolve_pool};
 pub use streams::Slot;
 pub use topology::{Endpoint, PoolTopology, Topology};
+pub use watched::is_cut_off;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by a panic")]

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use http::Request;
 use tokio::task::spawn_local;
 
 use super::Room;
+use super::allowance::STREAM_WINDOW;
 use super::resets::{Resets, poll_resets, poll_timer};
 use super::watched::{Liveness, Watched};
 use crate::h2::Traffic;
@@ -25,9 +27,6 @@ use crate::stats::{BackendShard, WorkerShard};
 /// Streams on one connection, even if the endpoint allows more: a lost connection costs no more
 /// requests than that.
 const MOST_STREAMS: usize = 128;
-/// How many bytes of a response an endpoint may send before they are taken: what a client that does
-/// not read costs. More would only help one response that comes from far away.
-const STREAM_WINDOW: u32 = 64 * 1024;
 /// As much as all streams together, so that clients that take nothing never stand in the way of
 /// others on the same connection.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS as u32;
@@ -87,12 +86,12 @@ impl Multiplexed {
     /// is risked. The caller limits the time.
     pub(super) async fn open(
         (stream, room): (Stream, Room),
-        shard: &Arc<BackendShard>,
-        worker: &Arc<WorkerShard>,
+        endpoint: (Arc<str>, SocketAddr),
+        (shard, worker): (&Arc<BackendShard>, &Arc<WorkerShard>),
     ) -> Result<Rc<Self>, h2::Error> {
         let alive = Rc::new(Liveness::default());
         let traffic = Rc::new(Traffic::new(MAX_HEAD));
-        let watched = Watched::new(stream, &alive, &traffic, worker);
+        let watched = Watched::new(stream, &alive, &traffic, worker, endpoint);
         let (send, mut connection) = builder().handshake(watched).await?;
         let mut ping = connection.ping_pong();
         shard.connections.increment();

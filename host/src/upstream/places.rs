@@ -19,10 +19,10 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 /// The places of one backend, shared by all workers.
 #[derive(Debug)]
 pub struct Places {
-    free: Arc<Semaphore>,
+    free: Rights,
     /// How many more slow uploads may have one: they are kept to a half, so that they never have
     /// all.
-    for_slow: Arc<Semaphore>,
+    for_slow: Rights,
     /// Requests in the queue, slow uploads included.
     queued: AtomicUsize,
     /// Requests that wait for a place: all in the queue but slow uploads that other slow uploads
@@ -35,7 +35,7 @@ pub struct Places {
     /// Clients of which a request was broken off, because they were slow while others waited, until
     /// when.
     suspects: Mutex<HashMap<IpAddr, Instant>>,
-    count: usize,
+    count: AtomicUsize,
     /// Pooled connections: each holds a place that no request uses.
     idle: AtomicUsize,
     /// Wakes the workers when pooled connections block waiting requests.
@@ -47,16 +47,31 @@ const SUSPICION: Duration = Duration::from_secs(30);
 /// How many suspects are remembered at a time.
 const SUSPECTS: usize = 4_096;
 
+/// Rights of one kind, of which there may be more or fewer later.
+#[derive(Debug)]
+struct Rights {
+    free: Arc<Semaphore>,
+    /// How many that are held are none any more once they are given back.
+    owed: Arc<AtomicUsize>,
+}
+
+/// A right that is held. Dropped, it passes to the one that has waited longest.
+#[derive(Debug)]
+struct Held {
+    permit: Option<OwnedSemaphorePermit>,
+    owed: Arc<AtomicUsize>,
+}
+
 /// The right to one connection. Dropped, it passes to the request that has waited longest.
 #[derive(Debug)]
 pub struct Place {
-    _permit: OwnedSemaphorePermit,
+    _held: Held,
 }
 
 /// The right of a slow upload to a place.
 #[derive(Debug)]
 pub struct SlowPlace {
-    _permit: OwnedSemaphorePermit,
+    _held: Held,
 }
 
 /// The result of waiting for a place.
@@ -89,34 +104,35 @@ impl Places {
     /// Creates this many places.
     pub fn new(count: usize, wanted: &Arc<Notify>) -> Self {
         Self {
-            free: Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))),
-            for_slow: Arc::new(Semaphore::new((count / 2).clamp(1, Semaphore::MAX_PERMITS))),
+            free: Rights::new(count),
+            for_slow: Rights::new(for_slow(count)),
             queued: AtomicUsize::default(),
             waiting: AtomicUsize::default(),
             clean: AtomicUsize::default(),
             breaking: AtomicUsize::default(),
             suspects: Mutex::default(),
-            count: count.max(1),
+            count: AtomicUsize::new(count),
             idle: AtomicUsize::default(),
             wanted: Arc::clone(wanted),
         }
     }
 
-    /// How many there are.
-    pub(super) fn count(&self) -> usize {
-        self.count
+    /// From now on there are this many. Connections that are held beyond that are not replaced.
+    /// One caller at a time.
+    pub(super) fn resize(&self, count: usize) {
+        let former = self.count.swap(count, Relaxed);
+        self.free.resize(former, count);
+        self.for_slow.resize(for_slow(former), for_slow(count));
     }
 
     /// A place, if one is free and no request waits for it.
     pub(super) fn take(&self) -> Option<Place> {
-        Arc::clone(&self.free)
-            .try_acquire_owned()
-            .ok()
-            .map(|permit| Place { _permit: permit })
+        let held = self.free.take()?;
+        Some(Place { _held: held })
     }
 
     pub(super) fn has_free(&self) -> bool {
-        self.free.available_permits() > 0
+        self.free.free.available_permits() > 0
     }
 
     /// What wakes the workers when pooled connections are in the way.
@@ -155,22 +171,19 @@ impl Places {
         tokio::select! {
             biased;
             Ok(connection) = given => Some(Turn::Connection(connection)),
-            Ok(permit) = Arc::clone(&self.free).acquire_owned() => Some(Turn::Place(Place { _permit: permit })),
+            Some(held) = self.free.wait() => Some(Turn::Place(Place { _held: held })),
             else => None,
         }
     }
 
     /// Waits until a slow upload may have a place; `None` if `most` requests wait already.
     pub(super) async fn wait_slowly(&self, most: usize) -> Option<SlowPlace> {
-        if let Ok(permit) = Arc::clone(&self.for_slow).try_acquire_owned() {
-            return Some(SlowPlace { _permit: permit });
+        if let Some(held) = self.for_slow.take() {
+            return Some(SlowPlace { _held: held });
         }
         let _queued = self.enter(most)?;
-        Arc::clone(&self.for_slow)
-            .acquire_owned()
-            .await
-            .ok()
-            .map(|permit| SlowPlace { _permit: permit })
+        let held = self.for_slow.wait().await?;
+        Some(SlowPlace { _held: held })
     }
 
     /// Whether requests wait for what this one holds: a place, and with it the right of a slow
@@ -181,7 +194,7 @@ impl Places {
 
     /// How many requests wait for each place.
     pub fn pressure(&self) -> usize {
-        self.queued.load(Relaxed) / self.count
+        self.queued.load(Relaxed) / self.count.load(Relaxed).max(1)
     }
 
     /// Begins to break a request of this client off, unless enough of them are for those that wait.
@@ -229,6 +242,71 @@ impl Places {
         // The guard uncounts a request that finds the queue full.
         (before < most).then_some(queued)
     }
+}
+
+/// Of so many places.
+fn for_slow(count: usize) -> usize {
+    (count / 2).max(1)
+}
+
+impl Rights {
+    fn new(count: usize) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))),
+            owed: Arc::default(),
+        }
+    }
+
+    fn take(&self) -> Option<Held> {
+        let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
+        Some(self.hold(permit))
+    }
+
+    async fn wait(&self) -> Option<Held> {
+        let permit = Arc::clone(&self.free).acquire_owned().await.ok()?;
+        Some(self.hold(permit))
+    }
+
+    fn hold(&self, permit: OwnedSemaphorePermit) -> Held {
+        let owed = Arc::clone(&self.owed);
+        let permit = Some(permit);
+        Held { permit, owed }
+    }
+
+    fn resize(&self, former: usize, count: usize) {
+        let most = Semaphore::MAX_PERMITS;
+        let (former, count) = (former.min(most), count.min(most));
+        if count < former {
+            let fewer = former - count;
+            let gone = self.free.forget_permits(fewer);
+            self.owed.fetch_add(fewer - gone, Relaxed);
+            return;
+        }
+        let mut more = count - former;
+        while more > 0 && take_one(&self.owed) {
+            more -= 1;
+        }
+        self.free.add_permits(more);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take()
+            && take_one(&self.owed)
+        {
+            permit.forget();
+        }
+    }
+}
+
+/// Whether there was one to take.
+fn take_one(owed: &AtomicUsize) -> bool {
+    // Nearly always there is none, and then nothing is written.
+    owed.load(Relaxed) > 0
+        && owed
+            .fetch_update(Relaxed, Relaxed, |owed| owed.checked_sub(1))
+            .is_ok()
 }
 
 impl<T> Default for Queue<T> {

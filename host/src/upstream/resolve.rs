@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::topology::KEPT;
 use super::{
-    Endpoint, EndpointId, PoolId, PoolTopology, Protocol, Registry, StreamRules, Topology,
+    Endpoint, EndpointId, Places, PoolId, PoolTopology, Protocol, Registry, StreamRules, Topology,
 };
 use crate::config::{self, Pool, PoolProtocol, PoolTls};
 use crate::net::tls::{Alpn, Connector, ConnectorError};
@@ -48,10 +48,11 @@ pub async fn resolve(pools: &[Pool], registry: &Registry) -> Result<Topology, Re
     for (pool, id) in pools.iter().zip(ids) {
         resolved.push(resolve_pool(pool, id, registry).await?);
     }
-    limit(pools, &mut resolved, registry);
+    let limits = limit(pools, &mut resolved, registry);
     Ok(Topology {
         generation: registry.next_generation(),
         pools: resolved.into_iter().map(Arc::new).collect(),
+        limits,
     })
 }
 
@@ -132,8 +133,12 @@ fn stream_rules(pool: &Pool, registry: &Registry) -> StreamRules {
     }
 }
 
-/// Gives the endpoints whose connections are limited their places.
-fn limit(pools: &[Pool], resolved: &mut [PoolTopology], registry: &Registry) {
+/// Gives the endpoints whose connections are limited their places, and says how many of each.
+fn limit(
+    pools: &[Pool],
+    resolved: &mut [PoolTopology],
+    registry: &Registry,
+) -> Vec<(Arc<Places>, usize)> {
     let mut limits: HashMap<EndpointId, usize> = HashMap::new();
     for (pool, topology) in pools
         .iter()
@@ -146,13 +151,19 @@ fn limit(pools: &[Pool], resolved: &mut [PoolTopology], registry: &Registry) {
             *limit = pool.max_connections.min(*limit);
         }
     }
+    let places = limits.into_iter().map(|(endpoint, limit)| {
+        let places = registry.places(endpoint, limit);
+        (endpoint, (places, limit))
+    });
+    let places: HashMap<_, _> = places.collect();
     for endpoint in resolved
         .iter_mut()
         .flat_map(|topology| &mut topology.endpoints)
     {
-        let limit = limits.get(&endpoint.id);
-        endpoint.places = limit.map(|limit| registry.places(endpoint.id, *limit));
+        let own = places.get(&endpoint.id);
+        endpoint.places = own.map(|(places, _)| Arc::clone(places));
     }
+    places.into_values().collect()
 }
 
 /// The host of `host:port`.

@@ -17,6 +17,18 @@ pub struct Topology {
     pub generation: u64,
     /// In the order of the configuration.
     pub pools: Vec<Arc<PoolTopology>>,
+    /// How many connections there may be, where they are limited.
+    pub(super) limits: Vec<(Arc<Places>, usize)>,
+}
+
+impl Topology {
+    /// Limits connections as it says, from its publication on. Those that there are count still.
+    /// One caller at a time.
+    pub fn apply_limits(&self) {
+        for (places, limit) in &self.limits {
+            places.resize(*limit);
+        }
+    }
 }
 
 /// One pool.

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,9 +11,22 @@ use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::h2::{Frames, Inbound, Traffic};
+use super::allowance::Allowance;
+use crate::h2::{Frames, GOAWAY, Inbound, Traffic};
 use crate::net::Stream;
 use crate::stats::WorkerShard;
+
+/// What an endpoint is sent that has used its allowance up: ENHANCE_YOUR_CALM (RFC 9113 section
+/// 6.8).
+const CALM: [u8; 17] = [0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11];
+
+/// What fails the streams of such an endpoint.
+const CUT_OFF: io::ErrorKind = io::ErrorKind::QuotaExceeded;
+
+/// Whether a stream has failed because its endpoint has sent too many frames that bring nothing.
+pub fn is_cut_off(error: &h2::Error) -> bool {
+    error.get_io().is_some_and(|e| e.kind() == CUT_OFF)
+}
 
 /// What the connection's task and its socket note.
 #[derive(Debug, Default)]
@@ -37,6 +51,9 @@ pub(super) struct Watched {
     worker: Arc<WorkerShard>,
     inbound: Inbound,
     outbound: Frames,
+    allowance: Allowance,
+    /// The host that the operator wrote, and its address.
+    endpoint: (Arc<str>, SocketAddr),
 }
 
 impl Liveness {
@@ -60,6 +77,7 @@ impl Watched {
         alive: &Rc<Liveness>,
         traffic: &Rc<Traffic>,
         worker: &Arc<WorkerShard>,
+        endpoint: (Arc<str>, SocketAddr),
     ) -> Self {
         Self {
             stream,
@@ -68,17 +86,40 @@ impl Watched {
             worker: Arc::clone(worker),
             inbound: Inbound::default(),
             outbound: Frames::after_preface(),
+            allowance: Allowance::new(),
+            endpoint,
         }
+    }
+
+    /// Says that the endpoint has sent more than it may, to both sides: to the endpoint as far as
+    /// its socket takes it. All streams fail with the error.
+    #[cold]
+    fn cut_off(&mut self, cx: &mut Context<'_>) -> io::Error {
+        let (name, address) = &self.endpoint;
+        tracing::warn!(
+            target: "upstream",
+            "a connection to {name} ({address}) is cut off: the backend sends too many frames that \
+             bring nothing (HTTP/2)"
+        );
+        if self.outbound.is_between() {
+            let mut stream = Pin::new(&mut self.stream);
+            if stream.as_mut().poll_write(cx, &CALM).is_ready() {
+                let _ = stream.poll_flush(cx);
+            }
+        }
+        io::Error::new(CUT_OFF, "it sends too many frames that bring nothing")
     }
 
     /// Notes what was written of these bytes.
     fn wrote(&mut self, n: usize, pieces: &[io::IoSlice<'_>]) {
         self.worker.bytes_to_backends.add(n as u64);
         let (mut left, traffic) = (n, &self.traffic);
+        let allowance = &mut self.allowance;
         for piece in pieces {
             let part = left.min(piece.len());
             self.outbound.each(&piece[..part], |frame, payload| {
-                traffic.sent(frame, payload)
+                allowance.sent(frame);
+                traffic.sent(frame, payload);
             });
             left -= part;
         }
@@ -91,14 +132,23 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.allowance.is_used_up() {
+            return Poll::Ready(Err(this.cut_off(cx)));
+        }
         let Self {
             stream,
             alive,
             traffic,
             worker,
             inbound,
+            allowance,
             ..
-        } = self.get_mut();
+        } = this;
+        let go_on = |frame| {
+            allowance.received(frame);
+            !allowance.is_used_up()
+        };
         let read = |into: &mut ReadBuf<'_>| {
             let before = into.filled().len();
             ready!(Pin::new(&mut *stream).poll_read(cx, into))?;
@@ -107,7 +157,7 @@ impl AsyncRead for Watched {
             worker.bytes_from_backends.add(n as u64);
             Poll::Ready(Ok(()))
         };
-        inbound.poll(into, traffic, |_| true, read)
+        inbound.poll(into, traffic, go_on, read)
     }
 }
 

@@ -40,6 +40,8 @@ fn a_policy_is_loaded_again_only_if_it_is_configured_in_another_way() {
     edit(&proxy, |text| {
         text.replace("deadline = \"2s\"", "deadline = \"3s\"")
     });
+    let check = proxy.admin(Request::new("POST", "/reload?check"));
+    assert_eq!(check.status, 200, "{}", check.text());
     let changes = reload(&proxy);
     assert_eq!(changes["policies"]["changed"][0], "mine");
     let policy = proxy.policy("mine");
@@ -99,6 +101,17 @@ fn a_trial_goes_on_and_what_would_end_it_is_refused() {
     assert!(refusal(&proxy).join("\n").contains("counted by route"));
     edit(&proxy, |text| {
         text.replace("host = \"b.test\"", "host = \"*\"")
+            .replace("policies = [\"mine\"]", "policies = [\"other\"]")
+            .replace("[policies.mine]", "[policies.other]")
+    });
+    assert!(refusal(&proxy).join("\n").contains("no longer in the"));
+    edit(&proxy, |text| {
+        text.replace("[policies.other]", "[policies.mine]")
+            .replace("[\"other\"]", "[]")
+    });
+    assert!(refusal(&proxy).join("\n").contains("counted by route"));
+    edit(&proxy, |text| {
+        text.replace("policies = []", "policies = [\"mine\"]")
     });
     edit(&proxy, |text| format!("{text}\n[limits]\nbody-bytes = 7\n"));
     reload(&proxy);

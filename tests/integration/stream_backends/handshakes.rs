@@ -27,7 +27,7 @@ fn saying(bytes: Vec<u8>, connections: usize) -> (SocketAddr, JoinHandle<Vec<u8>
 }
 
 #[track_caller]
-fn said(proxy: &TestProxy, parts: &[&str]) {
+pub(super) fn said(proxy: &TestProxy, parts: &[&str]) {
     let line = proxy
         .stderr
         .find(|line| parts.iter().all(|part| line.contains(part)).then_some(()));

@@ -7,7 +7,7 @@ use anyhow::Result;
 use tokio::sync::OwnedMutexGuard;
 use tokio::task::spawn_blocking;
 
-use super::changes::{changes, fixed, route_name};
+use super::changes::{changes, fixed};
 use super::next_policy::{NextPolicy, Purpose};
 use super::snapshot::lists;
 use super::{ControlPlane, Managed};
@@ -103,15 +103,18 @@ impl ControlPlane {
         let (policies, reasons) = next;
         errors.extend(reasons);
         let mut unready = Unready::of(errors);
-        let changing = self.hold_still(&config, &policies, &mut unready).await;
+        let former = self.current();
+        let mut changes = changes((&former, &self.snapshot().topology), (&config, &topology));
+        let routes_change = changes.routes != Default::default();
+        let changing = self
+            .hold_still(routes_change, &policies, purpose, &mut unready)
+            .await;
         if !unready.reasons.is_empty() || purpose == Purpose::Check {
             self.forget_new_stores(&config);
         }
         if !unready.reasons.is_empty() {
             return Err(unready);
         }
-        let former = self.current();
-        let mut changes = changes((&former, &self.snapshot().topology), (&config, &topology));
         note_loaded(&policies, &mut changes);
         Ok(Prepared {
             config,
@@ -222,6 +225,7 @@ impl ControlPlane {
         // A panic was logged where it happened. An instance that is not built here is built by the
         // first request that needs it.
         let _ = spawn_blocking(move || this.warm_for(&next, &resolved, &warmed)).await;
+        topology.apply_limits();
         let version = self.publish_next(|previous| {
             *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(config);
             *self.policies.lock().unwrap_or_else(PoisonError::into_inner) = all;
@@ -308,23 +312,26 @@ impl ControlPlane {
     /// Waits until no policy changes that may not, and says which are on trial and must not be.
     async fn hold_still(
         &self,
-        config: &Config,
+        routes_change: bool,
         policies: &[NextPolicy],
+        purpose: Purpose,
         unready: &mut Unready,
     ) -> Vec<OwnedMutexGuard<()>> {
         let mut guards = Vec::new();
-        let names = |config: &Config| config.routes.iter().map(route_name).collect::<Vec<_>>();
-        let routes_change = names(&self.current()) != names(config);
         for managed in self.managed() {
             let next = policies.iter().find(|p| p.managed.id == managed.id);
             let loaded = next.and_then(|next| next.loaded.as_ref());
-            if !routes_change && loaded.is_none() {
+            if !routes_change && loaded.is_none() && next.is_some() {
                 continue;
             }
             guards.push(Arc::clone(&managed.changing).lock_owned().await);
             let (state, name) = (managed.state(), &managed.name);
             if state.history.trial().is_some() {
                 unready.reasons.push(match loaded {
+                    _ if next.is_none() => format!(
+                        "policy {name:?} is on trial, and no longer in the configuration; \
+                         promote or withdraw it first"
+                    ),
                     Some(_) => format!(
                         "policy {name:?} is on trial, and its section or its file has changed; \
                          promote or withdraw it first"
@@ -336,7 +343,10 @@ impl ControlPlane {
                 });
             }
             let active = state.history.active().map(|active| active.number());
-            if loaded.is_some_and(|l| active > Some(l.generation.number())) {
+            // What is only checked has numbers of its own.
+            if purpose == Purpose::Publish
+                && loaded.is_some_and(|l| active > Some(l.generation.number()))
+            {
                 unready.is_overtaken = true;
                 unready.reasons.push(format!(
                     "policy {name:?}: another generation was deployed in the meantime; try again"

@@ -93,6 +93,11 @@ impl CertificateStore {
         self.challenges.find(hello)
     }
 
+    /// The names of the certificate that this hello would get.
+    pub fn names_for(&self, hello: &ClientHello<'_>) -> Arc<Names> {
+        Arc::clone(self.choose(hello).names())
+    }
+
     /// The certificate for what the client asks.
     pub(super) fn choose(&self, hello: &ClientHello<'_>) -> Arc<Identity> {
         let served = self.served.load();

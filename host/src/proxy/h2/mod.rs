@@ -1,7 +1,6 @@
 //! HTTP/2 on both sides: clients' connections, their streams and what limits them; and the streams
 //! to backends.
 
-mod account;
 mod backend;
 mod ends;
 mod heads;

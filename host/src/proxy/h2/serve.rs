@@ -12,7 +12,6 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::Request;
 
-use super::account::Account;
 use super::limits::{builder, header_list};
 use super::open::Open;
 use super::stream::{Session, Stream};
@@ -20,7 +19,7 @@ use super::task::exchange;
 use super::windows::Windows;
 use super::wire::{Engine, Line, Wire};
 use crate::config::{H2Limits, Limits};
-use crate::h2::Traffic;
+use crate::h2::{Account, Traffic};
 use crate::net::{self, ConnectionInfo, Timer, Wait};
 use crate::proxy::admission::Beside;
 use crate::proxy::boxed::boxed;

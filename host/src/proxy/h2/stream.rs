@@ -10,11 +10,10 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::request::Parts;
 
-use super::account::Account;
 use super::heads::{Heads, HeldHead, IsTooMuch};
 use super::{Incoming, Outgoing};
 use crate::config::{HalfClose, Limits};
-use crate::h2::Traffic;
+use crate::h2::{Account, Traffic};
 use crate::message::Fields;
 use crate::net::{ConnectionInfo, IoEnd, SMALL, Timer, Wait};
 use crate::proxy::admission::Beside;

@@ -15,9 +15,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::account::Account;
 use crate::h2::{
-    ANSWER, Frame, Frames, HEADERS, Inbound, Traffic, is_refusal, is_reset_for_an_error,
+    ANSWER, Account, Frame, Frames, HEADERS, Inbound, Traffic, is_refusal, is_reset_for_an_error,
 };
 use crate::net;
 use crate::stats::WorkerShard;

@@ -135,6 +135,7 @@ fn next_pools(
     let topology = Topology {
         generation,
         pools: topologies.into_iter().map(Arc::new).collect(),
+        limits: Vec::new(),
     };
     WorkerPools::new(&topology, former, &Stats::new(1), 0)
 }

@@ -360,3 +360,23 @@ async fn a_request_that_no_longer_waits_keeps_no_other_worker_from_pooling() {
         "nobody waits elsewhere any more"
     );
 }
+
+/// A configuration that goes to and fro must not let connections through in between.
+#[test]
+fn places_of_another_number_count_those_that_are_held() {
+    let places = Registry::new(1).places(topology(&["127.0.0.1:1"]).endpoints[0].id, 2);
+    let all = || -> Vec<_> { std::iter::from_fn(|| places.take()).collect() };
+    let mut held = all();
+    assert_eq!(held.len(), 2);
+    for (count, in_all) in [(3, 3), (2, 3), (4, 4), (1, 4), (3, 4), (2, 4)] {
+        places.resize(count);
+        held.extend(all());
+        assert_eq!(held.len(), in_all, "{count}");
+    }
+    held.truncate(2);
+    assert!(all().is_empty(), "there are as many as there may be");
+    held.truncate(1);
+    assert_eq!(all().len(), 1);
+    drop(held);
+    assert_eq!(all().len(), 2);
+}

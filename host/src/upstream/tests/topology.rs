@@ -49,7 +49,7 @@ async fn connections_and_health_of_what_stayed_are_kept_and_the_rest_is_closed()
 }
 
 #[tokio::test]
-async fn an_endpoint_with_another_limit_begins_anew_and_one_with_the_same_does_not() {
+async fn an_endpoint_with_another_limit_keeps_its_connections_and_they_count() {
     let (listener, address) = listener().await;
     let registry = Registry::new(1);
     let limited = |count: usize| {
@@ -66,12 +66,12 @@ async fn an_endpoint_with_another_limit_begins_anew_and_one_with_the_same_does_n
         &one.nth(0).endpoints[0]
     ));
     let three = next_pools(Some(&two), 3, limited(1));
-    assert!(!Rc::ptr_eq(
-        &three.nth(0).endpoints[0],
-        &one.nth(0).endpoints[0]
-    ));
+    let endpoint = &three.nth(0).endpoints[0];
+    assert!(Rc::ptr_eq(endpoint, &one.nth(0).endpoints[0]));
+    assert!(endpoint.place().is_some(), "nothing is published");
+    endpoint.places().unwrap().resize(1);
     assert!(
-        three.nth(0).endpoints[0].place().is_some(),
-        "a place of its own"
+        endpoint.place().is_none(),
+        "the connection that is held counts"
     );
 }

@@ -1,4 +1,4 @@
-//! What a client may cost by what brings nothing.
+//! What a peer may cost by what brings nothing.
 //!
 //! The engine bounds what frames take of memory. It does not bound how many frames it reads that
 //! neither carry a request nor content: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, frames
@@ -7,23 +7,23 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use crate::h2::{
+use super::frames::{
     CONTINUATION, DATA, END_STREAM, Frame, GOAWAY, HEADERS, PADDED, PING, RST_STREAM, SETTINGS,
     WINDOW_UPDATE,
 };
 
 /// This many bytes of content pay for a frame that brings nothing.
 const CONTENT: u32 = 1024;
-/// A request pays for this many frames that bring nothing, and so does each frame that the client
-/// is sent: it acknowledges them, opens windows, and measures how far away we are.
+/// A request pays for this many frames that bring nothing, and so does each frame that the peer is
+/// sent: it acknowledges them, opens windows, and measures how far away we are.
 const REQUEST: u64 = 8;
 const ANSWER: u64 = 4;
-/// What a client may do too often is forgiven at this rate.
+/// What a peer may do too often is forgiven at this rate.
 const PER_SECOND: u64 = 100;
 
-/// How often a client may yet do what brings nothing: send such frames, reset its streams.
+/// How often a peer may yet do what brings nothing: send such frames, reset its streams.
 #[derive(Debug)]
-pub(super) struct Account {
+pub struct Account {
     most: u64,
     left: Cell<u64>,
     /// Since when frames are forgiven.
@@ -33,7 +33,7 @@ pub(super) struct Account {
 
 impl Account {
     /// With at most so many times at once.
-    pub(super) fn new(most: u64) -> Self {
+    pub fn new(most: u64) -> Self {
         Self {
             most,
             left: Cell::new(most),
@@ -42,13 +42,13 @@ impl Account {
         }
     }
 
-    /// Whether the client has done it more often than it may.
-    pub(super) fn is_overdrawn(&self) -> bool {
+    /// Whether the peer has done it more often than it may.
+    pub fn is_overdrawn(&self) -> bool {
         self.overdrawn.get()
     }
 
-    /// A frame of the client.
-    pub(super) fn received(&self, frame: Frame) {
+    /// A frame of the peer.
+    pub fn received(&self, frame: Frame) {
         match frame {
             // It pays once it is a request that was taken in.
             Frame { kind: HEADERS, .. } => {}
@@ -72,26 +72,26 @@ impl Account {
         }
     }
 
-    /// A frame for the client. Answers to frames that bring nothing don't pay for them.
-    pub(super) fn sent(&self, frame: Frame) {
+    /// A frame for the peer. Answers to frames that bring nothing don't pay for them.
+    pub fn sent(&self, frame: Frame) {
         match frame.kind {
             RST_STREAM | SETTINGS | PING | GOAWAY | WINDOW_UPDATE => {}
             _ => self.add(ANSWER),
         }
     }
 
-    /// A request was taken in.
-    pub(super) fn request(&self) {
+    /// A request was taken in, or sent.
+    pub fn request(&self) {
         self.add(REQUEST);
     }
 
-    /// The client may do it so many times more.
-    pub(super) fn add(&self, times: u64) {
+    /// The peer may do it so many times more.
+    pub fn add(&self, times: u64) {
         self.left.set((self.left.get() + times).min(self.most));
     }
 
-    /// The client has done it.
-    pub(super) fn take(&self) {
+    /// The peer has done it.
+    pub fn take(&self) {
         if self.left.get() == 0 {
             self.forgive();
         }
