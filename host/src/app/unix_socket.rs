@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -79,12 +79,18 @@ fn make_way(path: &Path) -> Result<()> {
     if is_free_or_socket(path)? {
         return Ok(());
     }
-    match UnixStream::connect(path) {
+    // Not one that waits: a process that accepts nothing would hold it up for ever.
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&SockAddr::unix(path)?) {
         Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).context("the socket of an earlier process can't be removed")
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Ok(_) => bail!("another process is listening there"),
+        Ok(()) => bail!("another process is listening there"),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+            bail!("another process is listening there, and accepts nothing")
+        }
         Err(e) => {
             Err(e).context("there is a socket, and whether a process listens on it is not known")
         }
@@ -130,6 +136,16 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         let busy = listen(&path, 0o600, 1).unwrap_err().to_string();
         assert!(busy.contains("another process"), "{busy}");
+        // Nor does one wait that accepts nothing.
+        let _waiting: Vec<_> = std::iter::from_fn(|| {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let connected = socket.connect(&SockAddr::unix(&path).unwrap());
+            connected.is_ok().then_some(socket)
+        })
+        .collect();
+        let stuck = listen(&path, 0o600, 1).unwrap_err().to_string();
+        assert!(stuck.contains("another process"), "{stuck}");
         drop(first);
         // Its number is not used again while it has another name.
         fs::hard_link(&path, folder.join("other name")).unwrap();
