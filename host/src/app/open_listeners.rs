@@ -1,8 +1,6 @@
 //! The listeners of the process: which are open, and which another configuration needs.
 
-use std::fs::{self, Permissions};
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -158,7 +156,7 @@ fn kept(known: KnownListener, former: OpenListener) -> OpenListener {
         ListenAddress::Tcp { .. } => former.address,
         ListenAddress::Unix { path, mode } => {
             if unix_socket::mode(&former.address) != Some(*mode)
-                && let Err(e) = fs::set_permissions(path, Permissions::from_mode(*mode))
+                && let Some(Err(e)) = former.file.as_ref().map(|file| file.set_mode(*mode))
             {
                 tracing::warn!("the mode of {} can't be changed: {e}", path.display());
             }

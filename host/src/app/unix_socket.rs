@@ -20,6 +20,20 @@ pub(super) struct SocketFile {
     identity: Identity,
 }
 
+impl SocketFile {
+    /// Gives it another mode, if it is still the same: whatever else is at its path by now is not
+    /// this process's.
+    pub(super) fn set_mode(&self, mode: u32) -> Result<()> {
+        if identity(&self.path)? != self.identity {
+            bail!("there is another file by now");
+        }
+        Ok(fs::set_permissions(
+            &self.path,
+            fs::Permissions::from_mode(mode),
+        )?)
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // Another process may listen there by now.
@@ -150,6 +164,10 @@ mod tests {
         // Its number is not used again while it has another name.
         fs::hard_link(&path, folder.join("other name")).unwrap();
         let (_second, second_file) = listen(&path, 0o666, 1).unwrap();
+        assert!(file.set_mode(0o640).is_err());
+        second_file.set_mode(0o640).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
         drop(file);
         assert!(path.exists(), "the file is another's");
         drop(second_file);
