@@ -8,10 +8,9 @@ use anyhow::{Context, Result};
 use super::certificates::ListenerCertificates;
 use super::descriptors::Shares;
 use super::policies;
-use super::reload::{log_failed, record_failed};
+use super::reload::{log_problem, record_problem};
 use super::unix_socket;
-use crate::config::{Config, ListenAddress, LoggedRequests, OnFailure, Policy, Pool, Sources};
-use crate::files;
+use crate::config::{Config, ListenAddress, OnFailure, Policy, Pool, Sources};
 use crate::ground;
 use crate::policy::{Engine, EngineOptions, Generation, PolicyError};
 use crate::rollout::StateDir;
@@ -165,19 +164,13 @@ impl Check {
 
     /// The files that a start opens to write to them.
     fn files_to_write(&mut self) -> Result<()> {
-        let log = &self.config.access_log;
-        let log = log
-            .path
-            .as_deref()
-            .filter(|_| log.requests != LoggedRequests::None);
-        let record = self.config.record.as_ref().map(|record| &*record.file);
-        let log = log.map(|path| (path, log_failed(path)));
-        let record = record.map(|path| (path, record_failed(path)));
-        for (path, failed) in log.into_iter().chain(record) {
-            if let Err(e) = files::may_write(path) {
-                self.errors += 1;
-                say!("error: {failed}: {e}")?;
-            }
+        let config = &self.config;
+        for problem in log_problem(config)
+            .into_iter()
+            .chain(record_problem(config))
+        {
+            self.errors += 1;
+            say!("error: {problem}")?;
         }
         Ok(())
     }

@@ -57,6 +57,23 @@ impl Place {
         listeners.iter().map(place).collect()
     }
 
+    /// The address, unless it is a path.
+    pub(super) fn tcp(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address, _) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Whether a connection could come to either.
+    fn overlaps(&self, other: &Self) -> bool {
+        let (Some(one), Some(two)) = (self.tcp(), other.tcp()) else {
+            return false;
+        };
+        let is_any = one.ip().is_unspecified() || two.ip().is_unspecified();
+        one.port() == two.port() && (is_any || one.ip() == two.ip())
+    }
+
     /// The port, unless the kernel chooses it.
     fn port(&self) -> Option<u16> {
         match self {
@@ -109,8 +126,8 @@ impl Opening<'_> {
             }
         }
         for place in wanted().filter(|_| self.kernel_spreads) {
-            // A port of this process is not free for such a bind.
-            let is_own = self.own.iter().any(|own| own.port() == place.port());
+            // An address of this process is not free for such a bind.
+            let is_own = self.own.iter().any(|own| own.overlaps(place));
             if let (Place::Tcp(address, only_v6), Some(_), false) = (place, place.port(), is_own) {
                 let (address, only_v6) = (*address, *only_v6);
                 drop(bind(Tcp { address, only_v6 }, false).with_context(|| failed(address))?);
@@ -201,9 +218,18 @@ fn failed(address: SocketAddr) -> String {
 /// A listener for the admin side.
 pub(super) fn admin(address: SocketAddr) -> Result<TcpListener> {
     let only_v6 = false;
-    listen(Tcp { address, only_v6 }, false).with_context(|| {
-        format!("can't listen on {address} (admin): is another process listening there?")
-    })
+    listen(Tcp { address, only_v6 }, false).with_context(|| admin_failed(address))
+}
+
+/// Whether it could be opened.
+pub(super) fn probe_admin(address: SocketAddr) -> Result<()> {
+    let only_v6 = false;
+    let bound = bind(Tcp { address, only_v6 }, false).map(drop);
+    bound.with_context(|| admin_failed(address))
+}
+
+fn admin_failed(address: SocketAddr) -> String {
+    format!("can't listen on {address} (admin): is another process listening there?")
 }
 
 fn bind(Tcp { address, only_v6 }: Tcp, reuse_port: bool) -> io::Result<Socket> {
@@ -326,6 +352,25 @@ mod tests {
             open(&plain(&[v6]), 1, true).is_err(),
             "the port is taken for the next process"
         );
+    }
+
+    #[test]
+    fn a_port_that_another_process_has_is_not_shared_because_this_one_has_it_elsewhere() {
+        let first = open(&any_port(), 1, KERNEL_SPREADS).unwrap();
+        let port = opened(&first)[0].port();
+        let others: SocketAddr = format!("127.0.0.2:{port}").parse().unwrap();
+        let Ok(_others) = open(&plain(&[others]), 1, KERNEL_SPREADS) else {
+            return; // Not all systems have this address.
+        };
+        let own = [Place::Tcp(opened(&first)[0], false)];
+        let opening = Opening {
+            workers: 1,
+            kernel_spreads: true,
+            own: &own,
+        };
+        assert!(opening.probe(&plain(&[others]), &[0]).is_err());
+        let any: SocketAddr = format!("0.0.0.0:{port}").parse().unwrap();
+        assert!(opening.probe(&plain(&[any]), &[0]).is_ok());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The listeners of the process: which are open, and which another configuration needs.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -35,6 +36,13 @@ struct OpenListener {
 pub(super) struct KnownListener {
     place: Place,
     listening: Arc<Listening>,
+}
+
+impl KnownListener {
+    /// The address as it is configured, unless it is a path.
+    pub(super) fn tcp(&self) -> Option<SocketAddr> {
+        self.place.tcp()
+    }
 }
 
 /// The listeners of another configuration.
@@ -148,8 +156,7 @@ fn kept(known: KnownListener, former: OpenListener) -> OpenListener {
         ListenAddress::Tcp { .. } => former.address,
         ListenAddress::Unix { path, mode } => {
             if unix_socket::mode(&former.address) != Some(*mode)
-                && let Some(file) = &former.file
-                && let Err(e) = file.set_mode(*mode)
+                && let Some(Err(e)) = former.file.as_ref().map(|file| file.set_mode(*mode))
             {
                 tracing::warn!("the mode of {} can't be changed: {e}", path.display());
             }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::control::{ControlPlane, Request};
+use super::control::{ControlPlane, Purpose, Request};
 use super::reload::{Now, Preparation};
 use crate::admin::{ReloadError, Reloaded};
 
 /// The reload that is under way, if one is.
 #[derive(Default)]
 pub(super) struct Reloading {
-    preparing: Option<JoinHandle<Result<Preparation, ReloadError>>>,
+    preparing: Option<(Purpose, JoinHandle<Result<Preparation, ReloadError>>)>,
     /// What it is the answer to.
     requests: Vec<Request>,
     /// What was asked meanwhile, and is another question.
@@ -43,20 +43,21 @@ impl Reloading {
             }
             self.requests.push(request);
         }
-        self.preparing = Some(tokio::spawn(now.prepare(purpose)));
+        self.preparing = Some((purpose, tokio::spawn(now.prepare(purpose))));
     }
 
     /// Waits until one is prepared.
-    pub(super) async fn prepared(&mut self) -> Result<Preparation, ReloadError> {
-        let Some(preparing) = &mut self.preparing else {
+    pub(super) async fn prepared(&mut self) -> (Purpose, Result<Preparation, ReloadError>) {
+        let Some((purpose, preparing)) = &mut self.preparing else {
             return pending().await;
         };
         let prepared = preparing.await.unwrap_or_else(|e| {
             let reason = format!("the configuration can't be prepared: {e}");
             Err(ReloadError::Refused(vec![reason]))
         });
+        let purpose = *purpose;
         self.preparing = None;
-        prepared
+        (purpose, prepared)
     }
 
     /// Answers the requests, once all workers have adopted the snapshot that came of it. The one
@@ -85,7 +86,7 @@ impl Reloading {
 
 impl Drop for Reloading {
     fn drop(&mut self) {
-        if let Some(preparing) = &self.preparing {
+        if let Some((_, preparing)) = &self.preparing {
             preparing.abort();
         }
     }

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::beside::Beside;
-use super::control::{ControlPlane, Request};
+use super::control::{ControlPlane, Purpose, Request};
 use super::data_plane::End;
 use super::open_listeners::OpenListeners;
 use super::reload::{self, AdminListener, NextAdmin, Now, Preparation, Ready, Source};
@@ -116,7 +116,7 @@ impl Running {
                         ground::fault_point("control");
                         self.reopen();
                     }
-                    Event::Reload => self.control.ask_for_reload(),
+                    Event::Reload => self.control.ask_for_reload(Purpose::Publish),
                 },
                 Some(request) = self.requests.recv(), if reloading.is_idle() => {
                     let now = self.now();
@@ -159,10 +159,12 @@ impl Running {
     /// snapshot that workers adopt by it, if there is one.
     async fn conclude(
         &mut self,
-        prepared: Result<Preparation, ReloadError>,
+        (purpose, prepared): (Purpose, Result<Preparation, ReloadError>),
         beside: &mut Beside,
     ) -> Result<(Reloaded, Option<u64>), ReloadError> {
         match prepared {
+            // Only what was asked has to hear of it: nothing was to change.
+            Err(refused) if purpose == Purpose::Check => Err(refused),
             Err(ReloadError::Refused(errors)) => {
                 let all = errors.join("\n");
                 tracing::error!(

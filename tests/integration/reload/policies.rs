@@ -146,3 +146,26 @@ fn a_component_and_the_file_that_change_together_are_both_followed() {
     }
     assert_eq!(proxy.stat("/reload/refused"), 0);
 }
+
+#[test]
+fn a_component_that_is_named_anew_must_be_there() {
+    let upstream = TestUpstream::named("one");
+    let proxy = start(&upstream);
+    edit(&proxy, |text| {
+        text.replace("component = \"first.wasm\"", "component = \"frist.wasm\"")
+    });
+    assert!(
+        refusal(&proxy)
+            .join("\n")
+            .contains("frist.wasm can't be read")
+    );
+    assert_eq!(decided(&proxy), "first");
+    // What the section has named all along may have gone since it was read.
+    edit(&proxy, |text| {
+        text.replace("\"frist.wasm\"", "\"first.wasm\"")
+    });
+    std::fs::remove_file(proxy.scratch.path().join("first.wasm")).unwrap();
+    edit(&proxy, |text| format!("{text}\n[limits]\nbody-bytes = 7\n"));
+    reload(&proxy);
+    assert_eq!(decided(&proxy), "first");
+}

@@ -76,6 +76,8 @@ fn what_only_shows_when_it_is_made_ready_is_refused_too() {
     assert!(errors.contains(&taken.to_string()), "{errors}");
     let checked = post(&proxy, "/reload?check");
     assert_eq!(checked.status, 422, "{}", checked.text());
+    // Nothing was to change, so nothing was refused.
+    assert_eq!(proxy.stat("/reload/refused"), 4);
     drop(occupied);
     assert_eq!(reload(&proxy)["listeners"]["added"][0], taken.to_string());
     assert_ne!(before, text(&proxy));
@@ -112,4 +114,80 @@ fn a_file_that_is_half_written_or_gone_changes_nothing_until_it_is_whole() {
             && metrics.contains("waypost_config_reloads_total{result=\"refused\"} 2"),
         "{metrics}"
     );
+}
+
+#[test]
+fn a_file_that_is_emptied_or_cut_short_is_not_followed_unless_that_is_asked() {
+    let upstream = TestUpstream::named("one");
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[timeouts]\nidle = \"50s\"\n\n[limits]\nbody-bytes = 7\n")
+        .start();
+    let whole = text(&proxy);
+    proxy.scratch.write("waypost.toml", "# nothing\n\n");
+    proxy.wait_for_stat("/reload/refused", 1);
+    let errors = refusal(&proxy).join("\n");
+    assert!(errors.contains("is empty"), "{errors}");
+    let cut = &whole[..whole.find("[limits]").unwrap()];
+    proxy.scratch.write("waypost.toml", cut);
+    proxy.wait_for_stat("/reload/refused", 3);
+    let line = proxy
+        .stderr
+        .find(|line| line.contains("looks cut short").then(|| line.to_owned()));
+    assert!(line.unwrap().contains("`waypost reload`"));
+    assert_eq!(proxy.get("a.test", "/").text(), "one");
+    assert_eq!(reload(&proxy)["settings"], serde_json::json!(["limits"]));
+    assert_eq!(proxy.get("a.test", "/").text(), "one");
+}
+
+/// What a check and a reload say, which must be the same.
+#[track_caller]
+fn refusal_of_both(proxy: &TestProxy) -> String {
+    let checked = post(proxy, "/reload?check");
+    assert_eq!(checked.status, 422, "{}", checked.text());
+    let errors = refusal(proxy).join("\n");
+    for error in errors.lines() {
+        let quoted = serde_json::to_string(error).unwrap();
+        assert!(checked.text().contains(&quoted), "{}", checked.text());
+    }
+    errors
+}
+
+#[test]
+fn a_check_refuses_addresses_and_files_that_a_reload_could_not_open() {
+    let upstream = TestUpstream::named("one");
+    let occupied = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = occupied.local_addr().unwrap();
+    let proxy = start(&upstream);
+    let admin = proxy.admin_address();
+    let own = format!("0.0.0.0:{}", admin.port());
+    let cases = [
+        (taken.to_string(), "is another process listening there?"),
+        (own, "this process itself listens on"),
+    ];
+    let listen = |address: &str| format!("[admin]\nlisten = \"{address}\"\ntoken = \"a-token\"");
+    for (address, words) in cases {
+        edit(&proxy, |text| {
+            text.replace("[admin]\nlisten = \"127.0.0.1:0\"", &listen(&address))
+        });
+        let errors = refusal_of_both(&proxy);
+        assert!(
+            errors.contains(words) && errors.contains(&address),
+            "{errors}"
+        );
+        edit(&proxy, |text| {
+            text.replace(&listen(&address), "[admin]\nlisten = \"127.0.0.1:0\"")
+        });
+    }
+    edit(&proxy, |text| {
+        text.replace("[access-log]\n", "[access-log]\npath = \"none/a.log\"\n")
+    });
+    let errors = refusal_of_both(&proxy);
+    assert!(errors.contains("none/a.log can't be opened"), "{errors}");
+    edit(&proxy, |text| {
+        let text = text.replace("path = \"none/a.log\"\n", "");
+        format!("{text}\n[record]\nfile = \"none/a.jsonl\"\n")
+    });
+    let errors = refusal_of_both(&proxy);
+    assert!(errors.contains("none/a.jsonl can't be written"), "{errors}");
 }

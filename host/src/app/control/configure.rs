@@ -1,13 +1,15 @@
 //! Another topology or configuration for a process that runs: prepared while the one before goes
 //! on, and then published as a whole, or not at all.
 
+mod hold_still;
+
 use std::sync::{Arc, PoisonError};
 
 use anyhow::Result;
 use tokio::sync::OwnedMutexGuard;
 use tokio::task::spawn_blocking;
 
-use super::changes::{changes, fixed};
+use super::changes::{changes, fixed, route_name};
 use super::next_policy::{NextPolicy, Purpose};
 use super::snapshot::lists;
 use super::{ControlPlane, Managed};
@@ -105,7 +107,10 @@ impl ControlPlane {
         let mut unready = Unready::of(errors);
         let former = self.current();
         let mut changes = changes((&former, &self.snapshot().topology), (&config, &topology));
-        let routes_change = changes.routes != Default::default();
+        // Trials count by position.
+        let order = |config: &Config| config.routes.iter().map(route_name).collect::<Vec<_>>();
+        let routes_change =
+            changes.routes != Default::default() || order(&former) != order(&config);
         let changing = self
             .hold_still(routes_change, &policies, purpose, &mut unready)
             .await;
@@ -283,7 +288,7 @@ impl ControlPlane {
         let (current, former) = (Arc::clone(&self.snapshot().topology), self.current());
         let apart;
         let registry = match purpose {
-            Purpose::Publish => &self.registry,
+            Purpose::Publish | Purpose::Follow => &self.registry,
             Purpose::Check => {
                 apart = Registry::new(config.workers);
                 &apart
@@ -307,53 +312,6 @@ impl ControlPlane {
             }
             Err(_) => Err(unresolved(config).await),
         }
-    }
-
-    /// Waits until no policy changes that may not, and says which are on trial and must not be.
-    async fn hold_still(
-        &self,
-        routes_change: bool,
-        policies: &[NextPolicy],
-        purpose: Purpose,
-        unready: &mut Unready,
-    ) -> Vec<OwnedMutexGuard<()>> {
-        let mut guards = Vec::new();
-        for managed in self.managed() {
-            let next = policies.iter().find(|p| p.managed.id == managed.id);
-            let loaded = next.and_then(|next| next.loaded.as_ref());
-            if !routes_change && loaded.is_none() && next.is_some() {
-                continue;
-            }
-            guards.push(Arc::clone(&managed.changing).lock_owned().await);
-            let (state, name) = (managed.state(), &managed.name);
-            if state.history.trial().is_some() {
-                unready.reasons.push(match loaded {
-                    _ if next.is_none() => format!(
-                        "policy {name:?} is on trial, and no longer in the configuration; \
-                         promote or withdraw it first"
-                    ),
-                    Some(_) => format!(
-                        "policy {name:?} is on trial, and its section or its file has changed; \
-                         promote or withdraw it first"
-                    ),
-                    None => format!(
-                        "policy {name:?} is on trial, and its requests are counted by route; \
-                         promote or withdraw it before the routes change"
-                    ),
-                });
-            }
-            let active = state.history.active().map(|active| active.number());
-            // What is only checked has numbers of its own.
-            if purpose == Purpose::Publish
-                && loaded.is_some_and(|l| active > Some(l.generation.number()))
-            {
-                unready.is_overtaken = true;
-                unready.reasons.push(format!(
-                    "policy {name:?}: another generation was deployed in the meantime; try again"
-                ));
-            }
-        }
-        guards
     }
 
     /// The stores of policies that don't run.

@@ -41,7 +41,7 @@ use policy_state::PolicyState;
 pub use adoption::Adoption;
 pub(in crate::app) use configure::Prepared;
 pub(in crate::app) use next_policy::Purpose;
-pub(in crate::app) use reloads::{Reloads, Request, Written};
+pub(in crate::app) use reloads::{Reloads, Request, Secret, Written};
 pub use status::AdminControl;
 
 /// What a process has for its whole life, whatever its configuration.

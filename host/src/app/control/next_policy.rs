@@ -43,6 +43,8 @@ impl Drop for Loaded {
 pub(in crate::app) enum Purpose {
     /// The configuration is to be published.
     Publish,
+    /// It is to be published, because its file has changed: if that looks whole.
+    Follow,
     /// Only whether it could be is asked: no history has it.
     Check,
 }
@@ -107,7 +109,7 @@ impl ControlPlane {
         };
         let scratch = Arc::new(Managed::new(managed.id, &managed.name));
         let entered = match purpose {
-            Purpose::Publish => &managed,
+            Purpose::Publish | Purpose::Follow => &managed,
             Purpose::Check => &scratch,
         };
         let mut reason = String::new();
@@ -208,7 +210,11 @@ impl ControlPlane {
 /// What has to be loaded because this policy is configured in another way, or because its file has
 /// another component; `None` if nothing has to.
 fn changed(managed: &Managed, was: &Policy, policy: &Policy) -> Result<Option<Choice>, String> {
-    let file = policies::component(policy);
+    let file = match policies::component(policy) {
+        // What it has named until now may have gone since; what it names from now on must be there.
+        Err(e) if policy.source != was.source => return Err(format!("{e:#}")),
+        file => file,
+    };
     let now = file.as_ref().ok().map(|component| digest(component));
     let state = managed.state();
     let same_way = policies::loads_the_same(was, policy);

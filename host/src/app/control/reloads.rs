@@ -1,5 +1,6 @@
 //! Requests for a reload, and how reloads have gone.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -34,6 +35,7 @@ pub(in crate::app) struct Reloads {
 struct Known {
     status: ReloadStatus,
     written: Arc<Value>,
+    text: Secret,
 }
 
 /// A configuration file as it was read.
@@ -45,6 +47,18 @@ pub(in crate::app) struct Written {
     pub digest: Option<String>,
     /// What it says, without secrets.
     pub content: Value,
+    /// All that it says.
+    pub text: Secret,
+}
+
+/// A text that no log shows.
+#[derive(Clone, Default)]
+pub(in crate::app) struct Secret(pub Arc<str>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(left out)")
+    }
 }
 
 impl Reloads {
@@ -62,6 +76,7 @@ impl Reloads {
                 errors: Vec::new(),
             },
             written: Arc::new(written.content),
+            text: written.text,
         };
         let known = Mutex::new(known);
         (Self { requests, known }, asked)
@@ -74,9 +89,9 @@ impl Reloads {
 
 impl ControlPlane {
     /// Asks for a reload and does not wait for it. Where many wait already, those will do.
-    pub(in crate::app) fn ask_for_reload(&self) {
+    pub(in crate::app) fn ask_for_reload(&self, purpose: Purpose) {
         let request = Request {
-            purpose: Purpose::Publish,
+            purpose,
             answer: None,
         };
         let _ = self.reloads.requests.try_send(request);
@@ -115,6 +130,11 @@ impl ControlPlane {
         Arc::clone(&self.reloads.known().written)
     }
 
+    /// The text of the file that runs; empty without one.
+    pub(in crate::app) fn text(&self) -> Secret {
+        self.reloads.known().text.clone()
+    }
+
     /// Notes how a reload has gone; with the file if that runs now.
     pub(in crate::app) fn note_reload(&self, outcome: Result<Written, Vec<String>>) {
         let mut known = self.reloads.known();
@@ -130,7 +150,7 @@ impl ControlPlane {
                     status.since = now;
                 }
                 (status.digest, status.file) = (written.digest, written.file);
-                known.written = Arc::new(written.content);
+                (known.written, known.text) = (Arc::new(written.content), written.text);
             }
             Err(errors) => {
                 status.refused += 1;

@@ -1,6 +1,7 @@
 //! The admin listener and what serves it.
 
 use std::future::pending;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
@@ -8,9 +9,12 @@ use anyhow::Result;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::admin;
+use super::{Now, refused};
+use crate::admin::{self, ReloadError};
 use crate::app::control::{AdminControl, ControlPlane};
-use crate::config::Admin;
+use crate::app::intake;
+use crate::app::open_listeners::KnownListener;
+use crate::config::{Admin, Config};
 
 /// The admin listener, while it is served.
 #[derive(Debug)]
@@ -62,5 +66,56 @@ impl AdminListener {
     /// Ends it: no more connections, and the requests under way are answered.
     pub(in crate::app) fn end(self) {
         self.stop.send_replace(true);
+    }
+}
+
+impl Now {
+    pub(super) fn next_admin(&self, config: &Config) -> Result<Option<NextAdmin>, ReloadError> {
+        let former = self.admin.as_ref();
+        Ok(match (former, &config.admin) {
+            (None, None) => None,
+            (Some((former, _)), Some(next)) if former == next => None,
+            (Some(_), None) => Some(NextAdmin::Off),
+            (Some((former, socket)), Some(next)) if former.listen == next.listen => {
+                Some(NextAdmin::On(next.clone(), Arc::clone(socket)))
+            }
+            (_, Some(next)) => {
+                let socket = intake::admin(next.listen);
+                let socket = socket.map_err(|e| refused(self.unbound(next.listen, &e)))?;
+                Some(NextAdmin::On(next.clone(), Arc::new(socket)))
+            }
+        })
+    }
+
+    /// Why the admin listener of the configuration could not be opened.
+    pub(super) fn probe_admin(&self, config: &Config) -> Result<(), String> {
+        let Some(next) = &config.admin else {
+            return Ok(());
+        };
+        let former = self.admin.as_ref().map(|(former, _)| former.listen);
+        if former == Some(next.listen) {
+            return Ok(());
+        }
+        let probed = intake::probe_admin(next.listen);
+        probed.map_err(|e| self.unbound(next.listen, &e))
+    }
+
+    /// Why an address can't be bound for the admin listener.
+    fn unbound(&self, wanted: SocketAddr, error: &anyhow::Error) -> String {
+        let io = error.downcast_ref::<io::Error>();
+        let is_used = io.is_some_and(|e| e.kind() == ErrorKind::AddrInUse);
+        let admin = self.admin.as_ref();
+        let admin = admin.and_then(|(_, socket)| socket.local_addr().ok());
+        let mut own = admin
+            .into_iter()
+            .chain(self.listeners.iter().filter_map(KnownListener::tcp));
+        match own.find(|own| is_used && own.port() == wanted.port()) {
+            Some(own) => format!(
+                "can't listen on {wanted} (admin): this process itself listens on {own} \
+                 until the reload is done; choose another port, or restart the proxy with this \
+                 configuration"
+            ),
+            None => format!("{error:#}"),
+        }
     }
 }

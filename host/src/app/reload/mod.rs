@@ -1,27 +1,28 @@
 //! Reload: another configuration while the proxy serves.
 //!
-//! `source` reads what is written, [`Now::prepare`] makes ready whatever that needs and is not
-//! there, `watch` asks for a reload when the file has changed. `running` takes over what is ready;
-//! until then nothing has changed, so a mistake anywhere costs nothing.
+//! `source` reads what is written, and `cut_short` doubts what is not whole. [`Now::prepare`] makes
+//! ready whatever that needs and is not there; `watch` asks for a reload when the file has changed.
+//! `running` takes over what is ready; until then nothing has changed, so a mistake anywhere costs
+//! nothing.
 
 mod admin_side;
+mod cut_short;
+mod log_files;
 mod source;
 mod watch;
 
-use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 pub(super) use self::admin_side::{AdminListener, NextAdmin};
+pub(super) use self::log_files::{log_problem, record_problem, start_log, start_records};
 pub(super) use self::source::Source;
 pub(super) use self::watch::watch_file;
 use super::control::{ControlPlane, Prepared, Purpose, Written};
-use super::intake;
 use super::open_listeners::{KnownListener, NextListeners, Wanted};
 use crate::admin::{Changes, ReloadError, Reloaded};
 use crate::config::Admin;
-use crate::config::Config;
 use crate::observe::access_log::LogWriter;
 use crate::recording::RecordWriter;
 
@@ -61,22 +62,20 @@ impl Now {
     ///
     /// Every mistake. Nothing has changed then.
     pub(super) async fn prepare(self, purpose: Purpose) -> Result<Preparation, ReloadError> {
-        let source = self.source.clone();
-        let read = tokio::task::spawn_blocking(move || source.read()).await;
+        let (source, runs) = (self.source.clone(), self.control.text());
+        let read = move || source.read_after(&runs.0, purpose);
+        let read = tokio::task::spawn_blocking(read).await;
         let (config, written) = match read {
             Ok(Ok(read)) => read,
-            Ok(Err(errors)) => {
-                let errors = errors.iter().map(ToString::to_string).collect();
-                return Err(ReloadError::Refused(errors));
-            }
+            Ok(Err(errors)) => return Err(ReloadError::Refused(errors)),
             Err(e) => return Err(refused(format!("the configuration can't be read: {e}"))),
         };
         let prepared = self.control.prepare(config, purpose).await;
         let prepared = prepared.map_err(ReloadError::Refused)?;
         if purpose == Purpose::Check || prepared.changes.is_empty() {
-            self.wanted(&prepared, |wanted| wanted.probe())?;
+            self.probe(&prepared)?;
             let reloaded = reloaded(false, &prepared, &written);
-            let written = (purpose == Purpose::Publish).then(|| Box::new(written));
+            let written = (purpose != Purpose::Check).then(|| Box::new(written));
             return Ok(Preparation::Done(Box::new(reloaded), written));
         }
         // The sockets are the last but for files: nothing may connect to one that is not kept.
@@ -94,6 +93,20 @@ impl Now {
         })))
     }
 
+    /// Whether all of it could be opened, without opening it.
+    fn probe(&self, prepared: &Prepared) -> Result<(), ReloadError> {
+        let mut problems: Vec<String> = self.unwritable(&prepared.config).collect();
+        problems.extend(self.probe_admin(&prepared.config).err());
+        let listeners = self.wanted(prepared, |wanted| wanted.probe());
+        if let Err(ReloadError::Refused(more)) = listeners {
+            problems.extend(more);
+        }
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(ReloadError::Refused(problems)),
+        }
+    }
+
     fn wanted<T>(
         &self,
         prepared: &Prepared,
@@ -106,53 +119,6 @@ impl Now {
             next_certificates: &prepared.certificates,
         };
         ask(&wanted).map_err(|e| refused(format!("{e:#}")))
-    }
-
-    fn next_log(&self, config: &Config) -> Result<Option<LogWriter>, ReloadError> {
-        if self.log.serves(&config.access_log) {
-            return Ok(None);
-        }
-        let started = start_log(config).map_err(|e| refused(format!("{e:#}")));
-        started.map(Some)
-    }
-
-    fn next_records(&self, config: &Config) -> Result<Option<Option<RecordWriter>>, ReloadError> {
-        let former = &self.control.current().record;
-        let is_written = match (former, &config.record) {
-            (None, None) => true,
-            // Which requests it has is no part of how it is written.
-            (Some(former), Some(next)) => {
-                *former
-                    == crate::config::RecordingConfig {
-                        sample: former.sample,
-                        policies: former.policies.clone(),
-                        ..next.clone()
-                    }
-            }
-            _ => false,
-        };
-        if is_written {
-            return Ok(None);
-        }
-        let started = start_records(config, &self.control);
-        started.map(Some).map_err(|e| refused(format!("{e:#}")))
-    }
-
-    fn next_admin(&self, config: &Config) -> Result<Option<NextAdmin>, ReloadError> {
-        let former = self.admin.as_ref();
-        Ok(match (former, &config.admin) {
-            (None, None) => None,
-            (Some((former, _)), Some(next)) if former == next => None,
-            (Some(_), None) => Some(NextAdmin::Off),
-            (Some((former, socket)), Some(next)) if former.listen == next.listen => {
-                Some(NextAdmin::On(next.clone(), Arc::clone(socket)))
-            }
-            (_, Some(next)) => {
-                let socket = intake::admin(next.listen);
-                let socket = socket.map_err(|e| refused(format!("{e:#}")))?;
-                Some(NextAdmin::On(next.clone(), Arc::new(socket)))
-            }
-        })
     }
 }
 
@@ -168,35 +134,4 @@ pub(super) fn reloaded(published: bool, prepared: &Prepared, written: &Written) 
 
 fn refused(reason: String) -> ReloadError {
     ReloadError::Refused(vec![reason])
-}
-
-/// Opens the access log.
-pub(super) fn start_log(config: &Config) -> Result<LogWriter> {
-    LogWriter::start(&config.access_log).with_context(|| match &config.access_log.path {
-        Some(path) => log_failed(path),
-        None => "the access log can't be opened".to_owned(),
-    })
-}
-
-/// Begins the recording, if there is to be one.
-pub(super) fn start_records(
-    config: &Config,
-    control: &ControlPlane,
-) -> Result<Option<RecordWriter>> {
-    let Some(record) = &config.record else {
-        return Ok(None);
-    };
-    let started = RecordWriter::start(record, control.stats());
-    let started = started.with_context(|| record_failed(&record.file))?;
-    Ok(Some(started))
-}
-
-/// What is said of an access log that can't be opened.
-pub(super) fn log_failed(path: &Path) -> String {
-    format!("the access log {} can't be opened", path.display())
-}
-
-/// What is said of a recording that can't be written.
-pub(super) fn record_failed(path: &Path) -> String {
-    format!("`record.file` {} can't be written", path.display())
 }

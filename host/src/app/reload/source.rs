@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::app::control::Written;
+use super::cut_short::doubt;
+use crate::app::control::{Purpose, Secret, Written};
 use crate::config::{Config, ConfigErrors, FileSource, Sources};
 use crate::policy::digest;
 
@@ -34,12 +35,33 @@ impl Source {
 
     /// Reads and validates it.
     pub(in crate::app) fn read(&self) -> Result<(Config, Written), ConfigErrors> {
-        let sources = self.sources.clone().read()?;
+        Self::load(self.sources.clone().read()?)
+    }
+
+    /// The same after another, for a purpose; or every mistake, as a sentence.
+    pub(super) fn read_after(
+        &self,
+        runs: &str,
+        purpose: Purpose,
+    ) -> Result<(Config, Written), Vec<String>> {
+        let sentences =
+            |errors: ConfigErrors| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let sources = self.sources.clone().read().map_err(sentences)?;
+        if let Some(FileSource::Text { name, text, .. }) = &sources.file
+            && let Some(reason) = doubt(name, runs, text, purpose)
+        {
+            return Err(vec![reason]);
+        }
+        Self::load(sources).map_err(sentences)
+    }
+
+    fn load(sources: Sources) -> Result<(Config, Written), ConfigErrors> {
         let mut written = Written::default();
         if let Some(FileSource::Text { name, text, .. }) = &sources.file {
             written.file = Some(name.clone());
             written.digest = Some(digest(text.as_bytes()));
             written.content = without_secrets(text);
+            written.text = Secret(text.as_str().into());
         }
         Ok((Config::load(sources)?, written))
     }

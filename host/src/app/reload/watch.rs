@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::app::control::ControlPlane;
+use crate::app::control::{ControlPlane, Purpose};
 use crate::app::looks::{Looks, fingerprint, ticks};
 use crate::config::MAX_FILE_BYTES;
 use crate::files;
@@ -41,7 +41,7 @@ async fn watch(control: Arc<ControlPlane>, path: PathBuf) {
         }
         looks.read(now);
         if !runs(&control, path.clone()).await {
-            control.ask_for_reload();
+            control.ask_for_reload(Purpose::Follow);
         }
     }
 }
