@@ -138,6 +138,10 @@ fn a_file_that_is_emptied_or_cut_short_is_not_followed_unless_that_is_asked() {
     assert_eq!(proxy.get("a.test", "/").text(), "one");
     assert_eq!(reload(&proxy)["settings"], serde_json::json!(["limits"]));
     assert_eq!(proxy.get("a.test", "/").text(), "one");
+    // One that was put in its place is whole.
+    let shorter = &cut[..cut.find("[timeouts]").unwrap()];
+    proxy.scratch.replace("waypost.toml", shorter);
+    proxy.wait_for_stat("/reload/succeeded", 2);
 }
 
 /// What a check and a reload say, which must be the same.

@@ -22,6 +22,7 @@ async fn watch(control: Arc<ControlPlane>, path: PathBuf) {
     let mut ticks = ticks();
     // Nothing counts as read yet, so that a change since the start is not missed.
     let (mut looks, mut is_missing) = (Looks::default(), false);
+    let mut read = None;
     loop {
         ticks.tick().await;
         ground::fault_point("configuration");
@@ -40,8 +41,16 @@ async fn watch(control: Arc<ControlPlane>, path: PathBuf) {
             continue;
         }
         looks.read(now);
+        let former = std::mem::replace(&mut read, now);
         if !runs(&control, path.clone()).await {
-            control.ask_for_reload(Purpose::Follow);
+            // A file that was put in the place of another is whole.
+            let is_whole = now
+                .zip(former)
+                .is_some_and(|(now, former)| now.is_another_file(&former));
+            control.ask_for_reload(match is_whole {
+                true => Purpose::Publish,
+                false => Purpose::Follow,
+            });
         }
     }
 }
