@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use super::{edit, editable, post};
 use crate::fixtures::http2::{Http2, block_on, get as get2};
-use crate::fixtures::{Request, TestProxy, TestUpstream, get};
+use crate::fixtures::{Request, TestProxy, TestUpstream, eventually, get};
 use crate::upgrades::taking;
 
 const RELOADS: usize = 1_000;
@@ -45,6 +45,15 @@ fn turn(proxy: &TestProxy, at: usize) {
     assert_eq!(post(proxy, "/reload").status, 200);
 }
 
+/// Ends the traffic, also when the test fails.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 /// It takes some seconds: that is what a thousand are for.
 #[test]
 fn a_thousand_reloads_lose_no_request_and_leave_nothing_behind() {
@@ -66,6 +75,7 @@ fn a_thousand_reloads_lose_no_request_and_leave_nothing_behind() {
     let mut tunnel = proxy.client();
     assert_eq!(tunnel.ask(websocket("ws.test")).status, 101);
     std::thread::scope(|scope| {
+        let _stops = Stops(&stop);
         scope.spawn(|| {
             let mut client = proxy.client();
             while !stop.load(Relaxed) {
@@ -88,18 +98,15 @@ fn a_thousand_reloads_lose_no_request_and_leave_nothing_behind() {
         (0..20).for_each(|at| turn(&proxy, at));
         let (memory, (files, threads)) = (proxy.resident_kib(), open(&proxy));
         (20..RELOADS).for_each(|at| turn(&proxy, at));
-        let (memory_now, (files_now, threads_now)) = (proxy.resident_kib(), open(&proxy));
-        stop.store(true, Relaxed);
-        // The numbers breathe by what is under way just now.
-        assert!(files_now <= files + 8, "{files} files became {files_now}");
-        assert!(
-            threads_now <= threads + 4,
-            "{threads} threads became {threads_now}"
-        );
-        assert!(
-            memory_now <= memory + memory / 10 + 4_096,
-            "{memory} KiB became {memory_now}"
-        );
+        // The numbers breathe by what is under way just now; threads that help out stay for ten
+        // seconds.
+        eventually("as much is held as before", || {
+            let (memory_now, (files_now, threads_now)) = (proxy.resident_kib(), open(&proxy));
+            let is_as_before = files_now <= files + 8
+                && threads_now <= threads + 4
+                && memory_now <= memory + memory / 10 + 4_096;
+            is_as_before.then_some(())
+        });
     });
     assert!(served.load(Relaxed) > 1_000, "there was traffic");
     tunnel.send(b"?");
