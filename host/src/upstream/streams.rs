@@ -71,10 +71,19 @@ impl Streams {
     /// becomes idle, and is closed.
     pub(super) fn take(self: &Rc<Self>) -> Result<Slot, NoStream> {
         let mut connections = self.connections.borrow_mut();
-        connections.retain(|connection| connection.is_usable());
-        let flows = |connection: &&Rc<Multiplexed>| !connection.is_clogged();
-        if let Some(slot) = connections.iter().filter(flows).find_map(|c| self.slot(c)) {
-            return Ok(slot);
+        let mut at = 0;
+        // Only as far as that one: after a crowd there are many connections for a while.
+        while let Some(connection) = connections.get(at) {
+            if !connection.is_usable() {
+                connections.remove(at);
+                continue;
+            }
+            if !connection.is_clogged()
+                && let Some(slot) = self.slot(connection)
+            {
+                return Ok(slot);
+            }
+            at += 1;
         }
         let most = self.rules.connections;
         let may_connect = most == 0 || connections.len() < most;
