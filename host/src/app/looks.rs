@@ -18,19 +18,6 @@ pub(super) struct Fingerprint {
     inode: u64,
 }
 
-impl Fingerprint {
-    /// Whether the file was replaced by another since, and not written to.
-    pub(super) fn is_another_file(&self, since: &Self) -> bool {
-        #[cfg(unix)]
-        return self.inode != since.inode;
-        #[cfg(not(unix))]
-        {
-            let _ = since;
-            false
-        }
-    }
-}
-
 /// The version of a file; `None` if it is not there.
 pub(super) async fn fingerprint(path: &Path) -> Option<Fingerprint> {
     let metadata = tokio::fs::metadata(path).await.ok()?;

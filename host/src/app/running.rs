@@ -168,7 +168,7 @@ impl Running {
             Err(ReloadError::Refused(errors)) => {
                 let all = errors.join("\n");
                 tracing::error!(
-                    "the reload was refused, and the configuration that runs goes on:\n{all}"
+                    "reload refused; the running configuration stays in effect:\n{all}"
                 );
                 self.control.note_reload(Err(errors.clone()));
                 Err(ReloadError::Refused(errors))

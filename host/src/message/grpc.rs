@@ -70,9 +70,11 @@ impl GrpcStatus {
 /// Whether a request with these fields is a gRPC call: its content type is `application/grpc`, with
 /// any message format (`application/grpc+proto`). gRPC-Web is another protocol.
 pub fn is_call(fields: &Fields) -> bool {
-    let Some(value) = fields.first("content-type") else {
-        return false;
-    };
+    fields.first("content-type").is_some_and(is_kind)
+}
+
+/// Whether this content type is that of gRPC.
+pub fn is_kind(value: &[u8]) -> bool {
     let Some((kind, rest)) = value.split_at_checked("application/grpc".len()) else {
         return false;
     };

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use http::Method;
+
 use super::refusal::{LocalReply, Refusal};
 use crate::message::grpc::{self, GrpcStatus};
 use crate::message::{RequestHead, Version};
@@ -10,7 +12,10 @@ use crate::message::{RequestHead, Version};
 /// Whether the request is a call, whose caller reads no HTTP status.
 #[inline]
 pub(super) fn is_call(head: &RequestHead) -> bool {
-    head.version == Version::Http2 && !head.upgrade.is_connect() && grpc::is_call(&head.fields)
+    head.version == Version::Http2
+        && head.method == Method::POST
+        && !head.upgrade.is_connect()
+        && grpc::is_call(&head.fields)
 }
 
 /// For how long the caller waits, if the request is a call that says so.

@@ -44,7 +44,7 @@ impl Client<'_> {
 
     /// The listener that its connection came by.
     #[inline]
-    pub(super) fn entry(&self) -> &Entry {
+    pub(super) fn entry(&self) -> &Rc<Entry> {
         match self {
             Self::H1(connection) => &connection.entry,
             Self::H2(stream) => stream.entry(),

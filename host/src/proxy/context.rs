@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use rand::Rng;
 
+use super::entry::Entry;
 use super::settings::Settings;
 use super::snapshot::WorkerSnapshot;
 use super::worker::Worker;
@@ -16,6 +17,8 @@ use crate::upstream::{BackendFacts, FailedAttempt, Lease, PoolId, WorkerEndpoint
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RequestContext<'a> {
     pub worker: &'a Worker,
+    /// The listener that its connection came by.
+    pub entry: &'a Entry,
     /// The request's own snapshot, even if the worker adopts another meanwhile.
     pub view: &'a WorkerSnapshot,
     /// The request's route.

@@ -154,7 +154,7 @@ impl Download<'_> {
         self.keep_alive
             && body.to != Framing::UntilClose
             && self.duplex.stage() == Stage::Whole
-            && !self.to.context.worker.is_draining()
+            && !self.to.context.worker.ends(self.to.context.entry)
     }
 
     /// Lets the policies edit the head that has arrived, and decides how the body goes on.

@@ -101,6 +101,7 @@ impl Exchange<'_> {
     /// Has the request decided, forwarded and answered.
     pub(super) async fn run(&mut self) -> Disposition {
         let worker = Rc::clone(self.client.worker());
+        let entry = Rc::clone(self.client.entry());
         let view = self.view;
         worker.shard.requests.increment();
         let active = ActiveRequest::new(&worker.shard);
@@ -109,6 +110,7 @@ impl Exchange<'_> {
             Ok(rule) => {
                 let context = RequestContext {
                     worker: &worker,
+                    entry: &entry,
                     view,
                     rule,
                     state: &state,

@@ -269,7 +269,7 @@ impl Refusal {
             Self::Busy => "All connections to the backend are in use; try again later.",
             Self::OutOfConnections => OUT_OF_CONNECTIONS,
             Self::StreamLimit => STREAM_LIMIT,
-            Self::Unreachable => "No backend could be reached, or none has answered this request.",
+            Self::Unreachable => "No backend could be reached, or none answered.",
             Self::UnfitBackend { .. } => UNFIT,
             Self::ConnectTimeout => "No backend accepted the connection in time.",
             Self::ResponseTimeout => "The backend did not answer in time.",

@@ -2,12 +2,16 @@
 
 use std::rc::Rc;
 
+use http::Method;
+
+use super::call;
 use super::client::Client;
 use super::connection::Disposition;
 use super::refusal::Refusal;
 use super::reply::{Answer, ReplyTo};
 use super::scratch::Scratch;
 use super::settings::Settings;
+use crate::message::Version;
 use crate::observe::Outcome;
 
 /// Answers a head that was refused. What of it was understood is in `scratch`.
@@ -22,7 +26,12 @@ pub(super) async fn refuse(
     worker.shard.requests.increment();
     let Scratch { head, out, .. } = scratch;
     let to = ReplyTo {
-        method: &http::Method::GET,
+        // What HTTP/1.1 does not understand may be any method: the connection ends behind the body.
+        // A stream has an end of its own, so that its method counts.
+        method: match head.version {
+            Version::Http2 => &head.method,
+            _ => &Method::GET,
+        },
         version: Default::default(),
         keep_alive: false,
         date: &worker.date(),
@@ -30,7 +39,10 @@ pub(super) async fn refuse(
         item: settings.forwarding.item(),
     };
     outcome.answered(refusal.status(), Some(refusal.reason()));
-    let answer = Answer::refusal(refusal, to.item);
+    let answer = match call::is_call(head) {
+        true => Answer::refusal(refusal, to.item).for_call(None),
+        false => Answer::refusal(refusal, to.item),
+    };
     let disposition = client.answer(settings, &answer, to, out).await;
     outcome.end(head.client);
     worker.observe(settings.logged, &outcome, head, client.info());

@@ -87,8 +87,11 @@ impl WorkerEndpoint {
             match self.streams.take() {
                 Ok(slot) => return Ok(Some(slot)),
                 Err(NoStream::Full) => return Err(AttemptOutcome::NoPlace),
-                // A connection that allows no stream is none.
-                Err(NoStream::Connect) if has_opened && self.streams.allows_none() => {
+                // A connection that allows no stream is none. Each request would make another.
+                Err(NoStream::Connect)
+                    if (has_opened && self.streams.allows_none())
+                        || self.streams.is_in_vain(self.swept.get()) =>
+                {
                     return Err(AttemptOutcome::NoPlace);
                 }
                 Err(NoStream::Connect) => {}

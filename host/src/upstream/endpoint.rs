@@ -282,8 +282,9 @@ impl Connection {
         let endpoint = Rc::clone(&self.open.endpoint);
         let mut connection = self;
         if let Some(places) = &endpoint.places {
-            // Closing it gives its place to the request that has waited longest.
-            if places.waiting_elsewhere(&endpoint.queue) > 0 {
+            // Closing it gives its place to the request that has waited longest, or pays for a
+            // limit that was lowered.
+            if places.waiting_elsewhere(&endpoint.queue) > 0 || places.is_over() {
                 return;
             }
             match endpoint.queue.hand_over(connection.used()) {

@@ -135,6 +135,11 @@ impl Places {
         self.free.free.available_permits() > 0
     }
 
+    /// Whether more are held than there are, since the limit was lowered.
+    pub(super) fn is_over(&self) -> bool {
+        self.free.owed.load(Relaxed) > 0
+    }
+
     /// What wakes the workers when pooled connections are in the way.
     pub(super) fn wanted(&self) -> &Arc<Notify> {
         &self.wanted

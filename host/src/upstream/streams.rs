@@ -22,6 +22,9 @@ use crate::h2::Traffic;
 /// So many connections that an endpoint takes nothing on are left to the streams that they have.
 const MOST_CLOGGED: usize = 4;
 
+/// An endpoint that allows no stream is connected to anew this often, in milliseconds.
+const ASKED_ANEW: u64 = 1_000;
+
 /// The connections of HTTP/2 to one endpoint.
 #[derive(Debug)]
 pub(super) struct Streams {
@@ -33,6 +36,9 @@ pub(super) struct Streams {
     freed: Notify,
     /// How many do.
     waiting: Cell<usize>,
+    /// When an endpoint that allows no stream was asked last whether it does by another connection,
+    /// in milliseconds of the worker's clock.
+    asked_at: Cell<u64>,
     /// No connection is kept for later requests any more.
     retired: Cell<bool>,
 }
@@ -63,6 +69,7 @@ impl Streams {
             opening: RefCell::default(),
             freed: Notify::new(),
             waiting: Cell::new(0),
+            asked_at: Cell::new(0),
             retired: Cell::new(false),
         }
     }
@@ -143,6 +150,20 @@ impl Streams {
             .is_some_and(|newest| newest.allows_none())
     }
 
+    /// Whether another connection would be in vain: the endpoint allows no stream on the newest.
+    /// Once in [`ASKED_ANEW`] it is asked by another one all the same, at this moment of the
+    /// worker's clock.
+    pub(super) fn is_in_vain(&self, now: u64) -> bool {
+        if !self.allows_none() {
+            return false;
+        }
+        let is_due = now >= self.asked_at.get().saturating_add(ASKED_ANEW);
+        if is_due {
+            self.asked_at.set(now);
+        }
+        !is_due
+    }
+
     /// Closes all connections once their streams have ended.
     pub(super) fn retire(&self) {
         self.retired.set(true);
@@ -164,6 +185,10 @@ impl Streams {
     /// idle since before `before`, and asks those that are silent whether they are alive.
     pub(super) fn sweep(&self, now: u64, before: u64) {
         let ping = u64::try_from(self.rules.ping_interval.as_millis()).unwrap_or(u64::MAX);
+        if self.waiting.get() > 0 && !self.is_full() {
+            // The endpoint has raised its limit, of which nothing else wakes them.
+            self.freed.notify_waiters();
+        }
         self.connections.borrow_mut().retain(|connection| {
             let keep = connection.is_usable() && connection.look(now, before, ping);
             if !keep {

@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -146,4 +148,28 @@ fn a_file_that_is_no_certificate_any_more_is_not_served_and_ordered_anew() {
     });
     let log = this.proxy.stderr.text();
     assert!(log.contains("was ordered before can't be used"), "{log}");
+}
+
+#[test]
+fn a_certificate_for_some_of_the_names_is_served_until_the_next_is_there() {
+    let pem = issued(&["edge.test"], (10, 80));
+    let expired = issued(&["edge.test", "more.test"], (90, -1));
+    let server = suggesting(None);
+    let directory = server.directory();
+    let scratch = Scratch::new();
+    kept(&scratch, &directory, "edge.test", &pem);
+    kept(&scratch, &directory, "edge.test,more.test", &expired);
+    let settings = Settings {
+        directory: &directory,
+        ca: &server.ca,
+        names: &["edge.test", "new.test", "more.test"],
+        ..Settings::default()
+    };
+    let this = Ordering::start_in(scratch, &settings);
+    let served = this.presented("edge.test");
+    let kept = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    assert_eq!(served, kept);
+    eventually("the others are ordered", || {
+        (server.count("POST /order") > 0).then_some(())
+    });
 }

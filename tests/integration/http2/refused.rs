@@ -239,3 +239,45 @@ fn cookies_of_any_number_count_as_one_field() {
     let cookie = upstream.received()[0].head.value("cookie").unwrap();
     assert_eq!(cookie.split("; ").count(), 200);
 }
+
+#[test]
+fn a_call_whose_head_is_refused_learns_it_as_a_call() {
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::in_front_of(&upstream);
+    let post = |kind, field| {
+        [
+            (":method", "POST"),
+            SCHEME,
+            PATH,
+            AUTHORITY,
+            field,
+            ("content-type", kind),
+        ]
+    };
+    let wrong = ("x-a", " a");
+    let mut frames = Frames::connect(proxy.address());
+    frames.head(1, &post("application/grpc+proto", wrong), END_STREAM);
+    let end = frames.find(HEADERS);
+    assert_eq!((end.status(), end.ends()), (200, true), "the head is all");
+    frames.head(3, &post("application/grpc-web", wrong), END_STREAM);
+    assert_eq!(frames.find(HEADERS).status(), 400);
+    // No call, because a call is a POST.
+    frames.head(
+        5,
+        &with(&[wrong, ("content-type", "application/grpc")]),
+        END_STREAM,
+    );
+    assert_eq!(frames.find(HEADERS).status(), 400);
+    assert_eq!(upstream.received().len(), 0);
+}
+
+#[test]
+fn a_refused_head_request_has_no_body() {
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::in_front_of(&upstream);
+    let mut frames = Frames::connect(proxy.address());
+    let fields = [(":method", "HEAD"), SCHEME, PATH, AUTHORITY, ("x-a", " a")];
+    frames.head(1, &fields, END_STREAM);
+    let end = frames.find(HEADERS);
+    assert_eq!((end.status(), end.ends()), (400, true));
+}

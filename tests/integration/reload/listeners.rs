@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{edit, editable, refusal, reload};
 use crate::fixtures::http2::connected;
 use crate::fixtures::tls::{Authority, ask, session};
-use crate::fixtures::{Client, TestProxy, TestUpstream, eventually, get};
+use crate::fixtures::{Client, Gate, TestProxy, TestUpstream, eventually, get};
 use crate::upgrades::{asking, echo, taking};
 
 /// An address that is free for now.
@@ -58,6 +58,32 @@ fn a_listener_that_goes_drains_and_one_that_stays_keeps_its_connections() {
         ("one".to_owned(), None)
     );
     assert_eq!(proxy.get("a.test", "/").text(), "one");
+}
+
+#[test]
+fn the_response_under_way_says_that_a_listener_is_gone() {
+    let gate = Gate::new();
+    let upstream = TestUpstream::behind(&gate);
+    let proxy = editable(TestProxy::builder().host("*", &[upstream.address()]));
+    let gone = free();
+    let listen = |text: &str, list: &str| {
+        let line = text.lines().next().unwrap().to_owned();
+        text.replacen(&line, &format!("listen = {list}"), 1)
+    };
+    edit(&proxy, |text| {
+        listen(text, &format!("[\"127.0.0.1:0\", \"{gone}\"]"))
+    });
+    reload(&proxy);
+    let mut client = Client::connect(gone);
+    client.send(get("a.test", "/"));
+    upstream.wait_for_heads(1);
+    edit(&proxy, |text| listen(text, "[\"127.0.0.1:0\"]"));
+    reload(&proxy);
+    gate.open();
+    let last = client.response();
+    assert_eq!(last.status, 200);
+    assert_eq!(last.value("connection").as_deref(), Some("close"));
+    client.assert_closed();
 }
 
 #[test]

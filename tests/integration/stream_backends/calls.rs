@@ -41,7 +41,7 @@ fn a_refused_call_has_its_status_and_message_in_a_response_of_trailers_only() {
     assert_eq!(head["content-type"], "application/grpc");
     assert_eq!(
         head["grpc-message"],
-        "No backend could be reached, or none has answered this request."
+        "No backend could be reached, or none answered."
     );
     assert!(head.contains_key("proxy-status"));
     assert!(!head.contains_key("content-length"));

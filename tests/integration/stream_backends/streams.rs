@@ -95,6 +95,13 @@ fn a_backend_that_allows_no_stream_at_all_is_not_waited_for() {
     let proxy = in_front_of(&[backend.address()], "attempts = 2");
     assert_eq!(proxy.get("a.test", "/").status, 503);
     assert_eq!(backend.requests(), 0);
+    // It is asked anew once a second, however many requests there are.
+    let began = std::time::Instant::now();
+    for _ in 0..100 {
+        assert_eq!(proxy.get("a.test", "/").status, 503);
+    }
+    let most = 3 + usize::try_from(began.elapsed().as_secs()).unwrap();
+    assert!(backend.connections() <= most, "{}", backend.connections());
 }
 
 #[test]

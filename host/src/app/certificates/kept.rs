@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
@@ -17,6 +18,8 @@ const ACCOUNT: &str = "account.json";
 const PEM: &str = ".pem";
 /// A chain of certificates with its key, or an account, is never near to this.
 const LARGEST: u64 = 1 << 20;
+/// So many files are read to find a certificate that may stand in for another.
+const MOST_LOOKED_AT: usize = 1_000;
 /// Hexadecimal digits that tell directories and lists of names apart.
 const DIGITS: usize = 12;
 
@@ -58,6 +61,27 @@ impl Kept {
                 has.join(", ")
             ))),
         }
+    }
+
+    /// Of the certificates that were ordered for other names, the one that has most of these and
+    /// has not expired; with the names that it has. What can't be read is passed over.
+    pub(super) fn nearest(&self, names: &[String]) -> Option<(Certificate, Vec<String>)> {
+        let files = fs::read_dir(&self.folder).ok()?.flatten();
+        let paths = files.map(|file| file.path());
+        let paths = paths.filter(|path| path.extension().is_some_and(|e| e == "pem"));
+        let now = SystemTime::now();
+        let read = |path: PathBuf| {
+            let pem = self.read(&path).ok().flatten()?;
+            let certificate = Certificate::parse(&pem, &pem, None).ok()?;
+            let mut has: Vec<String> = certificate.names().all().collect();
+            has.sort_unstable();
+            has.dedup();
+            let common = names.iter().filter(|name| has.contains(name)).count();
+            (common > 0 && certificate.expires() > now).then_some((common, certificate, has))
+        };
+        let read = paths.take(MOST_LOOKED_AT).filter_map(read);
+        let nearest = read.max_by_key(|(common, certificate, _)| (*common, certificate.expires()));
+        nearest.map(|(_, certificate, has)| (certificate, has))
     }
 
     /// Keeps a certificate: its chain and its key, as PEM.

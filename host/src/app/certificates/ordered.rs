@@ -11,7 +11,8 @@ use crate::net::tls::{Certificate, CertificateError, self_signed};
 #[derive(Debug)]
 pub(in crate::app) struct Ordered {
     names: Vec<String>,
-    /// What is served until the first one was issued: the proxy starts, and clients refuse it.
+    /// What is served until the first one was issued: one that was issued for some of the names, or
+    /// one that clients refuse, so that the proxy starts.
     stand_in: Certificate,
     progress: Mutex<Progress>,
 }
@@ -48,19 +49,24 @@ pub(in crate::app) struct Progress {
 impl Ordered {
     /// The certificate for these names, which may have been ordered before the start.
     pub(super) fn new(names: &[String], kept: &Kept) -> Result<Self, CertificateError> {
-        let summary = summary(names);
+        let wanted = summary(names);
+        let mut stand_in = None;
         let (issued, note) = match kept.certificate(names) {
             Ok(Some(certificate)) => (Some(certificate), None),
             Ok(None) => {
-                let note = format!(
-                    "no certificate has been issued for {summary} yet; a self-signed one is \
-                     served until then, which clients refuse"
-                );
+                stand_in = kept.nearest(names);
+                let served = match &stand_in {
+                    Some((_, has)) => format!("the one for {} is served until then", summary(has)),
+                    None => {
+                        "a self-signed one is served until then, which clients refuse".to_owned()
+                    }
+                };
+                let note = format!("no certificate has been issued for {wanted} yet; {served}");
                 (None, Some(note))
             }
             Err(reason) => {
                 let note = format!(
-                    "the certificate for {summary} that was ordered before can't be used: \
+                    "the certificate for {wanted} that was ordered before can't be used: \
                      {reason}; another one is ordered, and a self-signed one is served until then"
                 );
                 (None, Some(note))
@@ -70,7 +76,10 @@ impl Ordered {
         let local: Vec<&str> = names.iter().map(String::as_str).collect();
         Ok(Self {
             names: names.to_vec(),
-            stand_in: self_signed(&local)?,
+            stand_in: match stand_in {
+                Some((certificate, _)) => certificate,
+                None => self_signed(&local)?,
+            },
             progress: Mutex::new(Progress {
                 issued,
                 orders: 0,

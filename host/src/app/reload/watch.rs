@@ -1,5 +1,7 @@
 //! Watches the configuration file.
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -32,7 +34,9 @@ async fn watch(control: Arc<ControlPlane>, path: PathBuf) {
             if is_new && !is_missing {
                 is_missing = true;
                 let path = path.display();
-                tracing::warn!("{path} is not there any more; the configuration that runs goes on");
+                tracing::warn!(
+                    "{path} is not there any more; the running configuration stays in effect"
+                );
             }
             continue;
         }
@@ -41,18 +45,47 @@ async fn watch(control: Arc<ControlPlane>, path: PathBuf) {
             continue;
         }
         looks.read(now);
-        let former = std::mem::replace(&mut read, now);
+        let found = found(path.clone()).await;
+        let former = std::mem::replace(&mut read, found.clone());
         if !runs(&control, path.clone()).await {
             // A file that was put in the place of another is whole.
-            let is_whole = now
+            let is_whole = found
                 .zip(former)
-                .is_some_and(|(now, former)| now.is_another_file(&former));
+                .is_some_and(|(found, former)| found.was_put_in_place_of(&former));
             control.ask_for_reload(match is_whole {
                 true => Purpose::Publish,
                 false => Purpose::Follow,
             });
         }
     }
+}
+
+/// Which file a path leads to.
+#[derive(Debug, Clone)]
+struct Found {
+    /// Behind all links.
+    place: PathBuf,
+    file: Metadata,
+}
+
+impl Found {
+    /// Whether it was put there as a whole: a link leads elsewhere, or another file was renamed to
+    /// this path. One that was made here and then written has been written last when it was changed
+    /// last; a rename is a later change.
+    fn was_put_in_place_of(&self, former: &Self) -> bool {
+        let changed = (self.file.ctime(), self.file.ctime_nsec());
+        let written = (self.file.mtime(), self.file.mtime_nsec());
+        self.place != former.place || (self.file.ino() != former.file.ino() && changed > written)
+    }
+}
+
+async fn found(path: PathBuf) -> Option<Found> {
+    let find = move || {
+        let place = path.canonicalize().ok()?;
+        let file = place.metadata().ok()?;
+        Some(Found { place, file })
+    };
+    tokio::task::spawn_blocking(find).await.ok().flatten()
 }
 
 /// Whether the file is the one that runs, and nothing was wrong since.

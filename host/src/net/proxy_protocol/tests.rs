@@ -50,6 +50,16 @@ fn with_checksum(mut rest: Vec<u8>, off: u32) -> Vec<u8> {
     header
 }
 
+/// The same of a connection that the sender itself has made.
+fn local_with_checksum(off: u32) -> Vec<u8> {
+    let at = 16 + 12 + 3;
+    let rest = [addresses_of_ipv4(), extension(3, &[0; 4])].concat();
+    let mut header = v2(0, 0x11, &rest);
+    let sum = crc32c(&[&header]).wrapping_add(off);
+    header[at..at + 4].copy_from_slice(&sum.to_be_bytes());
+    header
+}
+
 fn addresses(source: &str, destination: &str) -> Announced {
     Announced::Addresses {
         source: source.parse().unwrap(),
@@ -180,6 +190,8 @@ fn refused() -> Vec<(Vec<u8>, HeaderError)> {
         (v2(1, 0x11, &wrong_length), E::Checksum),
         (with_checksum(addresses_of_ipv4(), 1), E::Checksum),
         (v2(1, 0x00, &extension(3, &[1; 4])), E::Checksum),
+        (v2(0, 0x00, &extension(3, &[1; 4])), E::Checksum),
+        (local_with_checksum(1), E::Checksum),
     ]
 }
 

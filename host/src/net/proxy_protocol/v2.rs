@@ -45,8 +45,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Announced, usize)>, HeaderEr
         return Ok(None);
     };
     let announced = match family {
-        Some(family) if !is_local => family.read(header)?,
-        _ => Announced::Nothing,
+        Some(family) if is_local => family.ignore(header)?,
+        Some(family) => family.read(header)?,
+        None => Announced::Nothing,
     };
     Ok(Some((announced, end)))
 }
@@ -79,6 +80,16 @@ impl Family {
             Self::V4 => 12,
             Self::V6 => 36,
             Self::Unix => 216,
+        }
+    }
+
+    /// Of a connection that the sender itself has made, only a checksum that is wrong counts.
+    fn ignore(self, header: &[u8]) -> Result<Announced, HeaderError> {
+        let extensions = FIXED + self.len();
+        match header.len() >= extensions && check(header, extensions) == Err(HeaderError::Checksum)
+        {
+            true => Err(HeaderError::Checksum),
+            false => Ok(Announced::Nothing),
         }
     }
 

@@ -66,7 +66,7 @@ impl Session {
     }
 
     /// What its listener does with connections.
-    pub(super) fn entry(&self) -> &Entry {
+    pub(super) fn entry(&self) -> &Rc<Entry> {
         &self.entry
     }
 
@@ -151,7 +151,7 @@ impl Stream {
         &self.session.worker
     }
 
-    pub(in crate::proxy) fn entry(&self) -> &Entry {
+    pub(in crate::proxy) fn entry(&self) -> &Rc<Entry> {
         self.session.entry()
     }
 

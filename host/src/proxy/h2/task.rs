@@ -2,13 +2,14 @@
 
 use std::rc::Rc;
 
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use tokio::task::spawn_local;
 
 use super::open::Open;
 use super::stream::Stream;
 use crate::h2::{Arrived, read_request};
-use crate::message::{RequestFacts, RequestHead};
+use crate::message::{RequestFacts, RequestHead, grpc};
 use crate::observe::Outcome;
 use crate::proxy::client::Client;
 use crate::proxy::connection::Disposition;
@@ -52,6 +53,9 @@ async fn request(stream: &mut Stream, scratch: &mut Scratch, parts: Parts) -> Di
     let facts = {
         scratch.head.fields.keep_spelling(false);
         let facts = read(stream, &view.settings, &mut scratch.head, &parts);
+        if facts.is_err() {
+            note_call(&mut scratch.head, &parts);
+        }
         // The engine's copy of the head is of no more use.
         drop(parts);
         facts
@@ -68,6 +72,17 @@ async fn request(stream: &mut Stream, scratch: &mut Scratch, parts: Parts) -> Di
             let client = Client::H2(stream);
             refuse(client, &refusal, &view.settings, scratch, outcome).await
         }
+    }
+}
+
+/// A head that was refused says that it was a call, wherever reading it has stopped.
+#[cold]
+fn note_call(head: &mut RequestHead, parts: &Parts) {
+    let kind = parts.headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes());
+    if let Some(kind) = kind.filter(|kind| grpc::is_kind(kind))
+        && head.fields.first("content-type").is_none()
+    {
+        head.fields.append(b"content-type", kind);
     }
 }
 

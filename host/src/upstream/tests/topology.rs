@@ -75,3 +75,21 @@ async fn an_endpoint_with_another_limit_keeps_its_connections_and_they_count() {
         "the connection that is held counts"
     );
 }
+
+#[tokio::test]
+async fn connections_beyond_a_lowered_limit_are_not_pooled_again() {
+    let (listener, address) = listener().await;
+    let registry = Registry::new(1);
+    let mut pools = topologies_of(&registry, &[&[&address.to_string()]]);
+    let endpoint = &mut pools[0].endpoints[0];
+    endpoint.places = Some(registry.places(endpoint.id, 2));
+    let pools = worker_pools(pools);
+    let endpoint = &pools.nth(0).endpoints[0];
+    let (one, _one) = connected(endpoint, &listener).await;
+    let (two, _two) = connected(endpoint, &listener).await;
+    endpoint.places().unwrap().resize(1);
+    one.keep(1, 9);
+    assert_eq!(endpoint.idle.borrow().len(), 0, "one too many");
+    two.keep(1, 9);
+    assert_eq!(endpoint.idle.borrow().len(), 1);
+}
