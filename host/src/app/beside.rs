@@ -1,4 +1,4 @@
-//! What watches files and orders certificates while the proxy serves.
+//! What watches files, orders certificates and forgets what left while the proxy serves.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 #[cfg(feature = "acme")]
 use super::acme;
 use super::certificates::{ListenerCertificates, watch as watch_certificates, watch_pools};
-use super::control::ControlPlane;
+use super::control::{ControlPlane, forget};
 use super::reload::{Source, watch_file};
 use super::watch::watch;
 use crate::ground;
@@ -24,6 +24,7 @@ impl Beside {
     pub(super) fn start(control: &Arc<ControlPlane>, source: &Source) -> Self {
         let mut always = JoinSet::new();
         always.spawn(watch_pools(Arc::clone(control)));
+        always.spawn(forget(Arc::clone(control)));
         if let Some(path) = source.path() {
             always.spawn(watch_file(Arc::clone(control), path));
         }

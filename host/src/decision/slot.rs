@@ -12,7 +12,7 @@ use crate::upstream::BackendFacts;
 /// What answers under a policy's name, as a snapshot publishes it.
 #[derive(Debug, Clone)]
 pub struct PolicyEntry {
-    /// The same for the life of the process.
+    /// The same for as long as anything uses it.
     pub id: PolicyId,
     /// The name.
     pub name: Arc<str>,
@@ -79,6 +79,7 @@ impl WorkerPolicies {
     pub fn new(entries: &[PolicyEntry], former: Option<&Self>, side: WorkerSide<'_>) -> Self {
         let slot = |entry: &PolicyEntry| {
             let former = former.and_then(|former| former.slot(entry.id));
+            let former = former.filter(|former| former.entry.name == entry.name);
             PolicySlot::new(entry, former, side)
         };
         Self::from_slots(entries.iter().map(slot))

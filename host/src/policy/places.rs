@@ -121,6 +121,14 @@ impl Places {
         })
     }
 
+    /// Reserves nothing more for this policy, if it uses nothing.
+    pub(super) fn forget(&self, policy: &str) {
+        let mut policies = self.lock();
+        if policies.get(policy).is_some_and(|share| share.used == 0) {
+            policies.remove(policy);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Share>> {
         self.policies.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -165,6 +173,13 @@ mod tests {
         // The policy keeps its own while it has nothing loaded.
         drop((first, more));
         assert!(places.reserve(&greedy, 5).is_err());
+        // Until it is forgotten, which it is not while it uses any.
+        places.forget("greedy");
+        assert!(places.reserve(&greedy, 5).is_err());
+        places.forget("other");
+        let last = places.reserve(&greedy, 5).unwrap();
+        drop(last);
+        places.reserve(&other, 15).unwrap();
         taken.pop();
         places.reserve(&greedy, 5).unwrap();
         places.reserve(&other, 15).unwrap();

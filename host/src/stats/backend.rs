@@ -30,6 +30,18 @@ pub struct BackendShard {
     pub latency_microseconds: Histogram,
 }
 
+impl BackendShard {
+    /// Adds the counts of another shard that is no longer written. Its connections are closed by
+    /// then.
+    pub(super) fn fold(&self, other: &Self) {
+        self.requests.add(other.requests.value());
+        self.failures.add(other.failures.value());
+        self.handshake_failures
+            .add(other.handshake_failures.value());
+        self.latency_microseconds.fold(&other.latency_microseconds);
+    }
+}
+
 /// Reads the health of a backend. Counting does not change it.
 pub trait HealthReadings: Debug + Send + Sync {
     /// The reading of each worker.

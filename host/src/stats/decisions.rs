@@ -9,6 +9,9 @@ use super::Counter;
 /// Selections by the pool's name and the backend's address.
 pub type DecisionSums = BTreeMap<String, BTreeMap<String, u64>>;
 
+/// What stands for names that were forgotten.
+pub const FORGOTTEN: &str = "(forgotten)";
+
 /// A pool that a policy selects from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecidedPool {
@@ -81,6 +84,28 @@ impl Decisions {
             }
             selections.each(|pool, address, n| add(sums, pool, address, n));
         }
+    }
+
+    /// Adds up what former lists counted of pools and addresses that are not known any more.
+    pub(super) fn forget(&self, is_known: &dyn Fn(&str, &str) -> bool) {
+        let mut counted = self.counted();
+        let is_left = |(pool, backends): (&String, &BTreeMap<String, u64>)| {
+            let mut addresses = backends.keys();
+            addresses.all(|address| pool == FORGOTTEN || is_known(pool, address))
+        };
+        if counted.past.iter().all(is_left) {
+            return;
+        }
+        let mut left = DecisionSums::new();
+        for (pool, backends) in std::mem::take(&mut counted.past) {
+            for (address, n) in backends {
+                match is_known(&pool, &address) {
+                    true => add(&mut left, &pool, &address, n),
+                    false => add(&mut left, FORGOTTEN, FORGOTTEN, n),
+                }
+            }
+        }
+        counted.past = left;
     }
 
     /// Adds the counts of others that are no longer written.
@@ -182,5 +207,10 @@ mod tests {
         decisions.follow(&list(&[]));
         assert_eq!(sums(&decisions), counted);
         assert_eq!(decisions.counted().current.len(), 1);
+        for _again in 0..2 {
+            decisions.forget(&|pool, address| pool == "web" && address != "b");
+            let counted = r#"{"(forgotten)": {"(forgotten)": 3}, "web": {"a": 1, "c": 1}}"#;
+            assert_eq!(sums(&decisions), counted);
+        }
     }
 }

@@ -6,7 +6,9 @@
 mod backend;
 mod counter;
 mod decisions;
+mod departed;
 mod histogram;
+mod named;
 mod recording;
 mod shard;
 mod store;
@@ -14,8 +16,10 @@ mod trial;
 
 pub use backend::{BackendShard, BackendStats, HealthReading, HealthReadings};
 pub use counter::{Counter, Gauge};
-pub use decisions::{DecidedPool, DecisionSums, Decisions, Selections};
+pub use decisions::{DecidedPool, DecisionSums, Decisions, FORGOTTEN, Selections};
+pub use departed::Departed;
 pub use histogram::{Histogram, HistogramSnapshot};
+pub use named::{Forgotten, Named};
 pub use recording::RecordingShard;
 pub use shard::{
     HOOKS, Http2Shard, MAX_POLICY_COUNTERS, PolicyShard, PoolShard, STATUSES, WorkerShard,
@@ -23,9 +27,10 @@ pub use shard::{
 pub use store::StoreShard;
 pub use trial::{ArmShard, ByRoute, Compared, JUDGED_ROUTES, JudgedArm, RouteArms, TrialShard};
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
+
+use named::are_unshared;
 
 /// All counters of the process, by worker. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -37,11 +42,11 @@ pub struct Stats {
 struct Inner {
     started: Instant,
     workers: Vec<Arc<WorkerShard>>,
-    // Locked when a backend, a pool or a policy appears and when statistics are read, but never
-    // while a request is served.
-    backends: Mutex<BTreeMap<String, BackendStats>>,
-    pools: Mutex<BTreeMap<String, Vec<Arc<PoolShard>>>>,
-    policies: Mutex<BTreeMap<String, Arc<PolicyStats>>>,
+    // Locked when a backend, a pool or a policy appears or is forgotten and when statistics are
+    // read, but never while a request is served.
+    backends: Mutex<Named<BackendStats, BackendShard>>,
+    pools: Mutex<Named<Vec<Arc<PoolShard>>, PoolShard>>,
+    policies: Mutex<Named<Arc<PolicyStats>, PolicyShard>>,
     recording: Arc<RecordingShard>,
 }
 
@@ -69,6 +74,22 @@ struct Canaries {
 }
 
 impl PolicyStats {
+    fn new(workers: usize) -> Self {
+        Self {
+            shards: (0..=workers).map(|_| Arc::default()).collect(),
+            setting_up: Mutex::default(),
+            counter_names: Mutex::default(),
+            store: OnceLock::new(),
+            canaries: Mutex::default(),
+        }
+    }
+
+    /// Whether nothing counts under the policy's name any more.
+    fn is_over(&self) -> bool {
+        let canaries = locked(&self.canaries);
+        are_unshared(&self.shards) && are_unshared(&canaries.shards)
+    }
+
     /// Adds these shards to the policy's counts, because a canary decides under the policy's name.
     pub fn join(&self, shards: impl IntoIterator<Item = Arc<PolicyShard>>) {
         let mut canaries = self.canaries.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,74 +152,92 @@ impl Stats {
 
     /// The counters of one backend address, created if new, with `health` as its reader.
     pub fn backend(&self, address: &str, health: Arc<dyn HealthReadings>) -> BackendStats {
-        let mut all = self
-            .inner
-            .backends
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
         let new = || BackendStats {
             shards: self.inner.workers.iter().map(|_| Arc::default()).collect(),
             health,
         };
-        all.entry(address.to_owned()).or_insert_with(new).clone()
+        let mut all = locked(&self.inner.backends);
+        let of_name = all.by_name.entry(address.to_owned());
+        of_name.or_insert_with(new).clone()
     }
 
     /// The counters of all backends, by address.
-    pub fn backends(&self) -> BTreeMap<String, BackendStats> {
-        self.inner
-            .backends
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub fn backends(&self) -> Named<BackendStats, BackendShard> {
+        locked(&self.inner.backends).clone()
+    }
+
+    /// Keeps only the sum of the counters of these backends, unless they are still written. Whether
+    /// each is forgotten.
+    pub fn forget_backends(&self, addresses: &[&str]) -> Vec<bool> {
+        locked(&self.inner.backends).forget(
+            addresses,
+            |counted| are_unshared(&counted.shards),
+            BackendShard::fold,
+            |sum, counted| counted.shards.iter().for_each(|shard| sum.fold(shard)),
+        )
     }
 
     /// The shards of one pool whose connections are limited, one per worker, made if new.
     pub fn pool(&self, name: &str) -> Vec<Arc<PoolShard>> {
-        let mut all = self
-            .inner
-            .pools
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        all.entry(name.to_owned())
-            .or_insert_with(|| self.inner.workers.iter().map(|_| Arc::default()).collect())
-            .clone()
+        let new = || self.inner.workers.iter().map(|_| Arc::default()).collect();
+        let mut all = locked(&self.inner.pools);
+        let of_name = all.by_name.entry(name.to_owned());
+        of_name.or_insert_with(new).clone()
     }
 
     /// The shards of all pools whose connections are limited, by name.
-    pub fn pools(&self) -> BTreeMap<String, Vec<Arc<PoolShard>>> {
-        self.inner
-            .pools
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub fn pools(&self) -> Named<Vec<Arc<PoolShard>>, PoolShard> {
+        locked(&self.inner.pools).clone()
+    }
+
+    /// The same as [`Stats::forget_backends`] for pools.
+    pub fn forget_pools(&self, names: &[&str]) -> Vec<bool> {
+        locked(&self.inner.pools).forget(
+            names,
+            |shards| are_unshared(shards),
+            PoolShard::fold,
+            |sum, shards| shards.iter().for_each(|shard| sum.fold(shard)),
+        )
     }
 
     /// The counters of one policy, made if new.
     pub fn policy(&self, name: &str) -> Arc<PolicyStats> {
-        let mut all = self
-            .inner
-            .policies
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(all.entry(name.to_owned()).or_insert_with(|| {
-            Arc::new(PolicyStats {
-                shards: (0..=self.inner.workers.len())
-                    .map(|_| Arc::default())
-                    .collect(),
-                setting_up: Mutex::default(),
-                counter_names: Mutex::default(),
-                store: OnceLock::new(),
-                canaries: Mutex::default(),
-            })
-        }))
+        let new = || Arc::new(PolicyStats::new(self.inner.workers.len()));
+        let mut all = locked(&self.inner.policies);
+        let of_name = all.by_name.entry(name.to_owned());
+        Arc::clone(of_name.or_insert_with(new))
     }
 
     /// The counters of all policies, by name.
-    pub fn policies(&self) -> BTreeMap<String, Arc<PolicyStats>> {
-        self.inner
-            .policies
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub fn policies(&self) -> Named<Arc<PolicyStats>, PolicyShard> {
+        locked(&self.inner.policies).clone()
     }
+
+    /// The same as [`Stats::forget_backends`] for policies.
+    pub fn forget_policies(&self, names: &[&str]) -> Vec<bool> {
+        locked(&self.inner.policies).forget(
+            names,
+            |counted| Arc::strong_count(counted) == 1 && counted.is_over(),
+            PolicyShard::fold,
+            |sum, counted| {
+                counted
+                    .all_shards()
+                    .iter()
+                    .for_each(|shard| sum.fold(shard))
+            },
+        )
+    }
+
+    /// Adds up the selections of what is not known any more.
+    pub fn forget_selections(&self, is_known: &dyn Fn(&str, &str) -> bool) {
+        let policies = self.policies();
+        let shards = policies.by_name.values().flat_map(|p| p.all_shards());
+        for shard in shards.chain([policies.forgotten.sum]) {
+            shard.decisions.forget(is_known);
+        }
+    }
+}
+
+fn locked<T>(counted: &Mutex<T>) -> MutexGuard<'_, T> {
+    counted.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -138,6 +138,15 @@ pub struct PoolShard {
     pub slow_clients: Counter,
 }
 
+impl PoolShard {
+    /// Adds the counts of another shard that is no longer written.
+    pub(super) fn fold(&self, other: &Self) {
+        self.waits.add(other.waits.value());
+        self.refused.add(other.refused.value());
+        self.slow_clients.add(other.slow_clients.value());
+    }
+}
+
 /// Counters of one policy on one worker.
 #[derive(Debug, Default)]
 pub struct PolicyShard {

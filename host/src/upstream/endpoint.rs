@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::health::{WorkerHealth, microseconds};
 use super::places::{self, Place, Places, Queue, SlowPlace};
 use super::streams::{Slot, Streams};
-use super::{Budget, Endpoint, EndpointId, Protocol};
+use super::{Budget, Endpoint, EndpointId, Presence, Protocol};
 use crate::net::Stream;
 use crate::net::tls::Connector;
 use crate::stats::{BackendShard, Stats, WorkerShard};
@@ -60,6 +60,8 @@ pub struct WorkerEndpoint {
     pub(super) says_why_at: Cell<u64>,
     /// Milliseconds of the worker's clock, as of its last sweep.
     pub(super) swept: Cell<u64>,
+    /// Keeps its id, its health and its counters.
+    _presence: Presence,
 }
 
 /// What carries one exchange.
@@ -131,6 +133,7 @@ impl WorkerEndpoint {
             clock: stats.started(),
             says_why_at: Cell::new(0),
             swept: Cell::new(0),
+            _presence: endpoint.presence.clone(),
         }
     }
 

@@ -1,13 +1,15 @@
-//! Names for pools and endpoints that stay the same for the life of the process.
+//! Names for pools and endpoints that stay the same for as long as anything uses them.
 
-use std::collections::HashMap;
+mod forgetting;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::hash::Hash;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use self::forgetting::Gone;
 use super::{Budget, Health, Places, Protocol};
 use crate::net::tls::{Connector, ConnectorId};
 
@@ -24,7 +26,7 @@ pub struct PoolId(u32);
 /// The contract knows endpoints as *backends*, by their position in the list of one pool that the
 /// policy was given; [`super::WorkerPool::lease`] translates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EndpointId(u32);
+pub struct EndpointId(u64);
 
 impl PoolId {
     /// The number by which policies know the pool: small, since numbers are given in order.
@@ -46,8 +48,10 @@ impl fmt::Display for PoolId {
     }
 }
 
-/// Gives pools and endpoints their ids, and endpoints their health. An id is never given twice: a
-/// pool or an address that leaves the configuration and comes back is the same one again.
+/// Gives pools and endpoints their ids, and endpoints their health. A pool or an address that
+/// leaves the configuration and comes back is the same one again, unless it was forgotten meanwhile
+/// ([`Registry::forget`]): only what nothing uses any more is. The number of a pool that was
+/// forgotten is given again, so that tables by pool stay small; the id of an endpoint is not.
 #[derive(Debug, Clone)]
 pub struct Registry {
     known: Arc<Mutex<Known>>,
@@ -55,11 +59,18 @@ pub struct Registry {
     budget: Arc<Budget>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
     /// Names need not be unique: the pool of a host may be named as another pool is.
-    pools: HashMap<(String, usize), PoolId>,
+    pools: HashMap<PoolName, PoolId>,
+    presences: HashMap<PoolId, Presence>,
+    /// Numbers of pools that were forgotten.
+    free: BTreeSet<u32>,
     endpoints: HashMap<Reached, KnownEndpoint>,
+    /// How many endpoints there have been.
+    endpoints_so_far: u64,
+    /// Of the endpoints.
+    labels: HashSet<Arc<str>>,
     /// Of the endpoints whose connections are limited.
     places: HashMap<EndpointId, Arc<Places>>,
     /// What secured each endpoint's connections last, with its sessions.
@@ -68,7 +79,16 @@ struct Known {
     wanted: Arc<Notify>,
     /// Of the last topology.
     generation: u64,
+    gone: Gone,
 }
+
+/// The name of a pool, and how many others of that name stand before it.
+type PoolName = (String, usize);
+
+/// What is held by all that uses a pool or an endpoint. While nothing but the registry has it, the
+/// pool or the endpoint is gone.
+#[derive(Debug, Clone, Default)]
+pub struct Presence(Arc<()>);
 
 /// Where and how an endpoint is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -78,13 +98,14 @@ struct Reached {
     tls: Option<ConnectorId>,
 }
 
-/// What stays of an endpoint for the life of the process.
+/// What stays of an endpoint until it is forgotten.
 #[derive(Debug, Clone)]
 pub(super) struct KnownEndpoint {
     pub id: EndpointId,
     pub health: Arc<Health>,
     /// Its name in statistics.
     pub label: Arc<str>,
+    pub presence: Presence,
 }
 
 impl Registry {
@@ -92,7 +113,7 @@ impl Registry {
     /// connections.
     pub fn new(workers: usize) -> Self {
         Self {
-            known: Arc::default(),
+            known: Arc::new(Mutex::new(Known::new())),
             workers,
             budget: Arc::default(),
         }
@@ -116,12 +137,17 @@ impl Registry {
         let mut seen: HashMap<&str, usize> = HashMap::new();
         let id = |name: &'n str| {
             let nth = seen.entry(name).or_default();
-            let next = PoolId(next(&known.pools));
-            let id = *known.pools.entry((name.to_owned(), *nth)).or_insert(next);
+            let id = known.pool((name.to_owned(), *nth));
             *nth += 1;
             id
         };
         names.into_iter().map(id).collect()
+    }
+
+    /// To be held by what uses the pool with this id.
+    pub(super) fn presence(&self, pool: PoolId) -> Presence {
+        let known = self.known();
+        known.presences.get(&pool).cloned().unwrap_or_default()
     }
 
     /// The endpoint that is reached in this way.
@@ -141,10 +167,13 @@ impl Registry {
             return endpoint.clone();
         }
         let endpoint = KnownEndpoint {
-            id: EndpointId(next(&known.endpoints)),
+            id: EndpointId(known.endpoints_so_far),
             health: Arc::new(Health::new(self.workers)),
-            label: known.label(&reached).into(),
+            label: known.label(&reached),
+            presence: Presence::default(),
         };
+        known.endpoints_so_far += 1;
+        known.labels.insert(Arc::clone(&endpoint.label));
         known.endpoints.insert(reached, endpoint.clone());
         endpoint
     }
@@ -189,14 +218,36 @@ impl Registry {
 }
 
 impl Known {
-    /// The address; and for one that is reached in several ways, what distinguishes this one.
-    fn label(&self, reached: &Reached) -> String {
-        let address = reached.address;
-        let others = self.endpoints.keys().filter(|k| k.address == address);
-        let nth = others.count();
-        if nth == 0 {
-            return address.to_string();
+    fn new() -> Self {
+        Self {
+            pools: HashMap::new(),
+            presences: HashMap::new(),
+            free: BTreeSet::new(),
+            endpoints: HashMap::new(),
+            endpoints_so_far: 0,
+            labels: HashSet::new(),
+            places: HashMap::new(),
+            connectors: HashMap::new(),
+            wanted: Arc::default(),
+            generation: 0,
+            gone: Gone::default(),
         }
+    }
+
+    /// The pool of this name, known from now on.
+    fn pool(&mut self, name: PoolName) -> PoolId {
+        // More than four billion names don't fit into memory.
+        let unused = u32::try_from(self.pools.len()).unwrap_or(u32::MAX);
+        let free = &mut self.free;
+        let new = || PoolId(free.pop_first().unwrap_or(unused));
+        let id = *self.pools.entry(name).or_insert_with(new);
+        self.presences.entry(id).or_default();
+        id
+    }
+
+    /// The address; and where another endpoint there has that name, what distinguishes this one.
+    fn label(&self, reached: &Reached) -> Arc<str> {
+        let address = reached.address;
         let protocol = match (reached.protocol, &reached.tls) {
             (Protocol::Http11, None) => "http",
             (Protocol::Http11, Some(_)) => "https",
@@ -204,16 +255,16 @@ impl Known {
             (Protocol::H2, Some(_)) => "h2",
             (Protocol::Auto, _) => "auto",
         };
-        match &reached.tls {
-            None => format!("{address} ({protocol})"),
-            Some(id) => format!("{address} ({protocol}, {}, {})", id.name(), nth + 1),
-        }
+        let nth = |nth: usize| match (nth, &reached.tls) {
+            (1, _) => address.to_string(),
+            (2, None) => format!("{address} ({protocol})"),
+            (_, None) => format!("{address} ({protocol}, {nth})"),
+            (_, Some(id)) => format!("{address} ({protocol}, {}, {nth})", id.name()),
+        };
+        let mut labels = (1..).map(nth);
+        let free = labels.find(|label| !self.labels.contains(label.as_str()));
+        free.unwrap_or_default().into()
     }
-}
-
-/// The number that was not given yet. More than four billion names don't fit into memory.
-fn next<K: Hash + Eq, V>(known: &HashMap<K, V>) -> u32 {
-    u32::try_from(known.len()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

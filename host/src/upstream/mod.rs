@@ -39,7 +39,7 @@ use endpoint::Idle;
 pub use endpoint::{Carrier, Connection, Turn, WorkerEndpoint};
 pub use facts::{BackendFacts, Facts};
 pub use health::Health;
-pub use ids::{EndpointId, PoolId, Registry};
+pub use ids::{EndpointId, PoolId, Presence, Registry};
 pub use lease::{InFlight, Lease};
 pub use outcome::{AttemptOutcome, FailedAttempt, Failure, Verdict};
 pub use places::{Place, Places, SlowPlace, network};

@@ -64,20 +64,19 @@ pub async fn resolve_pool(
 ) -> Result<PoolTopology, ResolveError> {
     let mut endpoints: Vec<Endpoint> = Vec::with_capacity(pool.backends.len());
     for backend in &pool.backends {
-        let (weight, labels) = (backend.weight, &backend.labels);
         let server_name: Arc<str> = host(&backend.address).into();
         let (protocol, tls) = manner(pool, backend.tls.as_ref(), &server_name, registry)?;
         for address in addresses(pool, backend).await? {
             let endpoint = Endpoint {
-                weight,
-                labels: labels.clone(),
+                weight: backend.weight,
+                labels: backend.labels.clone(),
                 streams: stream_rules(pool, registry),
                 kept: pool.max_idle.unwrap_or(KEPT),
                 ..Endpoint::with(address, &server_name, protocol, tls.clone(), registry)
             };
             // A resolver may list one address for each socket type.
-            let is_known =
-                |e: &Endpoint| e.id == endpoint.id && e.weight == weight && e.labels == *labels;
+            let same = (endpoint.id, backend.weight, &backend.labels);
+            let is_known = |e: &Endpoint| (e.id, e.weight, &e.labels) == same;
             if !endpoints.iter().any(is_known) {
                 endpoints.push(endpoint);
             }
@@ -96,6 +95,7 @@ pub async fn resolve_pool(
         slow_client_rate: pool.slow_client_rate,
         max_failures: pool.max_failures,
         fail_timeout: pool.fail_timeout,
+        _presence: registry.presence(id),
     })
 }
 

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Budget, EndpointId, Health, Places, PoolId, Protocol, Registry, StreamRules};
+use super::{
+    Budget, EndpointId, Health, Places, PoolId, Presence, Protocol, Registry, StreamRules,
+};
 use crate::net::tls::Connector;
 
 /// What [`Endpoint::kept`] is where the operator says nothing.
@@ -34,7 +36,7 @@ impl Topology {
 /// One pool.
 #[derive(Debug, Clone)]
 pub struct PoolTopology {
-    /// The same for the life of the process.
+    /// The same for as long as anything uses it.
     pub id: PoolId,
     /// The operator's name, or the host of the short form.
     pub name: String,
@@ -63,13 +65,15 @@ pub struct PoolTopology {
     pub max_failures: u32,
     /// For how long it is ejected.
     pub fail_timeout: Duration,
+    /// Keeps its id.
+    pub(super) _presence: Presence,
 }
 
 /// One endpoint of a pool.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
-    /// The same for the life of the process, and in all pools that reach this address in the same
-    /// way.
+    /// The same for as long as anything uses it, and in all pools that reach this address in the
+    /// same way.
     pub id: EndpointId,
     /// Where it is.
     pub address: SocketAddr,
@@ -98,6 +102,8 @@ pub struct Endpoint {
     pub kept: usize,
     /// Connections to all endpoints that the process may have.
     pub budget: Arc<Budget>,
+    /// Keeps its id, its health and its counters.
+    pub presence: Presence,
 }
 
 impl Endpoint {
@@ -129,6 +135,7 @@ impl Endpoint {
             places: None,
             kept: KEPT,
             budget: Arc::clone(registry.budget()),
+            presence: known.presence,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Another configuration while the proxy serves: what changes, what stays, and what is refused.
 
 mod asked;
+mod departures;
 mod listeners;
 mod many;
 mod policies;

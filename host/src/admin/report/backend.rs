@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Microseconds;
-use crate::stats::{BackendStats, HealthReading, HistogramSnapshot};
+use crate::stats::{BackendShard, BackendStats, HealthReading, HistogramSnapshot};
 
 /// One backend address.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -40,6 +40,23 @@ pub struct BackendLatency {
 }
 
 impl Backend {
+    /// All that were forgotten.
+    pub(super) fn forgotten(sum: &BackendShard) -> Self {
+        Self {
+            requests: sum.requests.value(),
+            failures: sum.failures.value(),
+            healthy: true,
+            handshake_failures: sum.handshake_failures.value(),
+            latency: BackendLatency {
+                ewma_microseconds: 0,
+                all: Microseconds(HistogramSnapshot::of(
+                    [&sum.latency_microseconds].into_iter(),
+                )),
+            },
+            ..Self::default()
+        }
+    }
+
     pub(super) fn new(counted: &BackendStats, now_milliseconds: u64) -> Self {
         let (shards, health) = (&counted.shards, counted.health.by_worker());
         let averages = health.iter().map(|h| h.latency_microseconds);

@@ -16,7 +16,9 @@ use super::pools::Pool;
 use super::process::Process;
 use super::recording::Recording;
 use super::reload::ReloadStatus;
-use crate::stats::{Counter, Gauge, HistogramSnapshot, STATUSES, Stats, WorkerShard};
+use crate::stats::{
+    BackendStats, Counter, FORGOTTEN, Gauge, HistogramSnapshot, Named, STATUSES, Stats, WorkerShard,
+};
 
 /// The sources of a report.
 #[derive(Debug, Clone, Copy)]
@@ -222,12 +224,7 @@ impl Report {
             log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),
             process: Process::new(),
             recording: Recording::new(view.stats),
-            backends: view
-                .stats
-                .backends()
-                .iter()
-                .map(|(a, s)| (a.clone(), Backend::new(s, now)))
-                .collect(),
+            backends: backends(view.stats, now),
             pools: pools(view.stats),
             policies: policies(view),
             certificates: view.certificates.to_vec(),
@@ -289,17 +286,36 @@ fn by_status(stats: &Stats) -> BTreeMap<u16, u64> {
         .collect()
 }
 
+/// What was forgotten is a row as well, so that sums over rows never fall.
+fn backends(stats: &Stats, now: u64) -> BTreeMap<String, Backend> {
+    let Named { by_name, forgotten } = stats.backends();
+    let backend = |(label, counted): (String, BackendStats)| (label, Backend::new(&counted, now));
+    let mut all: BTreeMap<_, _> = by_name.into_iter().map(backend).collect();
+    if forgotten.names > 0 {
+        all.insert(FORGOTTEN.to_owned(), Backend::forgotten(&forgotten.sum));
+    }
+    all
+}
+
 fn pools(stats: &Stats) -> BTreeMap<String, Pool> {
-    let pool = |(name, shards): (&String, &Vec<_>)| (name.clone(), Pool::new(shards));
-    stats.pools().iter().map(pool).collect()
+    let Named { by_name, forgotten } = stats.pools();
+    let pool = |(name, shards): (String, Vec<_>)| (name, Pool::new(&shards));
+    let mut all: BTreeMap<_, _> = by_name.into_iter().map(pool).collect();
+    if forgotten.names > 0 {
+        all.insert(FORGOTTEN.to_owned(), Pool::new(&[forgotten.sum]));
+    }
+    all
 }
 
 fn policies(view: &StatsView<'_>) -> BTreeMap<String, Policy> {
-    let counted = view.stats.policies();
-    let mut all: BTreeMap<_, _> = counted
-        .iter()
-        .map(|(name, counted)| (name.clone(), Policy::new(counted)))
+    let Named { by_name, forgotten } = view.stats.policies();
+    let mut all: BTreeMap<_, _> = by_name
+        .into_iter()
+        .map(|(name, counted)| (name, Policy::new(&counted)))
         .collect();
+    if forgotten.names > 0 {
+        all.insert(FORGOTTEN.to_owned(), Policy::forgotten(forgotten.sum));
+    }
     for status in view.policies {
         all.entry(status.name.clone()).or_default().status = Some(status.clone());
     }

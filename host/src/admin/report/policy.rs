@@ -88,8 +88,32 @@ pub struct PolicyStore {
 }
 
 impl Policy {
+    /// All that were forgotten.
+    pub(super) fn forgotten(sum: Arc<PolicyShard>) -> Self {
+        Self::of(&[sum])
+    }
+
     pub(super) fn new(counted: &PolicyStats) -> Self {
         let shards = &counted.all_shards();
+        let names = counted
+            .counter_names
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let own = |i: usize| {
+            let counters = shards.iter().filter_map(|s| s.counters.0.get(i));
+            counters.map(Counter::value).sum()
+        };
+        let counters = names.into_iter().enumerate();
+        Self {
+            store: counted.store.get().map(|parts| PolicyStore::new(parts)),
+            counters: counters.map(|(i, name)| (name, own(i))).collect(),
+            ..Self::of(shards)
+        }
+    }
+
+    /// What is counted for every policy.
+    fn of(shards: &[Arc<PolicyShard>]) -> Self {
         let sum = |counter: fn(&PolicyShard) -> &Counter| {
             shards.iter().map(|s| counter(s).value()).sum::<u64>()
         };
@@ -102,18 +126,6 @@ impl Policy {
             .filter(|(_, times)| times.0.count > 0)
             .collect();
         let all = HistogramSnapshot::of(shards.iter().flat_map(|s| &s.hook_nanoseconds));
-        let names = counted
-            .counter_names
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let own = |i: usize| {
-            shards
-                .iter()
-                .filter_map(|s| s.counters.0.get(i))
-                .map(Counter::value)
-                .sum()
-        };
         Self {
             status: None,
             calls: all.count,
@@ -134,15 +146,11 @@ impl Policy {
             call_time: Nanoseconds(all),
             call_time_by_hook: hooks,
             memory: PolicyMemory::new(shards),
-            store: counted.store.get().map(|parts| PolicyStore::new(parts)),
+            store: None,
             instances: shards.iter().map(|s| s.instances.value()).sum(),
             instances_built: sum(|s| &s.instances_built),
             log_lines_dropped: sum(|s| &s.log_lines_dropped),
-            counters: names
-                .into_iter()
-                .enumerate()
-                .map(|(i, name)| (name, own(i)))
-                .collect(),
+            counters: BTreeMap::new(),
         }
     }
 }

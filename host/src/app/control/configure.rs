@@ -223,6 +223,7 @@ impl ControlPlane {
         policies: &[NextPolicy],
         equipment: &Arc<Equipment>,
     ) -> u64 {
+        self.forget_what_left();
         let this = Arc::clone(self);
         let (next, resolved) = (Arc::clone(config), Arc::clone(topology));
         let all: Vec<_> = policies.iter().map(|p| Arc::clone(&p.managed)).collect();

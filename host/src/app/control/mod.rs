@@ -10,6 +10,7 @@ mod change;
 mod changes;
 mod configure;
 mod deploy;
+mod forgetting;
 mod next_policy;
 mod policy_state;
 mod publish;
@@ -30,16 +31,18 @@ use super::policies;
 use crate::admin::{ChangeError, Readiness};
 use crate::config::{Config, Policy, PolicySource};
 use crate::decision::{PolicyEntry, Tokens};
-use crate::policy::{Engine, Generation, Lists, PolicyId, PolicyIds, PolicySpec};
+use crate::policy::{Engine, Generation, Lists, PolicyId, PolicySpec};
 use crate::proxy::{Equipment, Snapshot};
 use crate::rollout::StateDir;
 use crate::stats::Stats;
 use crate::upstream::{Registry, Topology};
 
+use forgetting::KnownPolicies;
 use policy_state::PolicyState;
 
 pub use adoption::Adoption;
 pub(in crate::app) use configure::Prepared;
+pub(in crate::app) use forgetting::forget;
 pub(in crate::app) use next_policy::Purpose;
 pub(in crate::app) use reloads::{Reloads, Request, Secret, Written};
 pub use status::AdminControl;
@@ -81,7 +84,7 @@ pub struct ControlPlane {
     reloads: Reloads,
     /// The policies of the newest snapshot, in the order of its configuration.
     policies: Mutex<Vec<Arc<Managed>>>,
-    ids: Mutex<PolicyIds>,
+    ids: Mutex<KnownPolicies>,
     /// Held while another topology or configuration is published, so that one is at a time.
     configuring: Arc<tokio::sync::Mutex<()>>,
     /// Notified when a policy's first load has succeeded or failed.
@@ -133,9 +136,9 @@ impl ControlPlane {
             certificates,
             reloads,
         } = process;
-        let mut ids = PolicyIds::default();
+        let mut known = KnownPolicies::default();
         let managed = |policy: &Policy| {
-            let id = ids.id(&policy.name);
+            let id = known.ids.id(&policy.name);
             Arc::new(Managed::new(id, &policy.name))
         };
         let policies: Vec<Arc<Managed>> = config.policies.iter().map(managed).collect();
@@ -155,7 +158,7 @@ impl ControlPlane {
         Self {
             adoption: Arc::new(Adoption::new(config.workers)),
             policies: Mutex::new(policies),
-            ids: Mutex::new(ids),
+            ids: Mutex::new(known),
             current: Mutex::new(Arc::clone(&config)),
             config,
             engine,
@@ -242,8 +245,8 @@ impl ControlPlane {
     }
 
     fn next_id(&self, name: &str) -> PolicyId {
-        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.id(name)
+        let mut known = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        known.ids.id(name)
     }
 
     /// The policies whose components come from files, with these.

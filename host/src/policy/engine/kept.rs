@@ -41,6 +41,12 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(policy);
     }
+
+    /// Keeps nothing more of this policy, which left long ago: its store and its places go.
+    pub fn forget(&self, policy: &str) {
+        self.forget_store(policy);
+        self.core.places.forget(policy);
+    }
 }
 
 pub(super) fn open_cache(folder: Option<&Path>) -> Result<Option<Arc<Cache>>, PolicyError> {

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod connections;
+mod forgetting;
 mod queue;
 mod streams;
 mod topology;
@@ -115,6 +116,7 @@ fn topologies_of(registry: &Registry, pools: &[&[&str]]) -> Vec<PoolTopology> {
         slow_client_rate: 16 * 1024,
         max_failures: 1,
         fail_timeout: Duration::from_secs(3_600),
+        _presence: registry.presence(id),
     };
     ids.into_iter().zip(pools).map(pool).collect()
 }
