@@ -156,6 +156,26 @@ pub fn trusted(metadata: &Metadata) -> io::Result<()> {
     )
 }
 
+/// Checks that a file is a program that only this process's user or root can have written.
+///
+/// # Errors
+///
+/// `PermissionDenied`, with the reason.
+pub fn runnable(metadata: &Metadata) -> io::Result<()> {
+    let denied = |sentence| Err(io::Error::new(ErrorKind::PermissionDenied, sentence));
+    if !metadata.is_file() {
+        return denied("it is no regular file");
+    }
+    if metadata.mode() & 0o111 == 0 {
+        return denied("it is not executable; allow it with chmod +x");
+    }
+    let me = match metadata.uid() {
+        0 => 0,
+        _ => rustix::process::geteuid().as_raw(),
+    };
+    owned(metadata.uid(), metadata.mode(), me)
+}
+
 fn owned(owner: u32, mode: u32, me: u32) -> io::Result<()> {
     let denied = |sentence: String| Err(io::Error::new(ErrorKind::PermissionDenied, sentence));
     if owner != me {

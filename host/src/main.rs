@@ -28,10 +28,12 @@ fn main() -> ExitCode {
                 .collect::<Vec<_>>(),
         );
     }
+    // Before anything opens a file.
+    let activation = app::Activation::take(|name| std::env::var_os(name));
     // A signal that arrives during the start waits until its handler is known.
     let held = app::HeldSignals::now();
     let cli = Cli::from_arguments();
-    let code = match ground::goes_on(|| app::execute(cli, held)) {
+    let code = match ground::goes_on(|| app::execute(cli, held, activation)) {
         Some(Ok(code)) => code,
         Some(Err(e)) => {
             ground::complain(&format!("{e:#}"));

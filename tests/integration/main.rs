@@ -56,6 +56,7 @@ mod refused_requests;
 mod rehearsal;
 mod reload;
 mod repeats;
+mod replaced;
 mod requests_at_fault;
 mod retries;
 mod rollout;

@@ -164,3 +164,45 @@ fn readiness_ends_with_the_first_signal() {
     assert_eq!(client.response().text(), "done");
     assert_eq!(proxy.exit_code(), 0);
 }
+
+#[test]
+fn requests_are_served_between_not_ready_and_the_end_of_the_listeners() {
+    let upstream = TestUpstream::named("a");
+    let mut proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[timeouts]\nshutdown-delay = \"1s\"\ndrain-idle = \"0s\"")
+        .start();
+    let mut kept = proxy.client();
+    assert_eq!(kept.ask(get("a.test", "/")).text(), "a");
+    proxy.signal("TERM");
+    let found = proxy
+        .stderr
+        .find(|l| l.contains("the listeners close in 1s").then_some(()));
+    assert!(found.is_some());
+    let ready = proxy.admin(Request::new("GET", "/readyz"));
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("still served"), "{}", ready.text());
+    let answer = kept.ask(get("a.test", "/"));
+    assert_eq!((answer.status, answer.closes()), (200, false));
+    assert_eq!(proxy.get("a.test", "/").text(), "a", "a new connection");
+    wait_until_not_accepting(&proxy);
+    kept.assert_closed();
+    assert_eq!(proxy.exit_code(), 0);
+}
+
+#[test]
+fn a_connection_that_is_idle_when_the_stop_begins_may_send_one_more_request() {
+    let upstream = TestUpstream::named("a");
+    let mut proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .tables("[timeouts]\ndrain-idle = \"10s\"")
+        .start();
+    let mut idle = proxy.client();
+    assert_eq!(idle.ask(get("a.test", "/")).text(), "a");
+    proxy.signal("TERM");
+    wait_until_not_accepting(&proxy);
+    let answer = idle.ask(get("a.test", "/"));
+    assert_eq!(answer.text(), "a");
+    assert!(answer.closes(), "there is no next request here");
+    assert_eq!(proxy.exit_code(), 0);
+}

@@ -1,6 +1,7 @@
 //! The interface to the control side.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
@@ -8,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::reload::{ReloadFuture, ReloadStatus};
 use super::times::{rfc3339_of, timestamp};
+use super::upgrade::UpgradeFuture;
 use crate::policy::Stickiness;
 use crate::rollout::{Event, GenerationEntry, State, TrialReport};
 use crate::stats::Stats;
@@ -52,6 +54,10 @@ pub trait Control: Send + Sync + 'static {
 
     /// How reloads have gone so far.
     fn reload_status(&self) -> ReloadStatus;
+
+    /// Has another process of the program take this one's place, from this file if it is another
+    /// one.
+    fn upgrade(&self, binary: Option<PathBuf>) -> UpgradeFuture<'_>;
 
     /// The configuration that runs, without secrets.
     fn config(&self) -> serde_json::Value;
@@ -279,6 +285,8 @@ pub enum Readiness {
     Ready,
     /// A part of the process has failed (a sentence says which); the process drains and ends.
     Failed(String),
+    /// Requests are served, and the listeners are about to close.
+    Leaving,
     /// The listeners are closed; requests in flight are being finished.
     Draining,
 }

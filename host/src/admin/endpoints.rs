@@ -16,9 +16,10 @@ use super::reload::ReloadError;
 use super::reply::{self, Reply};
 use super::report::StatsView;
 use super::shared::Shared;
+use super::upgrade::upgrade;
 use crate::decision::{EXPLAIN, TRACE};
 
-const ENDPOINTS: [&str; 15] = [
+const ENDPOINTS: [&str; 16] = [
     "GET /stats",
     "GET /metrics",
     "GET /policies",
@@ -32,6 +33,7 @@ const ENDPOINTS: [&str; 15] = [
     "POST /explain",
     "GET /config",
     "POST /reload",
+    "POST /upgrade",
     "GET /healthz",
     "GET /readyz",
 ];
@@ -69,7 +71,12 @@ pub(super) async fn answer(shared: &Shared, caller: &Caller, request: Request<In
         "/reload" if *request.method() == Method::POST => {
             return reload(shared, request.uri().query()).await;
         }
-        "/reload" => return reply::wrong_method(request.method().as_str(), &path, "POST"),
+        "/upgrade" if *request.method() == Method::POST => {
+            return upgrade(shared, request.uri().query()).await;
+        }
+        "/reload" | "/upgrade" => {
+            return reply::wrong_method(request.method().as_str(), &path, "POST");
+        }
         "/explain" if *request.method() == Method::POST => return explain(shared),
         "/explain" => return reply::wrong_method(request.method().as_str(), &path, "POST"),
         _ => return reply::nothing_here(&path, &ENDPOINTS),
@@ -108,6 +115,9 @@ fn ready(shared: &Shared) -> Reply {
         }
         Readiness::Failed(sentence) => unavailable(&format!("{sentence}; the process is ending")),
         Readiness::Starting => unavailable("starting: the listeners are not open yet"),
+        Readiness::Leaving => {
+            unavailable("stopping: requests are still served, and the listeners close in a moment")
+        }
         Readiness::Draining => {
             unavailable("draining: the listeners are closed, requests in flight are being finished")
         }

@@ -23,6 +23,11 @@ impl Guard {
         }
     }
 
+    /// Whether requests have to show a token.
+    pub(super) fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
     /// The answer to a request that is not allowed.
     pub(super) fn refusal<B>(&self, request: &Request<B>) -> Option<Reply> {
         let refusal = match &self.token {

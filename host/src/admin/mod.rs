@@ -30,6 +30,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 mod times;
+mod upgrade;
 mod uploads;
 
 pub use control::{
@@ -43,3 +44,4 @@ pub use reload::{Changes, Difference, ReloadError, ReloadFuture, ReloadStatus, R
 pub use report::{Report, StatsView};
 pub use serve::{AdminError, serve};
 pub use shared::CONNECTIONS;
+pub use upgrade::{UpgradeError, UpgradeFuture, Upgraded};

@@ -18,6 +18,12 @@ pub(super) async fn ask_for_reload(reload: cli::Reload) -> Result<()> {
     ask(reload.remote, Command::Reload { check }).await
 }
 
+/// Has a running proxy replaced by another process of the program.
+pub(super) async fn ask_for_upgrade(upgrade: cli::Upgrade) -> Result<()> {
+    let binary = upgrade.binary.map(std::path::absolute).transpose()?;
+    ask(upgrade.remote, Command::Upgrade { binary }).await
+}
+
 async fn ask(remote: cli::Remote, command: Command) -> Result<()> {
     let environment = |name: &str| std::env::var_os(name);
     let dumb = environment("TERM").is_some_and(|kind| kind == "dumb");

@@ -4,17 +4,18 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use super::ask::{ask_for_reload, ask_proxy};
+use super::ask::{ask_for_reload, ask_for_upgrade, ask_proxy};
 use super::check::check;
 use super::rehearse::rehearse;
 use super::reload::Source;
 use super::run::run;
 use super::signals::{Held, Signals};
+use super::supervisor::Activation;
 use crate::cli::{Cli, Command, Policy, Task};
 use crate::ground::{self, Manner};
 
 /// Runs the command and returns the exit code.
-pub fn execute(cli: Cli, held: Held) -> Result<ExitCode> {
+pub fn execute(cli: Cli, held: Held, activation: Activation) -> Result<ExitCode> {
     if let Some(slip) = cli.slip() {
         slip.exit();
     }
@@ -43,12 +44,16 @@ pub fn execute(cli: Cli, held: Held) -> Result<ExitCode> {
             task: Task::Begin(begin),
             ..
         }) => super::begin::begin_policy(&begin),
-        command => with_runtime(command, signals),
+        command => with_runtime(command, signals, activation),
     }
 }
 
 /// Runs the commands that need a runtime. `signals` is there for those that serve.
-fn with_runtime(command: Command, signals: Option<Signals>) -> Result<ExitCode> {
+fn with_runtime(
+    command: Command,
+    signals: Option<Signals>,
+    activation: Activation,
+) -> Result<ExitCode> {
     let environment = |name: &str| std::env::var_os(name);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // For the admin listener and timers; blocking work has separate threads.
@@ -61,7 +66,7 @@ fn with_runtime(command: Command, signals: Option<Signals>) -> Result<ExitCode> 
         match (command, signals) {
             (Command::Run(settings), Some(signals)) => {
                 let source = Source::new(settings.sources(environment)?);
-                run(source, signals, |_, _| ())
+                run(source, signals, Some(activation), |_, _| ())
                     .await
                     .map(|()| ExitCode::SUCCESS)
             }
@@ -83,6 +88,9 @@ fn with_runtime(command: Command, signals: Option<Signals>) -> Result<ExitCode> 
             ) => ask_proxy(remote, action).await.map(|()| ExitCode::SUCCESS),
             (Command::Reload(reload), _) => {
                 ask_for_reload(reload).await.map(|()| ExitCode::SUCCESS)
+            }
+            (Command::Upgrade(upgrade), _) => {
+                ask_for_upgrade(upgrade).await.map(|()| ExitCode::SUCCESS)
             }
             // `execute` has handled these.
             (Command::Policy(_), _) | (_, None) => Ok(ExitCode::FAILURE),

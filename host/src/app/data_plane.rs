@@ -10,7 +10,7 @@ use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::control::Adoption;
-use super::worker_listeners::WorkerListeners;
+use super::worker_listeners::{CopiesWanted, WorkerListeners};
 use crate::ground;
 use crate::net::SWEEP;
 use crate::observe::access_log::AccessLog;
@@ -22,6 +22,8 @@ pub(super) struct Start {
     pub shared: Shared,
     /// Connections from an acceptor, where the kernel does not spread them.
     pub handed: mpsc::UnboundedReceiver<Handed>,
+    /// Requests for copies of its sockets.
+    pub copying: mpsc::UnboundedReceiver<CopiesWanted>,
     /// Limits of all workers together.
     pub admission: Arc<Admission>,
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
@@ -65,6 +67,7 @@ async fn run(start: Start) {
         index,
         shared,
         handed,
+        copying,
         admission,
         mut snapshots,
         adoption,
@@ -88,6 +91,7 @@ async fn run(start: Start) {
     let following = Following {
         worker: Rc::clone(&worker),
         snapshots,
+        copying,
         adoption,
         listeners,
     };
@@ -108,6 +112,7 @@ async fn run(start: Start) {
 struct Following {
     worker: Rc<Worker>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    copying: mpsc::UnboundedReceiver<CopiesWanted>,
     adoption: Arc<Adoption>,
     listeners: WorkerListeners,
 }
@@ -122,6 +127,10 @@ impl Following {
                         break;
                     }
                     self.adopt().await;
+                }
+                Some(wanted) = self.copying.recv() => {
+                    // One that has left needs none.
+                    let _ = wanted.send(self.listeners.copies());
                 }
                 // A dropped sender means the same as `true`.
                 _ = stop.wait_for(|stop| *stop) => break,

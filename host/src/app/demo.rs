@@ -34,6 +34,7 @@ pub(super) async fn serve_origin(origin: Origin, mut signals: Signals) -> Result
                 Event::Stop => return,
                 Event::Reopen => tracing::info!("SIGUSR1: the origin has no log to reopen"),
                 Event::Reload => tracing::info!("SIGHUP: the origin has no configuration"),
+                Event::Upgrade => tracing::info!("SIGUSR2: the origin can't be replaced"),
             }
         }
     };
@@ -66,7 +67,7 @@ pub(super) async fn serve_demo(demo: Demo, signals: Signals) -> Result<()> {
         text: "[access-log]\nrequests = \"all\"\n".to_owned(),
         base: PathBuf::new(),
     });
-    run(Source::new(sources), signals, |reachable, log| {
+    run(Source::new(sources), signals, None, |reachable, log| {
         suggest(reachable, &addresses, log)
     })
     .await

@@ -3,17 +3,17 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::passed::PassedSockets;
+use super::place::{Place, Tcp};
 use super::unix_socket::{self, SocketFile};
 use crate::config::{self, ListenAddress};
-use crate::net::StdListener;
-
-/// Connections that may wait to be accepted; the kernel may allow fewer (`net.core.somaxconn`).
-const BACKLOG: i32 = 4096;
+use crate::net::{BACKLOG, StdListener};
 
 /// Whether `SO_REUSEPORT` spreads connections over the sockets that share a port. On macOS and the
 /// BSDs one socket gets all.
@@ -26,61 +26,12 @@ pub(super) struct Opened {
     pub number: usize,
     /// Where clients connect, with the real port in place of port 0.
     pub address: ListenAddress,
-    /// The socket of each worker; of TCP none if an acceptor hands connections out.
-    pub by_worker: Vec<Option<StdListener>>,
+    /// The sockets of each worker; of TCP none if an acceptor hands connections out.
+    pub by_worker: Vec<Vec<StdListener>>,
     /// The socket of the acceptor; `None` if each worker has its own.
     pub shared: Option<TcpListener>,
     /// The file of a Unix socket, which is removed at the end.
     pub file: Option<SocketFile>,
-}
-
-/// What tells sockets apart: listeners of two configurations with the same one have the same
-/// socket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Of TCP; whether it takes IPv6 only.
-    Tcp(SocketAddr, bool),
-    /// A path.
-    Unix(PathBuf),
-}
-
-impl Place {
-    /// The places of all listeners of a configuration.
-    pub(super) fn all(listeners: &[config::Listener]) -> Vec<Self> {
-        let place = |listener: &config::Listener| match Tcp::of(listener, listeners) {
-            Some(Tcp { address, only_v6 }) => Self::Tcp(address, only_v6),
-            None => match &listener.address {
-                ListenAddress::Unix { path, .. } => Self::Unix(path.clone()),
-                ListenAddress::Tcp { address, only_v6 } => Self::Tcp(*address, *only_v6),
-            },
-        };
-        listeners.iter().map(place).collect()
-    }
-
-    /// The address, unless it is a path.
-    pub(super) fn tcp(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(address, _) => Some(*address),
-            Self::Unix(_) => None,
-        }
-    }
-
-    /// Whether a connection could come to either.
-    fn overlaps(&self, other: &Self) -> bool {
-        let (Some(one), Some(two)) = (self.tcp(), other.tcp()) else {
-            return false;
-        };
-        let is_any = one.ip().is_unspecified() || two.ip().is_unspecified();
-        one.port() == two.port() && (is_any || one.ip() == two.ip())
-    }
-
-    /// The port, unless the kernel chooses it.
-    fn port(&self) -> Option<u16> {
-        match self {
-            Self::Tcp(address, _) => Some(address.port()).filter(|port| *port != 0),
-            Self::Unix(_) => None,
-        }
-    }
 }
 
 /// Opens listeners for all workers.
@@ -92,22 +43,33 @@ pub(super) struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    /// Opens the listeners with these numbers.
+    /// Opens the listeners with these numbers. Those that were passed to this process are taken out
+    /// of `passed`.
     pub(super) fn open(
         &self,
         listeners: &[config::Listener],
         numbers: &[usize],
+        passed: &mut PassedSockets,
     ) -> Result<Vec<Opened>> {
         self.probe(listeners, numbers)?;
         let places = Place::all(listeners);
         let open = |number: &usize| match &places[*number] {
             Place::Tcp(address, only_v6) => {
                 let (address, only_v6) = (*address, *only_v6);
-                self.open_tcp(*number, Tcp { address, only_v6 })
+                let tcp = Tcp { address, only_v6 };
+                let given = passed.take_tcp(tcp)?;
+                match given.is_empty() {
+                    true => self.open_tcp(*number, tcp),
+                    false => self.use_tcp(*number, tcp, given),
+                }
             }
             Place::Unix(path) => {
                 let mode = unix_socket::mode(&listeners[*number].address).unwrap_or_default();
-                self.open_unix(*number, path, mode)
+                let (listener, file) = match passed.take_unix(path, mode) {
+                    Some(given) => given,
+                    None => self.open_unix(path, mode)?,
+                };
+                self.share(*number, path, mode, (listener, file))
             }
         };
         numbers.iter().map(open).collect()
@@ -145,7 +107,7 @@ impl Opening<'_> {
             for _ in 0..self.workers {
                 let listener = listen(bound, true).with_context(failed)?;
                 bound.address = listener.local_addr()?;
-                by_worker.push(Some(StdListener::Tcp(listener)));
+                by_worker.push(vec![StdListener::Tcp(listener)]);
             }
         } else {
             let listener = listen(tcp, false).with_context(failed)?;
@@ -162,14 +124,57 @@ impl Opening<'_> {
         })
     }
 
+    /// Divides sockets that listen already. Where there are too few for the workers, more are bound
+    /// to the same address, which listen only when their workers do: until then the process before
+    /// this one accepts, and what the kernel gave to another socket would be lost with a failed
+    /// start. Where the kernel refuses that, workers share sockets.
+    fn use_tcp(&self, number: usize, tcp: Tcp, given: Vec<TcpListener>) -> Result<Opened> {
+        let mut all = given;
+        let address = all[0].local_addr()?;
+        let is_group = |listener| socket2::SockRef::from(listener).reuse_port();
+        let grows = all
+            .iter()
+            .all(|listener| is_group(listener).unwrap_or(false));
+        while grows && all.len() < self.workers {
+            match bind(Tcp { address, ..tcp }, true) {
+                Ok(socket) => all.push(socket.into()),
+                Err(_) => break,
+            }
+        }
+        let mut by_worker: Vec<Vec<StdListener>> = (0..self.workers).map(|_| Vec::new()).collect();
+        for at in 0..all.len().max(self.workers) {
+            let socket = all[at % all.len()].try_clone()?;
+            by_worker[at % self.workers].push(StdListener::Tcp(socket));
+        }
+        let only_v6 = tcp.only_v6;
+        Ok(Opened {
+            number,
+            address: ListenAddress::Tcp { address, only_v6 },
+            by_worker,
+            shared: None,
+            file: None,
+        })
+    }
+
+    fn open_unix(&self, path: &Path, mode: u32) -> Result<(UnixListener, Option<SocketFile>)> {
+        let opened = unix_socket::listen(path, mode, BACKLOG);
+        let (listener, file) =
+            opened.with_context(|| format!("can't listen on unix:{}", path.display()))?;
+        Ok((listener, Some(file)))
+    }
+
     /// One socket for all workers, which compete for its connections: the kernel spreads those of a
     /// Unix socket on no system.
-    fn open_unix(&self, number: usize, path: &Path, mode: u32) -> Result<Opened> {
-        let (listener, file) = unix_socket::listen(path, mode, BACKLOG)
-            .with_context(|| format!("can't listen on unix:{}", path.display()))?;
+    fn share(
+        &self,
+        number: usize,
+        path: &Path,
+        mode: u32,
+        (listener, file): (UnixListener, Option<SocketFile>),
+    ) -> Result<Opened> {
         let mut by_worker = Vec::with_capacity(self.workers);
         for _ in 0..self.workers {
-            by_worker.push(Some(StdListener::Unix(listener.try_clone()?)));
+            by_worker.push(vec![StdListener::Unix(listener.try_clone()?)]);
         }
         let path = path.to_owned();
         Ok(Opened {
@@ -177,33 +182,7 @@ impl Opening<'_> {
             address: ListenAddress::Unix { path, mode },
             by_worker,
             shared: None,
-            file: Some(file),
-        })
-    }
-}
-
-/// A TCP address, and whether it takes IPv6 only.
-#[derive(Debug, Clone, Copy)]
-struct Tcp {
-    address: SocketAddr,
-    only_v6: bool,
-}
-
-impl Tcp {
-    /// `[::]` of the short form also accepts IPv4 where the system allows it, unless an IPv4
-    /// address with the same port is listed too.
-    fn of(listener: &config::Listener, all: &[config::Listener]) -> Option<Self> {
-        let ListenAddress::Tcp { address, only_v6 } = listener.address else {
-            return None;
-        };
-        let beside = |other: SocketAddr| other.is_ipv4() && other.port() == address.port();
-        let shares = address.is_ipv6()
-            && address.ip().is_unspecified()
-            && address.port() != 0
-            && all.iter().filter_map(config::Listener::tcp).any(beside);
-        Some(Self {
-            address,
-            only_v6: only_v6 || shares,
+            file,
         })
     }
 }
@@ -283,7 +262,8 @@ mod tests {
             kernel_spreads,
             own: &[],
         };
-        opening.open(listeners, &(0..listeners.len()).collect::<Vec<_>>())
+        let all: Vec<usize> = (0..listeners.len()).collect();
+        opening.open(listeners, &all, &mut PassedSockets::default())
     }
 
     fn opened(intake: &[Opened]) -> Vec<SocketAddr> {
@@ -305,7 +285,7 @@ mod tests {
     fn each_worker_has_a_listener_on_the_same_port() {
         let intake = open(&any_port(), 2, KERNEL_SPREADS).unwrap();
         if KERNEL_SPREADS {
-            let of = |worker: usize| local(intake[0].by_worker[worker].as_ref().unwrap());
+            let of = |worker: usize| local(&intake[0].by_worker[worker][0]);
             let address = opened(&intake)[0];
             assert_eq!((of(0), of(1)), (address, address));
         }

@@ -8,8 +8,10 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::certificates::ListenerCertificates;
-use super::intake::{KERNEL_SPREADS, Opened, Opening, Place};
-use super::unix_socket::{self, SocketFile};
+use super::intake::{KERNEL_SPREADS, Opened, Opening};
+use super::passed::PassedSockets;
+use super::place::Place;
+use super::unix_socket::{self, Identity, SocketFile};
 use super::workers::{Hands, hand_out_all};
 use crate::config::{Config, ListenAddress};
 use crate::proxy::{Listening, Sockets};
@@ -29,6 +31,12 @@ struct OpenListener {
     file: Option<SocketFile>,
     /// Hands connections out, where the kernel does not spread them.
     acceptor: Option<AbortHandle>,
+}
+
+impl OpenListener {
+    fn number(&self) -> usize {
+        self.known.listening.sockets.number()
+    }
 }
 
 /// What another configuration is compared with.
@@ -67,15 +75,19 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// The listeners of the configuration, those that are new bound to their addresses.
+    /// The listeners of the configuration, those that are new bound to their addresses, unless they
+    /// are among those that were passed to this process.
     ///
     /// # Errors
     ///
     /// One can't be opened; none is open then that was not.
-    pub(super) fn open(&self) -> Result<NextListeners> {
+    pub(super) fn open(&self, passed: &mut PassedSockets) -> Result<NextListeners> {
         let kept = self.kept();
         let listeners = &self.config.listeners;
-        let mut opened = self.opening(&self.own()).open(listeners, &missing(&kept))?;
+        let own: Vec<Place> = self.own().into_iter().chain(passed.places()).collect();
+        let mut opened = self
+            .opening(&own)
+            .open(listeners, &missing(&kept), passed)?;
         let places = Place::all(listeners);
         let mut all = Vec::with_capacity(listeners.len());
         for (number, place) in places.into_iter().enumerate() {
@@ -195,6 +207,35 @@ impl OpenListeners {
     /// Where clients connect.
     pub(super) fn addresses(&self) -> Vec<ListenAddress> {
         self.all.iter().map(|open| open.address.clone()).collect()
+    }
+
+    /// For each listener, the number of its sockets, its place, and what tells its file from another
+    /// one at its path.
+    pub(super) fn passable(&self) -> Vec<(usize, Place, Option<Identity>)> {
+        let all = self.all.iter();
+        all.map(|open| {
+            let file = open.file.as_ref().map(SocketFile::identity);
+            (open.number(), open.known.place.clone(), file)
+        })
+        .collect()
+    }
+
+    /// Another process accepts from the listeners with these numbers now.
+    pub(super) fn hand_over(&mut self, numbers: &[usize]) {
+        for open in &mut self.all {
+            if numbers.contains(&open.number()) {
+                open.known.listening.sockets.hand_over();
+                if let Some(file) = &mut open.file {
+                    file.leave();
+                }
+            }
+        }
+    }
+
+    /// The files of Unix sockets are this process's from now on.
+    pub(super) fn adopt_files(&mut self) {
+        let files = self.all.iter_mut().filter_map(|open| open.file.as_mut());
+        files.for_each(SocketFile::adopt);
     }
 
     /// Removes the files of Unix sockets: another process may listen on the paths from now on.

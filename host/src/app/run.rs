@@ -1,6 +1,8 @@
 //! The proxy from start to stop.
 
-use std::net::SocketAddr;
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,16 +10,20 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
 
 use super::certificates::ListenerCertificates;
-use super::control::{ControlPlane, Process, Reloads};
+use super::control::{Carried, ControlPlane, Process, Reloads, Request, UpgradeRequest, upgrades};
 use super::data_plane::End;
 use super::descriptors::Shares;
 use super::intake;
 use super::open_listeners::{NextListeners, OpenListeners, Wanted};
-use super::reload::{AdminListener, Source, start_log, start_records};
+use super::passed::PassedSockets;
+use super::pid_file::PidFile;
+use super::reload::{AdminListener, Source, record_problem, start_log, start_records};
 use super::running::{Running, stop_within};
 use super::signals::Signals;
+use super::supervisor::{Activation, Notifier};
+use super::upgrade::{Predecessor, Program};
 use super::watchdog::Watchdog;
-use super::workers::start_workers;
+use super::workers::{Workers, start_workers};
 use crate::admin::Readiness;
 use crate::config::{Config, ListenAddress};
 use crate::ground;
@@ -42,65 +48,189 @@ pub(super) struct Reachable {
 const WORKERS_START: Duration = Duration::from_secs(30);
 
 /// Runs the proxy until a signal and the drain that follows it. `started` is called once it serves.
+///
+/// `activation` has the sockets that were passed to the process. Without it, the process is no
+/// service of its own: it replaces no other, none replaces it, and no supervisor is notified.
 pub(super) async fn run(
     source: Source,
     signals: Signals,
+    activation: Option<Activation>,
     started: impl FnOnce(&Reachable, &LogWriter),
 ) -> Result<()> {
-    let (mut config, written) = source.read()?;
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
-    let shares = shares(&mut config)?;
-    ground::fault_point("start");
-    let config = Arc::new(config);
-    let stats = Stats::new(config.workers);
-    let (reloads, requests) = Reloads::new(written);
-    let control = load(&config, &stats, shares, reloads).await?;
-    let opened = first_listeners(&config, &control)?;
-    let log = start_log(&config)?;
-    let records = start_records(&config, &control)?;
-    let (stop, stopping) = watch::channel(false);
-    control.equip(Equipment {
-        listeners: opened.listening(),
-        log: log.handle(),
-        recorder: records.as_ref().map(RecordWriter::recorder),
-    });
-    let admin = admin_side(&config, &control, shares.admin)?;
-    let admission = Arc::new(Admission::new(shares.turned_away));
-    let (hands, mut ends) = start_workers(config.workers, &control, &admission, &stopping)?;
-    let mut listeners = OpenListeners::default();
-    listeners.follow(opened, &hands, &stopping);
-    workers_serve(&control, &mut ends).await?;
-    signals.serving(stop_within(&config));
-    // Before the log says "listening": a script that waits for that line must not find the proxy
-    // "starting".
-    control.set_readiness(Readiness::Ready);
-    let watchdog = Watchdog::start(control.stats())?;
-    let reachable = Reachable {
-        listen: listeners.addresses(),
-        admin: admin.as_ref().map(|admin| admin.address),
-    };
-    reachable.log(config.workers);
-    started(&reachable, &log);
-    Running {
-        control,
+    let environment = |name: &str| std::env::var_os(name);
+    let mut beginning = Beginning {
         source,
-        requests,
         signals,
-        ends,
-        admin,
-        admin_connections: shares.admin,
-        hands,
-        listeners,
-        stop,
-        log,
-        records,
-        watchdog,
-        failure: None,
+        passed: PassedSockets::default(),
+        state_lock: None,
+        carried: Carried::default(),
+        program: None,
+        notifier: Notifier::default(),
+    };
+    let mut former = None;
+    if let Some(activation) = activation {
+        let program = Program::of_this_process().context("the own program can't be found")?;
+        beginning.program = Some(program);
+        beginning.notifier = Notifier::new(environment);
+        if let Some((mut found, sockets)) = Predecessor::greet(environment)? {
+            tracing::info!("taking over from process {}", found.pid);
+            beginning.passed = sockets;
+            beginning.state_lock = found.state_lock.take();
+            beginning.carried = carried(found.policies.take());
+            former = Some(found);
+        }
+        beginning.passed.extend(activation.sockets()?);
     }
-    .run_to_the_end()
-    .await
+    let running = match (beginning.begin(former.as_ref(), started).await, former) {
+        (Ok(running), None) => running,
+        (Ok(running), Some(former)) => {
+            former.serves().await?;
+            running
+        }
+        (Err(e), former) => {
+            former.inspect(|former| former.refused(&format!("{e:#}")));
+            return Err(e);
+        }
+    };
+    running.is_alone();
+    running.run_to_the_end().await
+}
+
+/// A proxy that does not serve yet.
+struct Beginning {
+    source: Source,
+    signals: Signals,
+    passed: PassedSockets,
+    /// The lock of the state directory, if another process has it and this one too.
+    state_lock: Option<File>,
+    /// What that one had deployed.
+    carried: Carried,
+    program: Option<Program>,
+    notifier: Notifier,
+}
+
+/// What is there before anything is served.
+struct Ready {
+    config: Arc<Config>,
+    shares: Shares,
+    control: Arc<ControlPlane>,
+    reloads: mpsc::Receiver<Request>,
+    upgrades: mpsc::Receiver<UpgradeRequest>,
+    listeners: NextListeners,
+    admin: Option<TcpListener>,
+    log: LogWriter,
+}
+
+impl Beginning {
+    /// Begins to serve: once `former` allows it, if there is such a process.
+    async fn begin(
+        mut self,
+        former: Option<&Predecessor>,
+        started: impl FnOnce(&Reachable, &LogWriter),
+    ) -> Result<Running> {
+        let ready = self.prepare().await?;
+        let (config, control, log) = (ready.config, ready.control, ready.log);
+        let (stop, stopping) = watch::channel(false);
+        let mut equipment = Equipment {
+            log: log.handle(),
+            ..Equipment::default()
+        };
+        let version = control.equip(equipment);
+        let admission = Arc::new(Admission::new(ready.shares.turned_away));
+        let mut workers = start_workers(config.workers, &control, &admission, &stopping)?;
+        workers_adopt(&control, &mut workers, version).await?;
+        if let Some(former) = former {
+            control.all_loaded().await?;
+            control.resume_trials().await;
+            former.ready(self.passed.taken()).await?;
+            // Where that one was ready, so is this one.
+            control.set_readiness(Readiness::Ready);
+        }
+        let records = start_records(&config, &control)?;
+        let pid_file = config.pid_file.as_deref().map(pid_file).transpose()?;
+        let admin = admin_side(&config, &control, ready.admin, ready.shares.admin)?;
+        equipment = Equipment {
+            listeners: ready.listeners.listening(),
+            log: log.handle(),
+            recorder: records.as_ref().map(RecordWriter::recorder),
+        };
+        let version = control.equip(equipment);
+        let mut listeners = OpenListeners::default();
+        listeners.follow(ready.listeners, &workers.hands, &stopping);
+        workers_adopt(&control, &mut workers, version).await?;
+        listeners.adopt_files();
+        self.signals.serving(stop_within(&config));
+        // Before the log says "listening": a script that waits for that line must not find the
+        // proxy "starting".
+        control.set_readiness(Readiness::Ready);
+        let watchdog = Watchdog::start(control.stats())?;
+        let reachable = Reachable {
+            listen: listeners.addresses(),
+            admin: admin.as_ref().map(|admin| admin.address),
+        };
+        reachable.log(config.workers);
+        started(&reachable, &log);
+        Ok(Running {
+            control,
+            source: self.source,
+            reloads: ready.reloads,
+            upgrades: ready.upgrades,
+            signals: self.signals,
+            program: self.program,
+            notifier: self.notifier,
+            admin,
+            admin_end: None,
+            admin_connections: ready.shares.admin,
+            workers,
+            listeners,
+            stop,
+            log,
+            records,
+            pid_file,
+            watchdog,
+            successor: None,
+            failure: None,
+        })
+    }
+
+    /// Reads the configuration, loads what it names and opens what it needs.
+    async fn prepare(&mut self) -> Result<Ready> {
+        let (mut config, written) = self.source.read()?;
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        let shares = shares(&mut config)?;
+        ground::fault_point("start");
+        let config = Arc::new(config);
+        let (reloads, reload_requests) = Reloads::new(written);
+        let (upgrades, upgrade_requests) = upgrades();
+        let state_dir = state_dir(&config, self.state_lock.take())?;
+        let former = (state_dir, std::mem::take(&mut self.carried));
+        let control = load(&config, shares, former, (reloads, upgrades)).await?;
+        let listeners = first_listeners(&config, &control, &mut self.passed)?;
+        let admin = match &config.admin {
+            None => None,
+            Some(admin) => Some(match self.passed.take_admin(admin.listen) {
+                Some(passed) => passed,
+                None => intake::admin(admin.listen)?,
+            }),
+        };
+        self.passed.refuse_rest()?;
+        let log = start_log(&config)?;
+        if let Some(problem) = record_problem(&config) {
+            bail!("{problem}");
+        }
+        Ok(Ready {
+            config,
+            shares,
+            control,
+            reloads: reload_requests,
+            upgrades: upgrade_requests,
+            listeners,
+            admin,
+            log,
+        })
+    }
 }
 
 /// Divides the descriptors of the process, and lowers the limits to what there is.
@@ -114,8 +244,12 @@ fn shares(config: &mut Config) -> Result<Shares> {
     Ok(shares)
 }
 
-/// Opens the listeners of the first configuration.
-fn first_listeners(config: &Config, control: &ControlPlane) -> Result<NextListeners> {
+/// Opens the listeners of the first configuration, those that were passed apart.
+fn first_listeners(
+    config: &Config,
+    control: &ControlPlane,
+    passed: &mut PassedSockets,
+) -> Result<NextListeners> {
     let certificates = control.listener_certificates();
     let wanted = Wanted {
         known: &[],
@@ -123,20 +257,47 @@ fn first_listeners(config: &Config, control: &ControlPlane) -> Result<NextListen
         config,
         next_certificates: &certificates,
     };
-    wanted.open()
+    wanted.open(passed)
 }
 
-/// The admin listener, if it is on.
+/// Serves the admin listener, if it is on.
 fn admin_side(
     config: &Config,
     control: &Arc<ControlPlane>,
+    socket: Option<TcpListener>,
     connections: usize,
 ) -> Result<Option<AdminListener>> {
-    let Some(settings) = &config.admin else {
+    let Some((settings, socket)) = config.admin.as_ref().zip(socket) else {
         return Ok(None);
     };
-    let socket = Arc::new(intake::admin(settings.listen)?);
+    let socket = Arc::new(socket);
     AdminListener::serve(settings.clone(), socket, connections, control).map(Some)
+}
+
+fn pid_file(path: &Path) -> Result<PidFile> {
+    let written = PidFile::write(path);
+    written.with_context(|| format!("`pid-file` {} can't be written", path.display()))
+}
+
+/// What another process had deployed. Without it this one decides by what the configuration names.
+fn carried(file: Option<File>) -> Carried {
+    let read = file.map(Carried::read).transpose();
+    read.unwrap_or_else(|e| {
+        tracing::error!("the policies that were deployed can't be taken over: {e}");
+        None
+    })
+    .unwrap_or_default()
+}
+
+/// Opens the state directory, whose lock this process may have from the one that it replaces.
+fn state_dir(config: &Config, lock: Option<File>) -> Result<Option<StateDir>> {
+    let Some(folder) = &config.state_dir else {
+        return Ok(None);
+    };
+    let opened = StateDir::open(folder, lock);
+    let opened =
+        opened.with_context(|| format!("`state-dir` {} can't be used", folder.display()))?;
+    Ok(Some(opened))
 }
 
 impl Reachable {
@@ -150,26 +311,25 @@ impl Reachable {
     }
 }
 
-/// Waits until every worker serves the first snapshot.
-async fn workers_serve(
-    control: &ControlPlane,
-    ends: &mut mpsc::UnboundedReceiver<End>,
-) -> Result<()> {
+/// Waits until every worker has adopted this snapshot.
+async fn workers_adopt(control: &ControlPlane, workers: &mut Workers, version: u64) -> Result<()> {
     let adoption = control.adoption();
     tokio::select! {
-        begun = tokio::time::timeout(WORKERS_START, adoption.wait(1)) => {
+        begun = tokio::time::timeout(WORKERS_START, adoption.wait(version)) => {
             begun.context("the workers have not started")
         }
-        Some(End { index, .. }) = ends.recv() => bail!("worker {index} failed while it started"),
+        Some(End { index, .. }) = workers.ends.recv() => {
+            bail!("worker {index} failed while it started")
+        }
     }
 }
 
 /// Resolves the backends and loads the policies.
 async fn load(
     config: &Arc<Config>,
-    stats: &Stats,
     shares: Shares,
-    reloads: Reloads,
+    (state_dir, carried): (Option<StateDir>, Carried),
+    (reloads, upgrades): (Reloads, mpsc::Sender<UpgradeRequest>),
 ) -> Result<Arc<ControlPlane>> {
     let registry = Registry::new(config.workers).with(Budget::new(shares.backends));
     let topology = resolve(&config.pools, &registry).await?;
@@ -189,23 +349,18 @@ async fn load(
         }
         engine => engine?,
     };
-    let state_dir = match &config.state_dir {
-        None => None,
-        Some(folder) => Some(
-            StateDir::open(folder)
-                .with_context(|| format!("`state-dir` {} can't be used", folder.display()))?,
-        ),
-    };
     let certificates = ListenerCertificates::load(config)
         .map_err(|problems| anyhow::Error::msg(problems.join("\n")))?;
     certificates.log_notes();
     let process = Process {
         engine,
-        stats: stats.clone(),
+        stats: Stats::new(config.workers),
         registry,
         state_dir,
+        carried,
         certificates: Arc::new(certificates),
         reloads,
+        upgrades,
     };
     let control = ControlPlane::new(Arc::clone(config), &Arc::new(topology), process);
     let control = Arc::new(control);

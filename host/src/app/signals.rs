@@ -6,6 +6,7 @@
 //! | TERM, INT again | end the process immediately |
 //! | USR1 | reopen the access log and the recording |
 //! | HUP | reload the configuration |
+//! | USR2 | start the program again, to take over from this process |
 //! | XCPU | as QUIT: the kernel's limit of CPU time is reached |
 //! | others that would end the process | ignored |
 //!
@@ -30,6 +31,8 @@ pub(super) enum Event {
     Reopen,
     /// Reload the configuration.
     Reload,
+    /// Let another process of the program take over.
+    Upgrade,
 }
 
 #[cfg(unix)]
@@ -53,11 +56,11 @@ mod on_unix {
     use crate::ground;
 
     /// Signals with a meaning. The process must not start without their handlers.
-    const MEANT: [i32; 6] = [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGXCPU];
+    const MEANT: [i32; 7] = [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU];
     /// Signals that would end the process for no reason. They get a handler instead of `SIG_IGN`,
     /// which child processes inherit. SIGXFSZ comes when a log grows too large; the write then
     /// fails, and that is reported.
-    const IGNORED: [i32; 5] = [SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXFSZ];
+    const IGNORED: [i32; 4] = [SIGALRM, SIGVTALRM, SIGPROF, SIGXFSZ];
     /// On Linux also SIGSTKFLT, SIGIO, SIGPWR, and the real-time signals that the C library leaves
     /// to programs.
     #[cfg(target_os = "linux")]
@@ -109,6 +112,7 @@ mod on_unix {
         stop: watch::Sender<bool>,
         reopen: Notify,
         reload: Notify,
+        upgrade: Notify,
     }
 
     impl Signals {
@@ -122,6 +126,7 @@ mod on_unix {
                 stop,
                 reopen: Notify::new(),
                 reload: Notify::new(),
+                upgrade: Notify::new(),
             });
             let mut arriving =
                 Arriving::new(MEANT).context("the signal handlers can't be installed")?;
@@ -167,6 +172,7 @@ mod on_unix {
                 _ = self.stop.wait_for(|stop| *stop) => Event::Stop,
                 () = self.shared.reopen.notified() => Event::Reopen,
                 () = self.shared.reload.notified() => Event::Reload,
+                () = self.shared.upgrade.notified() => Event::Upgrade,
             }
         }
 
@@ -215,6 +221,13 @@ mod on_unix {
                 SIGHUP => {
                     tracing::info!("SIGHUP: reloading the configuration");
                     self.reload.notify_one();
+                }
+                SIGUSR2 if starting => {
+                    tracing::info!("SIGUSR2: this process does not serve yet")
+                }
+                SIGUSR2 => {
+                    tracing::info!("SIGUSR2: starting the program again, to take over");
+                    self.upgrade.notify_one();
                 }
                 SIGUSR1 if starting => {
                     tracing::info!("SIGUSR1: no log is open yet")

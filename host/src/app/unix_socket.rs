@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, fchmod};
+use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::config::ListenAddress;
@@ -18,9 +19,42 @@ use crate::files;
 pub(super) struct SocketFile {
     path: PathBuf,
     identity: Identity,
+    /// False while another process is the one that removes it.
+    is_own: bool,
+    /// The mode that it is to have once it is this process's.
+    mode: u32,
 }
 
 impl SocketFile {
+    /// The file of a socket that another process still listens on.
+    pub(super) fn of_another(path: &Path, identity: Identity, mode: u32) -> Self {
+        Self {
+            path: path.to_owned(),
+            identity,
+            is_own: false,
+            mode,
+        }
+    }
+
+    /// From now on it is this process's.
+    pub(super) fn adopt(&mut self) {
+        if !std::mem::replace(&mut self.is_own, true)
+            && let Err(e) = self.set_mode(self.mode)
+        {
+            tracing::warn!("the mode of {} can't be set: {e:#}", self.path.display());
+        }
+    }
+
+    /// From now on it is another process's.
+    pub(super) fn leave(&mut self) {
+        self.is_own = false;
+    }
+
+    /// What tells it from another file at its path.
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
+    }
+
     /// Gives it another mode, if it is still the same: whatever else is at its path by now is not
     /// this process's.
     pub(super) fn set_mode(&self, mode: u32) -> Result<()> {
@@ -37,18 +71,27 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // Another process may listen there by now.
-        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+        if self.is_own && self.identity.is_at(&self.path) {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
 /// Device and number of a file, and when it was made: numbers are used again.
-type Identity = (u64, u64, i64, i64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Identity(u64, u64, i64, i64);
+
+impl Identity {
+    /// Whether the file at this path is the one.
+    pub(super) fn is_at(self, path: &Path) -> bool {
+        identity(path).is_ok_and(|found| found == self)
+    }
+}
 
 fn identity(path: &Path) -> io::Result<Identity> {
     let found = fs::symlink_metadata(path)?;
-    Ok((found.dev(), found.ino(), found.mtime(), found.mtime_nsec()))
+    let (modified, nanoseconds) = (found.mtime(), found.mtime_nsec());
+    Ok(Identity(found.dev(), found.ino(), modified, nanoseconds))
 }
 
 /// Finds what would keep a start from listening on a path, without changing anything. That another
@@ -81,6 +124,8 @@ pub(super) fn listen(path: &Path, mode: u32, backlog: i32) -> Result<(UnixListen
     let file = SocketFile {
         path: path.to_owned(),
         identity: identity(path)?,
+        is_own: true,
+        mode,
     };
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).context("its mode can't be set")?;
     socket.listen(backlog)?;

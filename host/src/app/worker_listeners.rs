@@ -1,10 +1,11 @@
 //! The listeners of one worker, which follow the snapshots.
 
 use std::cell::RefCell;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::sleep;
 
@@ -29,10 +30,13 @@ pub(super) struct WorkerListeners {
 struct Open {
     listening: Arc<Listening>,
     entry: Rc<Entry>,
-    /// The worker's own socket and what accepts from it; `None` if an acceptor hands connections
+    /// The worker's own sockets and what accepts from each; none if an acceptor hands connections
     /// in.
-    own: Option<(Rc<Listener>, JoinHandle<()>)>,
+    own: Vec<(Rc<Listener>, JoinHandle<()>)>,
 }
+
+/// Gets copies of the sockets that a worker accepts from, by the number of their listener.
+pub(super) type CopiesWanted = oneshot::Sender<Vec<(usize, OwnedFd)>>;
 
 impl WorkerListeners {
     /// None yet.
@@ -75,6 +79,21 @@ impl WorkerListeners {
         }
     }
 
+    /// Copies of all sockets, for another process. One that can't be copied is missing.
+    pub(super) fn copies(&self) -> Vec<(usize, OwnedFd)> {
+        let mut copies = Vec::new();
+        for open in &self.open {
+            let number = open.listening.sockets.number();
+            for (socket, _) in &open.own {
+                match socket.copy() {
+                    Ok(copy) => copies.push((number, copy)),
+                    Err(e) => tracing::warn!("a listening socket can't be copied: {e}"),
+                }
+            }
+        }
+        copies
+    }
+
     /// Closes all, when the process stops.
     pub(super) async fn close_all(mut self) {
         self.handing.abort();
@@ -86,17 +105,20 @@ impl WorkerListeners {
 
     fn opened(&self, listening: &Arc<Listening>) -> Open {
         let entry = Rc::new(listening.entry());
-        let socket = listening.sockets.take(self.worker.index);
-        let socket = socket.and_then(|socket| Listener::new(socket).ok());
-        let own = socket.map(|socket| {
+        let sockets = listening.sockets.take(self.worker.index);
+        let watched = sockets.into_iter().filter_map(|socket| {
+            let failed = |e: &_| tracing::error!("a listening socket can't be used: {e}");
+            Listener::new(socket).inspect_err(failed).ok()
+        });
+        let own = watched.map(|socket| {
             let socket = Rc::new(socket);
             let task = self.accept(&socket, &entry);
             (socket, task)
         });
         Open {
             listening: Arc::clone(listening),
+            own: own.collect(),
             entry,
-            own,
         }
     }
 
@@ -109,7 +131,7 @@ impl WorkerListeners {
         open.entry.replace();
         open.entry = Rc::new(listening.entry());
         open.listening = Arc::clone(listening);
-        if let Some((socket, task)) = &mut open.own {
+        for (socket, task) in &mut open.own {
             // Between two connections: none is lost.
             task.abort();
             let _ = (&mut *task).await;
@@ -120,11 +142,18 @@ impl WorkerListeners {
     }
 
     async fn close(&self, open: Open, drains: bool) {
-        let Open { entry, own, .. } = open;
-        if let Some((socket, task)) = own {
+        let Open {
+            listening,
+            entry,
+            own,
+        } = open;
+        for (socket, task) in own {
             task.abort();
             let _ = task.await;
-            if let Some(socket) = Rc::into_inner(socket) {
+            // What waits in the queue of a socket that another process has is for that one.
+            if let Some(socket) = Rc::into_inner(socket)
+                && !listening.sockets.is_handed_over()
+            {
                 accept_rest(&self.worker, socket, &entry, &self.admission);
             }
         }

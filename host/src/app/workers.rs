@@ -1,13 +1,15 @@
 //! The threads of the data plane, and the task that gives them connections.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::control::ControlPlane;
 use super::data_plane::{self, End, Start};
+use super::worker_listeners::CopiesWanted;
 use crate::admin::{self, StatsView};
 use crate::ground;
 use crate::proxy::{Admission, Handed, Shared};
@@ -15,23 +17,52 @@ use crate::proxy::{Admission, Handed, Shared};
 /// Where an acceptor hands connections to the workers.
 pub(super) type Hands = Vec<mpsc::UnboundedSender<Handed>>;
 
-/// Starts them all, with the listeners of the first snapshot. The channel reports the end of each.
+/// The threads of the data plane as the control side reaches them.
+pub(super) struct Workers {
+    pub hands: Hands,
+    copying: Vec<mpsc::UnboundedSender<CopiesWanted>>,
+    /// The end of each.
+    pub ends: mpsc::UnboundedReceiver<End>,
+}
+
+impl Workers {
+    /// Copies of the sockets that they accept from, by the number of their listener.
+    pub(super) async fn copies(&self) -> Vec<(usize, OwnedFd)> {
+        let mut answers = Vec::with_capacity(self.copying.len());
+        for worker in &self.copying {
+            let (wanted, copies) = oneshot::channel();
+            // A worker is gone only at the very end.
+            let _ = worker.send(wanted);
+            answers.push(copies);
+        }
+        let mut all = Vec::new();
+        for copies in answers {
+            all.extend(copies.await.unwrap_or_default());
+        }
+        all
+    }
+}
+
+/// Starts them all, with the listeners of the first snapshot.
 pub(super) fn start_workers(
     workers: usize,
     control: &Arc<ControlPlane>,
     admission: &Arc<Admission>,
     stopping: &watch::Receiver<bool>,
-) -> Result<(Hands, mpsc::UnboundedReceiver<End>)> {
+) -> Result<Workers> {
     let shared = shared(control);
     let (ended, ends) = mpsc::unbounded_channel();
-    let mut hands = Vec::with_capacity(workers);
+    let (mut hands, mut copying) = (Vec::with_capacity(workers), Vec::with_capacity(workers));
     for index in 0..workers {
         let (hand, handed) = mpsc::unbounded_channel();
+        let (asking, asked) = mpsc::unbounded_channel();
         hands.push(hand);
+        copying.push(asking);
         let start = Start {
             index,
             shared: shared.clone(),
             handed,
+            copying: asked,
             admission: Arc::clone(admission),
             snapshots: control.subscribe(),
             adoption: control.adoption(),
@@ -39,7 +70,11 @@ pub(super) fn start_workers(
         };
         data_plane::spawn(start, ended.clone())?;
     }
-    Ok((hands, ends))
+    Ok(Workers {
+        hands,
+        copying,
+        ends,
+    })
 }
 
 /// Hands out what comes by this listener, with its number, for as long as it is polled.

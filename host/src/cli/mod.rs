@@ -30,7 +30,7 @@ pub use demo::{Demo, Origin};
 #[cfg(feature = "authoring")]
 pub use offline::Pack;
 pub use offline::{Bench, Inspect, Offline, Test};
-pub use policy::{Action, By, Deploy, Mode, Policy, Reload, Remote, Task};
+pub use policy::{Action, By, Deploy, Mode, Policy, Reload, Remote, Task, Upgrade};
 pub use replay::{Diff, Playing, Rehearsed, Replay};
 #[cfg(feature = "authoring")]
 pub use scaffold::{Begin, Bindings, Lang, New};
@@ -79,7 +79,8 @@ pub enum Command {
     /// Everything is optional. Flags override environment variables, which override the file.
     /// SIGTERM, SIGINT and SIGQUIT drain the proxy and stop it; a second SIGTERM or SIGINT stops it
     /// immediately. SIGUSR1 reopens the access log and the recording. SIGHUP reloads the
-    /// configuration, and so does a change of its file.
+    /// configuration, and so does a change of its file. SIGUSR2 lets a new process of the binary take
+    /// over (`waypost upgrade`).
     #[command(after_long_help = RUN_HELP)]
     Run(Settings),
     /// Validate a configuration and load every policy, without serving.
@@ -108,6 +109,14 @@ pub enum Command {
     /// file changes, and at SIGHUP.
     #[command(after_long_help = policy::RELOAD_HELP)]
     Reload(Reload),
+    /// Replace the binary of a running proxy without losing a connection.
+    ///
+    /// The proxy starts its binary again, as it lies on the disk now, with the same arguments. The
+    /// new process reads its configuration and loads its policies; once it is ready, it takes over
+    /// all listening sockets, and the old one finishes what it has begun. If the new one refuses its
+    /// configuration, fails or takes too long, the old one goes on. SIGUSR2 does the same.
+    #[command(after_long_help = policy::UPGRADE_HELP)]
+    Upgrade(Upgrade),
     /// Inspect, test and measure policies; deploy, watch, promote and roll them back in a running
     /// proxy.
     ///
@@ -182,7 +191,7 @@ impl Command {
             Self::Run(_) => true,
             #[cfg(feature = "demo")]
             Self::Demo(_) | Self::Origin(_) => true,
-            Self::Check(_) | Self::Policy(_) | Self::Reload(_) => false,
+            Self::Check(_) | Self::Policy(_) | Self::Reload(_) | Self::Upgrade(_) => false,
         }
     }
 }

@@ -67,6 +67,17 @@ pub struct Reload {
     pub check: bool,
 }
 
+/// Flags of `upgrade`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Upgrade {
+    /// The proxy, and how it is reached.
+    #[command(flatten)]
+    pub remote: Remote,
+    /// Start this file instead of the one that the proxy was started from. Needs an admin token.
+    #[arg(long, value_name = "PATH")]
+    pub binary: Option<PathBuf>,
+}
+
 /// The commands for a running proxy.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Action {
@@ -311,6 +322,15 @@ Exits with 0 if the configuration runs now (with --check: if it could), else wit
 but `workers` and `state-dir`, which need a restart. What stayed the same keeps its connections,
 its health, its instances and its counters; requests under way end as they began. docs/reload.md
 has the rest.";
+
+pub(super) const UPGRADE_HELP: &str = "\
+Examples:
+  install waypost-new /usr/local/bin/waypost && waypost upgrade
+  waypost upgrade --binary /opt/waypost-2/bin/waypost --token-file /etc/waypost/token
+
+Exits with 0 if another process serves now, else with 1: then the old one goes on, and why is on
+standard error. With --binary the file has to belong to root or to the user that the proxy runs as,
+and nobody else may write to it. docs/upgrade.md has the rest.";
 
 const TOKEN_HELP: &str = "\
 Examples:

@@ -56,6 +56,9 @@ impl Default for Timeouts {
             upstream_idle: Duration::from_secs(30),
             tunnel_idle: Duration::from_secs(3600),
             drain: Duration::from_secs(30),
+            drain_idle: Duration::from_secs(2),
+            shutdown_delay: Duration::ZERO,
+            upgrade: Duration::from_secs(60),
             tls_handshake: Duration::from_secs(10),
         }
     }

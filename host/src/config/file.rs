@@ -76,6 +76,7 @@ pub(super) struct File {
     pub rollout: Rollout,
     pub state_dir: Option<PathBuf>,
     pub cache_dir: Option<PathBuf>,
+    pub pid_file: Option<PathBuf>,
 }
 
 /// Reads a file; `None` if it is not TOML. Paths are relative to the folder `base`.
@@ -105,14 +106,15 @@ pub(super) fn read(
         access_log: access_log(&mut root, base, findings),
         record: record::record(&mut root, base, findings),
         rollout: sections::rollout(root.take_section("rollout", findings), findings),
-        state_dir: folder(&mut root, "state-dir", base, findings),
-        cache_dir: folder(&mut root, "cache-dir", base, findings),
+        state_dir: location(&mut root, "state-dir", base, findings),
+        cache_dir: location(&mut root, "cache-dir", base, findings),
+        pid_file: location(&mut root, "pid-file", base, findings),
     };
     root.finish(findings);
     Some(file)
 }
 
-fn folder(
+fn location(
     root: &mut Section,
     key: &'static str,
     base: &Path,

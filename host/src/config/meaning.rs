@@ -44,6 +44,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// The folder that keeps compiled components; `None` if they are not kept.
     pub cache_dir: Option<PathBuf>,
+    /// The file that holds the number of the process; `None` if there is none.
+    pub pid_file: Option<PathBuf>,
     /// Sentences about settings that are allowed but probably not intended. Only `check` and the
     /// log use them.
     pub warnings: Vec<String>,
@@ -324,6 +326,13 @@ pub struct Timeouts {
     pub tunnel_idle: Duration,
     /// `drain`: for requests and tunnels that are open on SIGTERM. Default 30 s.
     pub drain: Duration,
+    /// `drain-idle`: how long a client connection without a request stays open in a drain, for one
+    /// that is on its way. Default 2 s.
+    pub drain_idle: Duration,
+    /// `shutdown-delay`: from SIGTERM, when `/readyz` is 503, to the end of the listeners. Default 0.
+    pub shutdown_delay: Duration,
+    /// `upgrade`: how long the process that is to take over has until it is ready. Default 60 s.
+    pub upgrade: Duration,
     /// `tls-handshake`: from the accept, or the PROXY header, to the end of the handshake. Default
     /// 10 s.
     pub tls_handshake: Duration,

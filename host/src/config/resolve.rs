@@ -78,6 +78,7 @@ pub(super) fn resolve(
                 .map(|folder| folder.join(".compiled"))
         }),
         state_dir: file.state_dir,
+        pid_file: file.pid_file,
         warnings: Vec::new(),
     }
 }

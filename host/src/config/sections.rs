@@ -273,6 +273,9 @@ pub(super) fn timeouts(mut section: Section, findings: &mut Findings) -> Timeout
         tunnel_idle: read("tunnel-idle", least, default.tunnel_idle),
         // 0 is allowed: requests in flight are then aborted.
         drain: read("drain", Duration::ZERO, default.drain),
+        drain_idle: read("drain-idle", Duration::ZERO, default.drain_idle),
+        shutdown_delay: read("shutdown-delay", Duration::ZERO, default.shutdown_delay),
+        upgrade: read("upgrade", least, default.upgrade),
         tls_handshake: read("tls-handshake", least, default.tls_handshake),
     };
     section.finish(findings);

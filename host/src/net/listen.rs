@@ -2,10 +2,15 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use super::{ConnectionInfo, Stream};
+
+/// Connections that may wait to be accepted; the kernel may allow fewer (`net.core.somaxconn`).
+pub const BACKLOG: i32 = 4096;
 
 /// A socket that listens. One of TCP belongs to one worker, a Unix socket to all of them.
 #[derive(Debug)]
@@ -25,8 +30,32 @@ pub enum StdListener {
     Unix(std::os::unix::net::UnixListener),
 }
 
+impl StdListener {
+    /// Another descriptor of the same socket.
+    ///
+    /// # Errors
+    ///
+    /// There are no more descriptors.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(listener) => Self::Tcp(listener.try_clone()?),
+            Self::Unix(listener) => Self::Unix(listener.try_clone()?),
+        })
+    }
+}
+
+impl AsFd for StdListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
 impl Listener {
-    /// Registers a socket with the runtime of this thread.
+    /// Registers a socket with the runtime of this thread. One of TCP that was only bound listens
+    /// from now on.
     ///
     /// # Errors
     ///
@@ -34,6 +63,10 @@ impl Listener {
     pub fn new(listener: StdListener) -> io::Result<Self> {
         Ok(match listener {
             StdListener::Tcp(listener) => {
+                let socket = SockRef::from(&listener);
+                if !socket.is_listener()? {
+                    socket.listen(BACKLOG)?;
+                }
                 listener.set_nonblocking(true)?;
                 Self::Tcp(TcpListener::from_std(listener)?)
             }
@@ -42,6 +75,18 @@ impl Listener {
                 Self::Unix(UnixListener::from_std(listener)?)
             }
         })
+    }
+
+    /// Another descriptor of the same socket, for another process.
+    ///
+    /// # Errors
+    ///
+    /// There are no more descriptors.
+    pub fn copy(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd().try_clone_to_owned(),
+            Self::Unix(listener) => listener.as_fd().try_clone_to_owned(),
+        }
     }
 
     /// The next connection; `None` if it has ended in the meantime.

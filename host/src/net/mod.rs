@@ -20,7 +20,7 @@ mod unacknowledged;
 
 pub use buffer::{Buffer, Buffers, SMALL};
 pub use info::{ConnectionInfo, ShownPeer, TlsFacts};
-pub use listen::{Listener, StdListener, handed_in, is_of_one_connection};
+pub use listen::{BACKLOG, Listener, StdListener, handed_in, is_of_one_connection};
 pub use moved::Slowness;
 pub use socket::Socket;
 pub use stream::{ReadHalf, Stream, WriteHalf};

@@ -228,6 +228,16 @@ impl AsyncWrite for Stream {
 }
 
 impl ReadHalf<'_> {
+    /// The socket under it.
+    #[inline]
+    pub fn socket(&self) -> Socket<'_> {
+        match self {
+            Self::Tcp(half) => Socket::Tcp(half.as_ref()),
+            Self::Unix(half) => Socket::Unix(half.as_ref()),
+            Self::Tls(stream) => stream.socket(),
+        }
+    }
+
     /// Whether there may be something to read: bytes, the end, or an error.
     #[inline]
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,7 +1,7 @@
 //! A listener as a snapshot has it: its sockets, and what becomes of the connections.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::challenges::HttpChallenges;
@@ -28,7 +28,9 @@ pub struct Listening {
 #[derive(Debug)]
 pub struct Sockets {
     number: usize,
-    by_worker: Mutex<Vec<Option<StdListener>>>,
+    by_worker: Mutex<Vec<Vec<StdListener>>>,
+    /// Another process accepts from them now.
+    handed_over: AtomicBool,
 }
 
 impl Listening {
@@ -54,11 +56,13 @@ impl Listening {
 }
 
 impl Sockets {
-    /// With one socket for each worker, or none where an acceptor hands connections out.
-    pub fn new(by_worker: Vec<Option<StdListener>>) -> Self {
+    /// With the sockets of each worker: usually one; several after an upgrade to fewer workers, and
+    /// none where an acceptor hands connections out.
+    pub fn new(by_worker: Vec<Vec<StdListener>>) -> Self {
         Self {
             number: NUMBERS.fetch_add(1, Relaxed),
             by_worker: Mutex::new(by_worker),
+            handed_over: AtomicBool::new(false),
         }
     }
 
@@ -67,13 +71,23 @@ impl Sockets {
         self.number
     }
 
-    /// The socket of a worker, if it has not taken it.
-    pub fn take(&self, worker: usize) -> Option<StdListener> {
+    /// The sockets of a worker, if it has not taken them.
+    pub fn take(&self, worker: usize) -> Vec<StdListener> {
         let mut all = self
             .by_worker
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        all.get_mut(worker)?.take()
+        all.get_mut(worker).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Another process accepts from them: what waits in their queues is that process's.
+    pub fn hand_over(&self) {
+        self.handed_over.store(true, Relaxed);
+    }
+
+    /// Whether another process accepts from them.
+    pub fn is_handed_over(&self) -> bool {
+        self.handed_over.load(Relaxed)
     }
 }
 

@@ -152,9 +152,9 @@ impl Connection {
         });
         let mut half = stream.split().0;
         let spoke = poll_fn(|cx| match poll_spoke(worker, &mut half, input, cx) {
-            // Who never sent anything is given a moment: the connection was accepted before the
-            // drain.
-            Poll::Pending if worker.is_draining() && *served > 0 || worker.is_past_grace(entry) => {
+            // Before the end of a connection the socket itself is asked: a request that has arrived
+            // since the last look would be lost.
+            Poll::Pending if worker.is_past_grace(entry) && half.socket().unread() == 0 => {
                 Poll::Ready(false)
             }
             spoke => spoke,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rand::rngs::SmallRng;
 
-use super::entry::{Entry, GRACE};
+use super::entry::Entry;
 use super::h2::WorkerHeads;
 use super::runner::Runner;
 use super::scratch::Scratch;
@@ -153,10 +153,13 @@ impl Worker {
         self.is_draining() || entry.is_replaced()
     }
 
-    /// Whether clients that have connected and said nothing have had the time to, too.
+    /// Whether clients whose requests were on their way have had the time to send them.
     pub(super) fn is_past_grace(&self, entry: &Entry) -> bool {
-        let of_all = self.draining.get();
-        of_all.is_some_and(|since| since.elapsed() >= GRACE) || entry.is_past_grace()
+        let is_over = |since: Instant| {
+            let grace = self.latest(|settings| settings.timeouts.drain_idle);
+            since.elapsed() >= grace
+        };
+        self.draining.get().is_some_and(is_over) || entry.is_past_grace()
     }
 
     /// From now on connections end after their present request.

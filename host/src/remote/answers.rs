@@ -172,6 +172,13 @@ pub(super) struct Token {
     pub valid_seconds: u64,
 }
 
+/// `POST /upgrade`
+#[derive(Debug, Deserialize)]
+pub(super) struct Upgraded {
+    pub pid: u32,
+    pub binary: String,
+}
+
 /// `POST /reload`
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Reloaded {

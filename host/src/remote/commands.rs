@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method};
 
 use super::RemoteError;
-use super::answers::{Details, Fate, Policies, Reloaded, Token};
+use super::answers::{Details, Fate, Policies, Reloaded, Token, Upgraded};
 use super::client::{Answer, CHANGE, Client, DEPLOY, segment};
 use super::display::Display;
 use super::options::{Change, Command, Deploy, Proxy, Role, Watching, chosen_by};
@@ -77,6 +77,19 @@ where
                 Ok(render::reloaded(&a.read::<Reloaded>()?))
             })
         }
+        Command::Upgrade { binary } => {
+            let answer = client
+                .send(
+                    Method::POST,
+                    &upgrade(binary.as_deref()),
+                    Bytes::new(),
+                    DEPLOY,
+                )
+                .await?;
+            print(&answer, json, |a| {
+                Ok(render::upgraded(&a.read::<Upgraded>()?))
+            })
+        }
         Command::Change { name, change } => {
             let answer = apply(&client, &name, change).await?;
             print(&answer, json, what_runs)
@@ -87,6 +100,14 @@ where
             let answer = run_deploy(&client, &deploy, display, around.interrupted).await?;
             print(&answer, json, what_runs)
         }
+    }
+}
+
+fn upgrade(binary: Option<&Path>) -> String {
+    let binary = binary.map(|path| segment(&path.to_string_lossy()));
+    match binary {
+        Some(binary) => format!("/upgrade?binary={binary}"),
+        None => "/upgrade".to_owned(),
     }
 }
 

@@ -39,6 +39,11 @@ pub enum Command {
         /// Whether it is only said what would change.
         check: bool,
     },
+    /// Has another process of the program take its place.
+    Upgrade {
+        /// The file to start, if it is another one.
+        binary: Option<PathBuf>,
+    },
 }
 
 /// A change without a new component.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::answers::{
-    Changes, Details, Difference, Entry, Event, Policies, Reloaded, Status, Token,
+    Changes, Details, Difference, Entry, Event, Policies, Reloaded, Status, Token, Upgraded,
 };
 use super::figures::{columns, short};
 use super::trial::{samples, share, suspended, trial_figures, trial_head};
@@ -151,6 +151,14 @@ pub(super) fn what_runs(details: &Details) -> String {
 }
 
 /// A token and how to use it.
+/// What an upgrade has come to.
+pub(super) fn upgraded(upgraded: &Upgraded) -> String {
+    format!(
+        "process {} serves, from {}; the one before finishes its requests and ends\n",
+        upgraded.pid, upgraded.binary
+    )
+}
+
 /// What a reload has changed, or would change.
 pub(super) fn reloaded(reloaded: &Reloaded) -> String {
     let Changes {

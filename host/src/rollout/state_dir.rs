@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ const LARGEST_GENERATION: u64 = 1 << 53;
 pub struct StateDir {
     folder: PathBuf,
     /// Locked for as long as it is open.
-    _lock: Arc<File>,
+    lock: Arc<File>,
 }
 
 /// A component that was promoted before the restart.
@@ -124,12 +124,13 @@ impl ActiveFile {
 }
 
 impl StateDir {
-    /// Opens the folder for this process alone, and creates it if it is missing.
+    /// Opens the folder for this process alone, and creates it if it is missing. `passed` is its lock
+    /// if the process that this one replaces has it.
     ///
     /// # Errors
     ///
     /// `PermissionDenied` if others can write to it, `ResourceBusy` if another process uses it.
-    pub fn open(folder: &Path) -> io::Result<Self> {
+    pub fn open(folder: &Path, passed: Option<File>) -> io::Result<Self> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -146,10 +147,13 @@ impl StateDir {
                     .cast_signed(),
             )
             .open(folder.join(LOCK))?;
+        // A lock belongs to the opened file: both processes have the one that was passed.
+        let passed = passed.filter(|passed| is_same(passed, &lock));
+        let lock = passed.unwrap_or(lock);
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 folder: folder.to_owned(),
-                _lock: Arc::new(lock),
+                lock: Arc::new(lock),
             }),
             Err(TryLockError::WouldBlock) => Err(io::Error::new(
                 ErrorKind::ResourceBusy,
@@ -157,6 +161,15 @@ impl StateDir {
             )),
             Err(TryLockError::Error(e)) => Err(e),
         }
+    }
+
+    /// Another descriptor of its lock, for the process that replaces this one.
+    ///
+    /// # Errors
+    ///
+    /// There are no more descriptors.
+    pub fn lock_copy(&self) -> io::Result<File> {
+        self.lock.try_clone()
     }
 
     /// Whether the folder, if it exists, can be trusted: its components will run.
@@ -324,6 +337,11 @@ fn read_own(path: &Path, bound: u64) -> io::Result<Vec<u8>> {
         .and_then(|found| files::trusted(&found))
         .map_err(unusable)?;
     files::read_to_bound(&file, bound).map_err(unusable)
+}
+
+fn is_same(one: &File, other: &File) -> bool {
+    let identity = |file: &File| file.metadata().map(|found| (found.dev(), found.ino()));
+    matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 fn damaged(reason: String) -> io::Error {

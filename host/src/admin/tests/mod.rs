@@ -4,6 +4,7 @@ mod access;
 mod pages;
 mod replacing;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
@@ -150,6 +151,12 @@ impl Control for TestControl {
                 false => Err(ReloadError::Unavailable("not now".into())),
             }
         })
+    }
+
+    fn upgrade(&self, binary: Option<PathBuf>) -> UpgradeFuture<'_> {
+        let asked = format!("upgrade: {binary:?}");
+        self.asked.lock().unwrap().push(asked);
+        Box::pin(async { Err(UpgradeError::Busy) })
     }
 
     fn reload_status(&self) -> ReloadStatus {

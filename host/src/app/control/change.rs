@@ -21,6 +21,7 @@ impl ControlPlane {
         change: Change,
     ) -> Result<(), ChangeError> {
         let _one_at_a_time = policy.changing.lock().await;
+        self.may_deploy()?;
         let trial = policy.state().history.trial().cloned();
         let canary = trial.as_ref().filter(|t| matches!(t.mode, Mode::Canary(_)));
         Self::is_meant(policy, change, trial.as_ref())?;

@@ -99,6 +99,7 @@ fn settings(former: &Config, next: &Config) -> Vec<&'static str> {
         rollout,
         state_dir: _,
         cache_dir,
+        pid_file,
         warnings: _,
     } = next;
     let all = [
@@ -113,6 +114,7 @@ fn settings(former: &Config, next: &Config) -> Vec<&'static str> {
         ("record", *record != former.record),
         ("rollout", *rollout != former.rollout),
         ("cache-dir", *cache_dir != former.cache_dir),
+        ("pid-file", *pid_file != former.pid_file),
     ];
     let changed = all.into_iter().filter(|(_, changed)| *changed);
     changed.map(|(key, _)| key).collect()

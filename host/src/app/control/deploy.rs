@@ -93,6 +93,12 @@ impl ControlPlane {
         };
         let _one_at_a_time = policy.changing.lock().await;
         self.is_current(policy, &before, number, &digest)?;
+        if configured.is_none()
+            && let Err(held) = self.may_deploy()
+        {
+            policy.state().history.superseded(number, &held.to_string());
+            return Err(held);
+        }
         {
             let mut state = policy.state();
             self.assign(policy, generation, how, &source, &mut state.history)?;

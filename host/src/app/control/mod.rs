@@ -6,6 +6,7 @@
 //! `next_policy` loads what that needs), `snapshot` makes what is published, and `status` reports.
 
 mod adoption;
+mod carried;
 mod change;
 mod changes;
 mod configure;
@@ -19,12 +20,16 @@ mod shown;
 mod snapshot;
 mod start;
 mod status;
+mod upgrades;
 mod watch_trial;
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::certificates::{ListenerCertificates, PoolFiles};
 use super::policies;
@@ -41,11 +46,13 @@ use forgetting::KnownPolicies;
 use policy_state::PolicyState;
 
 pub use adoption::Adoption;
+pub(in crate::app) use carried::Carried;
 pub(in crate::app) use configure::Prepared;
 pub(in crate::app) use forgetting::forget;
 pub(in crate::app) use next_policy::Purpose;
 pub(in crate::app) use reloads::{Reloads, Request, Secret, Written};
 pub use status::AdminControl;
+pub(in crate::app) use upgrades::{UpgradeRequest, upgrades};
 
 /// What a process has for its whole life, whatever its configuration.
 pub struct Process {
@@ -57,10 +64,14 @@ pub struct Process {
     pub registry: Registry,
     /// Keeps promoted components over a restart.
     pub state_dir: Option<StateDir>,
+    /// What the process before this one had deployed.
+    pub(in crate::app) carried: Carried,
     /// The certificates of the listeners.
     pub(in crate::app) certificates: Arc<ListenerCertificates>,
     /// Where reloads are asked for.
     pub(in crate::app) reloads: Reloads,
+    /// Where upgrades are asked for.
+    pub(in crate::app) upgrades: mpsc::Sender<UpgradeRequest>,
 }
 
 /// The control side.
@@ -79,9 +90,13 @@ pub struct ControlPlane {
     readiness: Mutex<Readiness>,
     explain: Tokens,
     state_dir: Option<StateDir>,
+    carried: Mutex<Carried>,
+    /// Whether deployments have to wait for another process.
+    held: AtomicBool,
     certificates: Mutex<Arc<ListenerCertificates>>,
     pool_files: PoolFiles,
     reloads: Reloads,
+    upgrades: mpsc::Sender<UpgradeRequest>,
     /// The policies of the newest snapshot, in the order of its configuration.
     policies: Mutex<Vec<Arc<Managed>>>,
     ids: Mutex<KnownPolicies>,
@@ -133,8 +148,10 @@ impl ControlPlane {
             stats,
             registry,
             state_dir,
+            carried,
             certificates,
             reloads,
+            upgrades,
         } = process;
         let mut known = KnownPolicies::default();
         let managed = |policy: &Policy| {
@@ -168,16 +185,19 @@ impl ControlPlane {
             readiness: Mutex::new(Readiness::Starting),
             explain: Tokens::default(),
             state_dir,
+            carried: Mutex::new(carried),
+            held: AtomicBool::new(false),
             certificates: Mutex::new(certificates),
             pool_files: PoolFiles::default(),
             settled: Notify::new(),
             reloads,
+            upgrades,
             configuring: Default::default(),
         }
     }
 
-    /// Says what is open for the first configuration, before the workers start.
-    pub(in crate::app) fn equip(&self, equipment: Equipment) {
+    /// Says what is open for the first configuration. Returns the version of the snapshot.
+    pub(in crate::app) fn equip(&self, equipment: Equipment) -> u64 {
         let equipment = Arc::new(equipment);
         self.publish_next(|first| Snapshot {
             equipment,
@@ -187,7 +207,7 @@ impl ControlPlane {
             topology: Arc::clone(&first.topology),
             policies: first.policies.clone(),
             version: first.version + 1,
-        });
+        })
     }
 
     /// For a worker: the current snapshot and later ones.
@@ -247,6 +267,16 @@ impl ControlPlane {
     fn next_id(&self, name: &str) -> PolicyId {
         let mut known = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         known.ids.id(name)
+    }
+
+    fn carried(&self) -> MutexGuard<'_, Carried> {
+        self.carried.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another descriptor of the state directory's lock, if there is one.
+    pub(in crate::app) fn state_lock(&self) -> Option<io::Result<OwnedFd>> {
+        let state_dir = self.state_dir.as_ref()?;
+        Some(state_dir.lock_copy().map(OwnedFd::from))
     }
 
     /// The policies whose components come from files, with these.

@@ -92,6 +92,36 @@ impl ControlPlane {
         self.start_verdict(&awaited)
     }
 
+    /// Waits until all policies are loaded, those too that take long: another process serves
+    /// meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// One was refused, and has no other generation.
+    pub(in crate::app) async fn all_loaded(&self) -> Result<()> {
+        let all = self.managed();
+        loop {
+            let changed = self.settled.notified();
+            if all.iter().all(|policy| policy.state().settled) {
+                break;
+            }
+            let _ = timeout(ASK, changed).await;
+        }
+        for policy in all {
+            let state = policy.state();
+            if state.history.active().is_none() {
+                bail!(
+                    "{}",
+                    state
+                        .history
+                        .last_error()
+                        .unwrap_or("a policy is not loaded")
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// Loads the first generations in this order, many in parallel.
     fn load_in_background(self: &Arc<Self>, all: Vec<(Arc<Managed>, Vec<Choice>)>) {
         let this = Arc::clone(self);
@@ -216,7 +246,8 @@ impl ControlPlane {
         let last_number = kept.as_ref().map_or(0, |k| k.last_generation);
         {
             let mut state = managed.state();
-            state.on_disk = kept.as_ref().map(Kept::fingerprint);
+            let on_disk = kept.as_ref().filter(|_| self.state_dir.is_some());
+            state.on_disk = on_disk.map(Kept::fingerprint);
             // A file that can't be read now does not count as new when it can be read again.
             state.configured = digest_now
                 .clone()
@@ -270,6 +301,9 @@ impl ControlPlane {
     /// The component that was promoted before the restart, if it is there and undamaged.
     fn kept(&self, managed: &Managed) -> Result<Option<Kept>> {
         let policy = managed.name.as_str();
+        if let Some(carried) = self.carried().active(policy) {
+            return Ok(Some(carried));
+        }
         let Some(state_dir) = &self.state_dir else {
             return Ok(None);
         };

@@ -1,5 +1,6 @@
 //! The state of the proxy in the admin room's types.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use rand::distr::{Alphanumeric, SampleString};
 use super::{ControlPlane, Managed, PolicyState, Purpose};
 use crate::admin::{
     CertificateStatus, Change, ChangeError, ChangeFuture, Control, Deployment, OnTrial,
-    PolicyDetails, PolicyStatus, Readiness, ReloadFuture, ReloadStatus,
+    PolicyDetails, PolicyStatus, Readiness, ReloadFuture, ReloadStatus, UpgradeFuture,
 };
 use crate::config::{Isolation, OnFailure};
 use crate::policy::{Mode, Trial, WHOLE};
@@ -83,6 +84,10 @@ impl Control for AdminControl {
             false => Purpose::Publish,
         };
         Box::pin(self.0.reload(purpose))
+    }
+
+    fn upgrade(&self, binary: Option<PathBuf>) -> UpgradeFuture<'_> {
+        Box::pin(self.0.upgrade(binary))
     }
 
     fn reload_status(&self) -> ReloadStatus {

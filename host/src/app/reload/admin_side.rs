@@ -63,9 +63,11 @@ impl AdminListener {
         })
     }
 
-    /// Ends it: no more connections, and the requests under way are answered.
-    pub(in crate::app) fn end(self) {
+    /// Ends it: no more connections, and the requests under way are answered. Returns what waits for
+    /// that.
+    pub(in crate::app) fn end(self) -> JoinHandle<Result<()>> {
         self.stop.send_replace(true);
+        self.task
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) use self::source::Source;
 pub(super) use self::watch::watch_file;
 use super::control::{ControlPlane, Prepared, Purpose, Written};
 use super::open_listeners::{KnownListener, NextListeners, Wanted};
+use super::passed::PassedSockets;
 use crate::admin::{Changes, ReloadError, Reloaded};
 use crate::config::Admin;
 use crate::observe::access_log::LogWriter;
@@ -81,7 +82,9 @@ impl Now {
         // The sockets are the last but for files: nothing may connect to one that is not kept.
         let admin = self.next_admin(&prepared.config)?;
         let log = self.next_log(&prepared.config)?;
-        let listeners = self.wanted(&prepared, |wanted| wanted.open())?;
+        let listeners = self.wanted(&prepared, |wanted| {
+            wanted.open(&mut PassedSockets::default())
+        })?;
         let records = self.next_records(&prepared.config)?;
         Ok(Preparation::Ready(Box::new(Ready {
             prepared,

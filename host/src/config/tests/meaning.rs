@@ -260,6 +260,9 @@ fn the_smaller_sections_mean_what_they_say() {
         upstream-idle = "7s"
         tunnel-idle = "8m"
         drain = "0s"
+        drain-idle = "9s"
+        shutdown-delay = "10s"
+        upgrade = "11s"
         tls-handshake = "8s"
         "#,
     );
@@ -319,6 +322,9 @@ fn the_smaller_sections_mean_what_they_say() {
         upstream_idle: seconds(7),
         tunnel_idle: seconds(480),
         drain: seconds(0),
+        drain_idle: seconds(9),
+        shutdown_delay: seconds(10),
+        upgrade: seconds(11),
         tls_handshake: seconds(8),
     };
     assert_eq!(config.timeouts, timeouts);

@@ -17,7 +17,7 @@ fn kept(component: &[u8]) -> Kept {
 #[test]
 fn the_latest_write_is_read_and_the_one_before_is_gone() {
     let path = folder("read");
-    let dir = StateDir::open(&path).unwrap();
+    let dir = StateDir::open(&path, None).unwrap();
     assert!(dir.read("a.b").unwrap().is_none());
     dir.write("a.b", &kept(b"one")).unwrap();
     dir.write("a.b", &kept(b"two")).unwrap();
@@ -38,7 +38,7 @@ fn the_latest_write_is_read_and_the_one_before_is_gone() {
 #[test]
 fn damage_is_distinguished_from_passing_errors() {
     let path = folder("damage");
-    let dir = StateDir::open(&path).unwrap();
+    let dir = StateDir::open(&path, None).unwrap();
     let error = |dir: &StateDir| dir.read("p").unwrap_err().kind();
     dir.write("p", &kept(b"one")).unwrap();
     let component = dir.folder("p").join(file_name(&digest(b"one")));
@@ -56,7 +56,7 @@ fn damage_is_distinguished_from_passing_errors() {
 #[test]
 fn a_policys_name_stays_inside_the_folder() {
     let path = folder("names");
-    let dir = StateDir::open(&path).unwrap();
+    let dir = StateDir::open(&path, None).unwrap();
     assert_eq!(dir.folder("../a"), path.join("%2e%2e%2fa"));
     assert_eq!(dir.folder("."), path.join("%2e"));
     assert_eq!(dir.folder(".lock"), path.join("%2elock"));
@@ -66,7 +66,7 @@ fn a_policys_name_stays_inside_the_folder() {
 #[test]
 fn a_missing_component_and_impossible_numbers_are_damage() {
     let path = folder("missing");
-    let dir = StateDir::open(&path).unwrap();
+    let dir = StateDir::open(&path, None).unwrap();
     dir.write("p", &kept(b"one")).unwrap();
     let record = dir.folder("p").join(ACTIVE);
     let component = dir.folder("p").join(file_name(&digest(b"one")));
@@ -130,7 +130,7 @@ fn a_missing_component_and_impossible_numbers_are_damage() {
 fn what_others_can_write_to_is_not_used() {
     use std::os::unix::fs::PermissionsExt;
     let path = folder("mode");
-    let dir = StateDir::open(&path).unwrap();
+    let dir = StateDir::open(&path, None).unwrap();
     let set =
         |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     dir.write("p", &kept(b"one")).unwrap();
@@ -152,7 +152,7 @@ fn what_others_can_write_to_is_not_used() {
     }
     drop(dir);
     set(&path, 0o770);
-    let error = StateDir::open(&path).unwrap_err();
+    let error = StateDir::open(&path, None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
     assert!(error.to_string().contains("chmod"), "{error}");
     fs::remove_dir_all(path).unwrap();
@@ -161,18 +161,18 @@ fn what_others_can_write_to_is_not_used() {
 #[test]
 fn one_process_uses_the_folder_at_a_time() {
     let path = folder("lock");
-    let dir = StateDir::open(&path).unwrap();
-    let error = StateDir::open(&path).unwrap_err();
+    let dir = StateDir::open(&path, None).unwrap();
+    let error = StateDir::open(&path, None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ResourceBusy, "{error}");
     drop(dir);
-    drop(StateDir::open(&path).unwrap());
+    drop(StateDir::open(&path, None).unwrap());
     fs::remove_dir_all(path).unwrap();
 }
 
 #[test]
 fn links_are_neither_followed_nor_written_through() {
     let path = folder("links");
-    let dir = StateDir::open(&path).unwrap();
+    let dir = StateDir::open(&path, None).unwrap();
     dir.write("p", &kept(b"one")).unwrap();
     let victim = path.join("victim");
     fs::write(&victim, b"mine").unwrap();
@@ -197,7 +197,7 @@ fn links_are_neither_followed_nor_written_through() {
     fs::remove_file(path.join(LOCK)).unwrap();
     std::os::unix::fs::symlink(path.join("elsewhere"), path.join(LOCK)).unwrap();
     assert!(
-        StateDir::open(&path).is_err(),
+        StateDir::open(&path, None).is_err(),
         "the lock file must not be a link"
     );
     fs::remove_dir_all(path).unwrap();
@@ -207,7 +207,7 @@ fn links_are_neither_followed_nor_written_through() {
 fn created_files_are_private_and_a_file_in_a_folders_place_is_reported() {
     use std::os::unix::fs::PermissionsExt;
     let path = folder("made");
-    let dir = StateDir::open(&path).unwrap();
+    let dir = StateDir::open(&path, None).unwrap();
     dir.write("p", &kept(b"one")).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let inside = dir.folder("p");

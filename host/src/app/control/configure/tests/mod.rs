@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::admin::{Deployment, StatsView, stats_page};
-use crate::app::control::{Process, Reloads, Written};
+use crate::app::control::{Carried, Process, Reloads, Written, upgrades};
 use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState};
 use crate::policy::{Attempt, Compiler, Engine, EngineOptions, PolicyId};
 use crate::proxy::WorkerSnapshot;
@@ -54,8 +54,10 @@ async fn started(config: &Arc<Config>) -> Arc<ControlPlane> {
         stats: Stats::new(1),
         registry,
         state_dir: None,
+        carried: Carried::default(),
         certificates: Arc::default(),
         reloads: Reloads::new(Written::default()).0,
+        upgrades: upgrades().0,
     };
     let control = ControlPlane::new(Arc::clone(config), &topology, process);
     let control = Arc::new(control);

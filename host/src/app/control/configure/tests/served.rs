@@ -7,12 +7,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::*;
-use crate::app::data_plane::End;
 use crate::app::open_listeners::{OpenListeners, Wanted};
-use crate::app::workers::start_workers;
+use crate::app::passed::PassedSockets;
+use crate::app::workers::{Workers, start_workers};
 use crate::observe::access_log::LogWriter;
 use crate::proxy::{Admission, Equipment};
 
@@ -109,7 +109,7 @@ fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
 struct Serving {
     address: SocketAddr,
     control: Arc<ControlPlane>,
-    _ends: mpsc::UnboundedReceiver<End>,
+    _workers: Workers,
     _stop: watch::Sender<bool>,
 }
 
@@ -123,7 +123,7 @@ impl Serving {
             config,
             next_certificates: &certificates,
         };
-        let opened = opened.open().unwrap();
+        let opened = opened.open(&mut PassedSockets::default()).unwrap();
         let log = LogWriter::start(&config.access_log).unwrap();
         control.equip(Equipment {
             listeners: opened.listening(),
@@ -131,9 +131,9 @@ impl Serving {
             recorder: None,
         });
         let (admission, (stop, stopping)) = (Arc::new(Admission::new(1)), watch::channel(false));
-        let (hands, ends) = start_workers(1, &control, &admission, &stopping).unwrap();
+        let workers = start_workers(1, &control, &admission, &stopping).unwrap();
         let mut listeners = OpenListeners::default();
-        listeners.follow(opened, &hands, &stopping);
+        listeners.follow(opened, &workers.hands, &stopping);
         let crate::config::ListenAddress::Tcp { address, .. } = listeners.addresses()[0] else {
             panic!("a Unix socket")
         };
@@ -141,7 +141,7 @@ impl Serving {
         Self {
             address,
             control,
-            _ends: ends,
+            _workers: workers,
             _stop: stop,
         }
     }

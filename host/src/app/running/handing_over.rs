@@ -1,0 +1,147 @@
+//! The place of a process that serves goes to another one.
+
+use std::collections::HashSet;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::Running;
+use crate::admin::UpgradeError;
+use crate::app::control::UpgradeRequest;
+use crate::app::upgrade::{Passing, Successor, Upgrading};
+use crate::files;
+
+/// How long the answers of the admin listener may take at the end.
+const ANSWERS: Duration = Duration::from_secs(5);
+
+impl Running {
+    /// Begins an upgrade, unless one is under way.
+    pub(super) async fn begin_upgrade(
+        &mut self,
+        UpgradeRequest { binary, answer }: UpgradeRequest,
+        upgrading: &mut Upgrading,
+    ) {
+        let ready = match &self.program {
+            _ if !upgrading.is_idle() => Err(UpgradeError::Busy),
+            None => Err(UpgradeError::Unavailable(not_here())),
+            Some(program) => {
+                self.control.hold_deployments(true);
+                let passing = self.passing(binary.as_deref()).await;
+                let with_program = passing.map(|passing| (program.clone(), passing));
+                with_program.map_err(UpgradeError::Refused)
+            }
+        };
+        match ready {
+            Ok((program, passing)) => {
+                let within = self.control.current().timeouts.upgrade;
+                upgrading.begin((&program, binary), passing, within, answer);
+            }
+            Err(error) => {
+                self.control.hold_deployments(!upgrading.is_idle());
+                let reason = match &error {
+                    UpgradeError::Busy => "another one is under way",
+                    UpgradeError::Refused(reason) | UpgradeError::Unavailable(reason) => reason,
+                };
+                tracing::error!("no upgrade is begun: {reason}");
+                // One that has left needs no answer.
+                answer.map(|answer| answer.send(Err(error)));
+            }
+        }
+    }
+
+    /// All that the other process gets; a sentence if that is not possible.
+    async fn passing(&self, binary: Option<&Path>) -> Result<Passing, String> {
+        if let Some(binary) = binary {
+            is_trusted(binary)?;
+        }
+        let mut passing = Passing::default();
+        let mut copies = self.workers.copies().await;
+        let mut seen = HashSet::new();
+        // Workers may share a socket.
+        copies.retain(|(_, socket)| {
+            let found = rustix::fs::fstat(socket);
+            found.is_ok_and(|found| seen.insert((found.st_dev, found.st_ino)))
+        });
+        let mut listeners = self.listeners.passable();
+        for (number, socket) in copies {
+            let listener = listeners.iter().position(|(of, ..)| *of == number);
+            let Some((_, place, file)) = listener.map(|at| &listeners[at]) else {
+                continue;
+            };
+            passing.socket(number, place, *file, socket);
+        }
+        listeners.retain(|(number, ..)| !passing.has(*number));
+        if !listeners.is_empty() {
+            return Err("not all listening sockets can be copied; see the log".to_owned());
+        }
+        let copied = |e: std::io::Error| format!("the admin listener can't be copied: {e}");
+        if let Some(admin) = &self.admin {
+            let socket = admin.socket.as_fd().try_clone_to_owned().map_err(copied)?;
+            passing.admin(admin.settings.listen, socket);
+        }
+        if let Some(lock) = self.control.state_lock() {
+            passing.state_lock(lock.map_err(|e| format!("`state-dir` can't be passed: {e}"))?);
+        }
+        let uncarried = |e| format!("policies that were deployed can't be passed: {e}");
+        if let Some(policies) = self.control.carry().await.map_err(uncarried)? {
+            passing.policies(policies.into());
+        }
+        Ok(passing)
+    }
+
+    /// Another process serves, or can't: then this one goes on.
+    pub(super) fn upgraded(
+        &mut self,
+        outcome: Result<Successor, String>,
+        upgrading: &mut Upgrading,
+    ) {
+        match outcome {
+            Ok(successor) => {
+                upgrading.answer(Ok(successor.pid));
+                self.hand_over(successor);
+            }
+            Err(reason) => {
+                self.control.hold_deployments(false);
+                tracing::error!("the upgrade has failed, and this process goes on: {reason}");
+                upgrading.answer(Err(reason));
+            }
+        }
+    }
+
+    /// Another process serves: what is its own by now is not this one's any more.
+    pub(super) fn hand_over(&mut self, successor: Successor) {
+        let pid = successor.pid;
+        tracing::info!(
+            "process {pid} serves; this one finishes its requests and tunnels, and ends"
+        );
+        self.listeners.hand_over(&successor.listeners);
+        self.notifier.replaced_by(pid);
+        if let Some(admin) = self.admin.take() {
+            self.admin_end = Some(admin.end());
+        }
+        self.successor = Some(successor);
+    }
+
+    /// Waits a while for the last answers of the admin listener.
+    pub(super) async fn admin_ends(&mut self) {
+        if let Some(end) = self.admin_end.take() {
+            let _ = timeout(ANSWERS, end).await;
+        }
+    }
+}
+
+fn not_here() -> String {
+    match cfg!(target_os = "linux") {
+        true => "only `waypost run` can be replaced by another process".to_owned(),
+        false => "this system can't pass its sockets to another process: restart it".to_owned(),
+    }
+}
+
+/// Whether a file that was named to this process may run as its user.
+fn is_trusted(binary: &Path) -> Result<(), String> {
+    let refused = |e: std::io::Error| format!("{} can't be started: {e}", binary.display());
+    let found = std::fs::metadata(binary).map_err(refused)?;
+    files::runnable(&found).map_err(refused)
+}

@@ -1,0 +1,326 @@
+//! The process that is to take this one's place, as this one sees it.
+
+use std::future::pending;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::channel::Channel;
+use super::messages::{DESCRIPTORS, ToPredecessor, ToSuccessor, VERSION, What};
+use super::program::Program;
+use crate::admin::{UpgradeError, Upgraded};
+use crate::app::place::Place;
+use crate::app::unix_socket::Identity;
+
+/// How long it may take to accept connections once it may.
+const SERVES: Duration = Duration::from_secs(10);
+/// How long one that has said its last may take to end.
+const ENDS: Duration = Duration::from_secs(2);
+/// How often it is asked whether it has ended.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// What is passed.
+#[derive(Debug, Default)]
+pub(in crate::app) struct Passing(Vec<(What, OwnedFd)>);
+
+impl Passing {
+    /// A socket of the listener with this number.
+    pub(in crate::app) fn socket(
+        &mut self,
+        number: usize,
+        place: &Place,
+        file: Option<Identity>,
+        socket: OwnedFd,
+    ) {
+        let what = match place {
+            Place::Tcp(address, only_v6) => What::Tcp {
+                number,
+                address: *address,
+                only_v6: *only_v6,
+            },
+            Place::Unix(path) => What::Unix {
+                number,
+                path: path.clone(),
+                file,
+            },
+        };
+        self.0.push((what, socket));
+    }
+
+    /// Whether there is a socket of the listener with this number.
+    pub(in crate::app) fn has(&self, wanted: usize) -> bool {
+        self.0.iter().any(|(what, _)| {
+            matches!(what, What::Tcp { number, .. } | What::Unix { number, .. } if *number == wanted)
+        })
+    }
+
+    /// The socket of the admin listener.
+    pub(in crate::app) fn admin(&mut self, address: SocketAddr, socket: OwnedFd) {
+        self.0.push((What::Admin { address }, socket));
+    }
+
+    /// The lock of the state directory.
+    pub(in crate::app) fn state_lock(&mut self, lock: OwnedFd) {
+        self.0.push((What::StateLock, lock));
+    }
+
+    /// Policies that were deployed.
+    pub(in crate::app) fn policies(&mut self, file: OwnedFd) {
+        self.0.push((What::Policies, file));
+    }
+
+    fn send(self, to: &Channel) -> std::io::Result<()> {
+        let (mut what, sockets): (Vec<What>, Vec<OwnedFd>) = self.0.into_iter().unzip();
+        let mut sockets = sockets.as_slice();
+        loop {
+            let (now, later) = sockets.split_at(sockets.len().min(DESCRIPTORS));
+            let message = ToSuccessor::Take {
+                version: VERSION,
+                what: what.drain(..now.len()).collect(),
+                more: !later.is_empty(),
+            };
+            let descriptors: Vec<BorrowedFd<'_>> = now.iter().map(AsFd::as_fd).collect();
+            to.send(&message, &descriptors)?;
+            if later.is_empty() {
+                return Ok(());
+            }
+            sockets = later;
+        }
+    }
+}
+
+/// A process that serves in this one's place.
+#[derive(Debug)]
+pub(in crate::app) struct Successor {
+    pub pid: u32,
+    /// The numbers of the listeners that it has taken.
+    pub listeners: Vec<usize>,
+    channel: Channel,
+    child: Child,
+}
+
+impl Successor {
+    /// Tells it that this process accepts no connections any more, and reports its end for as long
+    /// as this process drains.
+    pub(in crate::app) fn is_alone(mut self) {
+        let Self { pid, channel, .. } = &self;
+        // If it has ended in the meantime, that is seen below.
+        let _ = channel.send(&ToSuccessor::Over, &[]);
+        let pid = *pid;
+        let watch = move || {
+            let end = self.child.wait().map_or_else(|e| e.to_string(), words);
+            tracing::error!(
+                "process {pid}, which had taken over, has ended: {end}; this process accepts no \
+                 connections any more, so a supervisor has to start another one"
+            );
+        };
+        let started = thread::Builder::new()
+            .name("successor".to_owned())
+            .spawn(watch);
+        if let Err(e) = started {
+            tracing::warn!("the process that has taken over is not watched: {e}");
+        }
+    }
+}
+
+/// What comes of an attempt; a sentence if it failed.
+type Outcome = Result<Successor, String>;
+/// What a request for an upgrade is answered with.
+pub(in crate::app) type Answer = oneshot::Sender<Result<Upgraded, UpgradeError>>;
+
+/// An upgrade that is under way, if one is.
+#[derive(Default)]
+pub(in crate::app) struct Upgrading {
+    attempt: Option<JoinHandle<Outcome>>,
+    abandoned: Arc<AtomicBool>,
+    answer: Option<Answer>,
+    /// The file that it is started from.
+    path: PathBuf,
+}
+
+impl Upgrading {
+    /// Whether one may begin.
+    pub(in crate::app) fn is_idle(&self) -> bool {
+        self.attempt.is_none()
+    }
+
+    /// Starts the program, or another file in its place, which has this time until it is ready.
+    pub(in crate::app) fn begin(
+        &mut self,
+        (program, file): (&Program, Option<PathBuf>),
+        passing: Passing,
+        within: Duration,
+        answer: Option<Answer>,
+    ) {
+        let path = file.clone().unwrap_or_else(|| program.path.clone());
+        tracing::info!("upgrade: starting {}", path.display());
+        let (program, abandoned) = (program.clone(), Arc::clone(&self.abandoned));
+        (self.answer, self.path) = (answer, path);
+        self.attempt = Some(spawn_blocking(move || {
+            attempt((&program, file), passing, within, &abandoned)
+        }));
+    }
+
+    /// Waits until another process serves, or can't.
+    pub(in crate::app) async fn done(&mut self) -> Outcome {
+        let Some(attempt) = &mut self.attempt else {
+            return pending().await;
+        };
+        let outcome = attempt.await;
+        self.attempt = None;
+        outcome.unwrap_or_else(|e| Err(format!("the upgrade has failed: {e}")))
+    }
+
+    /// Answers the request, if one waits.
+    pub(in crate::app) fn answer(&mut self, outcome: Result<u32, String>) {
+        let binary = self.path.display().to_string();
+        if let Some(answer) = self.answer.take() {
+            let upgraded = outcome.map(|pid| Upgraded { pid, binary });
+            // One that has left needs none.
+            let _ = answer.send(upgraded.map_err(UpgradeError::Refused));
+        }
+    }
+
+    /// Ends the other process, so that this one is the only one that has its sockets. If the other
+    /// serves already, it stays, and is returned.
+    pub(in crate::app) async fn abandon(&mut self) -> Option<Successor> {
+        if self.is_idle() {
+            return None;
+        }
+        self.abandoned.store(true, Relaxed);
+        match self.done().await {
+            Ok(successor) => Some(successor),
+            Err(reason) => {
+                tracing::warn!("the upgrade is given up: {reason}");
+                self.answer(Err(reason));
+                None
+            }
+        }
+    }
+}
+
+fn attempt(
+    (program, file): (&Program, Option<PathBuf>),
+    passing: Passing,
+    within: Duration,
+    abandoned: &AtomicBool,
+) -> Outcome {
+    let path = file.as_deref().unwrap_or(&program.path).to_owned();
+    let unstarted = |e: std::io::Error| format!("{} can't be started: {e}", path.display());
+    let (channel, input) = Channel::pair().map_err(unstarted)?;
+    let mut command = program.command(file.as_deref());
+    let spawned = command.stdin(Stdio::from(input)).spawn();
+    // The command has a copy of the other end, which would keep the end of the process unseen.
+    drop(command);
+    let mut child = spawned.map_err(unstarted)?;
+    let dialogue = Dialogue {
+        channel: &channel,
+        child: &mut child,
+        abandoned,
+    };
+    match dialogue.hold(passing, within) {
+        Ok(listeners) => Ok(Successor {
+            pid: child.id(),
+            listeners,
+            channel,
+            child,
+        }),
+        Err(reason) => {
+            end(&mut child);
+            Err(reason)
+        }
+    }
+}
+
+/// Ends a process and waits until it has.
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// What the two processes say to each other until the other one serves.
+struct Dialogue<'a> {
+    channel: &'a Channel,
+    child: &'a mut Child,
+    abandoned: &'a AtomicBool,
+}
+
+impl Dialogue<'_> {
+    /// Returns the numbers of the listeners that the other process has taken.
+    fn hold(mut self, passing: Passing, within: Duration) -> Result<Vec<usize>, String> {
+        let sent = passing.send(self.channel);
+        sent.map_err(|e| match e.kind() {
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => self.ended(),
+            _ => format!("the sockets can't be passed to the new process: {e}"),
+        })?;
+        let is_over = || self.abandoned.load(Relaxed);
+        let listeners = match self.hear(within, "is not ready", &is_over)? {
+            ToPredecessor::Ready { listeners } => listeners,
+            ToPredecessor::Refused { reason } => return Err(reason),
+            ToPredecessor::Serves => return Err("the new process serves unasked".to_owned()),
+        };
+        if is_over() {
+            return Err("this process is to end".to_owned());
+        }
+        let asked = self.channel.send(&ToSuccessor::Serve, &[]);
+        asked.map_err(|_| self.ended())?;
+        // It may have accepted connections already: what this process is to do comes after that.
+        match self.hear(SERVES, "does not serve", &|| false)? {
+            ToPredecessor::Serves => Ok(listeners),
+            ToPredecessor::Refused { reason } => Err(reason),
+            ToPredecessor::Ready { .. } => Err("the new process repeats itself".to_owned()),
+        }
+    }
+
+    fn hear(
+        &mut self,
+        within: Duration,
+        what: &str,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<ToPredecessor, String> {
+        match self.channel.receive(within, is_over) {
+            Ok(Some((message, _))) => Ok(message),
+            Ok(None) => Err(self.ended()),
+            Err(e) => Err(match e.kind() {
+                ErrorKind::TimedOut => format!(
+                    "the new process {what} after {within:?} and was ended; \
+                     `timeouts.upgrade` gives it longer"
+                ),
+                ErrorKind::Interrupted => "this process is to end".to_owned(),
+                _ => format!("the new process can't be understood: {e}"),
+            }),
+        }
+    }
+
+    /// How it has ended without a word.
+    fn ended(&mut self) -> String {
+        let began = Instant::now();
+        let end = loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => break words(status),
+                Ok(None) if began.elapsed() < ENDS => thread::sleep(LOOK),
+                Ok(None) => break "it closed its standard input and was ended".to_owned(),
+                Err(e) => break e.to_string(),
+            }
+        };
+        format!("the new process ended before it served ({end}); the log may say why")
+    }
+}
+
+fn words(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "for no known reason".to_owned(),
+    }
+}
