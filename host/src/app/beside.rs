@@ -8,6 +8,8 @@ use tokio::task::JoinSet;
 use super::acme;
 use super::certificates::{ListenerCertificates, watch as watch_certificates, watch_pools};
 use super::control::ControlPlane;
+use super::health::review;
+use super::probes::probe;
 use super::reload::{Source, watch_file};
 use super::watch::watch;
 use crate::ground;
@@ -24,6 +26,8 @@ impl Beside {
     pub(super) fn start(control: &Arc<ControlPlane>, source: &Source) -> Self {
         let mut always = JoinSet::new();
         always.spawn(watch_pools(Arc::clone(control)));
+        always.spawn(review(Arc::clone(control)));
+        always.spawn(probe(Arc::clone(control)));
         if let Some(path) = source.path() {
             always.spawn(watch_file(Arc::clone(control), path));
         }

@@ -19,10 +19,12 @@ mod data_plane;
 #[cfg(feature = "demo")]
 mod demo;
 mod descriptors;
+mod health;
 mod intake;
 mod looks;
 mod open_listeners;
 mod policies;
+mod probes;
 mod rehearse;
 mod reload;
 mod reloading;

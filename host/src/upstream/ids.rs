@@ -5,6 +5,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -53,6 +54,8 @@ pub struct Registry {
     known: Arc<Mutex<Known>>,
     workers: usize,
     budget: Arc<Budget>,
+    /// When the times of health begin.
+    clock: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +98,7 @@ impl Registry {
             known: Arc::default(),
             workers,
             budget: Arc::default(),
+            clock: Instant::now(),
         }
     }
 
@@ -142,7 +146,7 @@ impl Registry {
         }
         let endpoint = KnownEndpoint {
             id: EndpointId(next(&known.endpoints)),
-            health: Arc::new(Health::new(self.workers)),
+            health: Arc::new(Health::new(self.workers, self.clock)),
             label: known.label(&reached).into(),
         };
         known.endpoints.insert(reached, endpoint.clone());

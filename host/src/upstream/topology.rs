@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Budget, EndpointId, Health, Places, PoolId, Protocol, Registry, StreamRules};
+use crate::config::PoolHealth;
 use crate::net::tls::Connector;
 
 /// What [`Endpoint::kept`] is where the operator says nothing.
@@ -59,10 +60,8 @@ pub struct PoolTopology {
     pub slow_client: Duration,
     /// Bytes a second that are not slow.
     pub slow_client_rate: u64,
-    /// Failures in a row after which an endpoint is ejected; 0 = never.
-    pub max_failures: u32,
-    /// For how long it is ejected.
-    pub fail_timeout: Duration,
+    /// When its endpoints are healthy.
+    pub health: PoolHealth,
 }
 
 /// One endpoint of a pool.

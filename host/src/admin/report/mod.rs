@@ -182,7 +182,6 @@ impl Report {
             workers.iter().map(|w| counter(w).value()).sum::<u64>()
         };
         let uptime = view.stats.started().elapsed();
-        let now = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: uptime.as_secs(),
@@ -226,7 +225,7 @@ impl Report {
                 .stats
                 .backends()
                 .iter()
-                .map(|(a, s)| (a.clone(), Backend::new(s, now)))
+                .map(|(a, s)| (a.clone(), Backend::new(s)))
                 .collect(),
             pools: pools(view.stats),
             policies: policies(view),
