@@ -1,12 +1,16 @@
 //! The report as a page for a browser: without scripts, nothing loaded from elsewhere.
 
+mod backends;
+
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
+
+use backends::backend_row;
 
 use super::accept::prefers;
 use super::control::PolicyStatus;
 use super::escaped::Escaped;
-use super::report::{Backend, Policy, PolicyStore, Report, StatsView};
+use super::report::{Policy, PolicyStore, Report, StatsView};
 use super::times::timestamp;
 use crate::stats::HistogramSnapshot;
 use crate::units::{counted, duration, microseconds, nanoseconds, number, size};
@@ -191,27 +195,6 @@ impl Page<'_> {
             rows,
         )
     }
-}
-
-fn backend_row(address: &str, b: &Backend) -> Vec<String> {
-    let state = match b.set_aside_by_workers {
-        0 => "<span class=\"good\">healthy</span>".to_owned(),
-        n => format!("<span class=\"bad\">ejected by {n}</span>"),
-    };
-    let all = &b.latency.all.0;
-    vec![
-        Escaped(address).to_string(),
-        state,
-        number(b.requests),
-        number(b.failures),
-        number(b.consecutive_failures),
-        number(b.in_flight),
-        number(b.connections),
-        microseconds(b.latency.ewma_microseconds),
-        microseconds(all.quantile(0.5)),
-        microseconds(all.quantile(0.9)),
-        microseconds(all.quantile(0.99)),
-    ]
 }
 
 fn policy_section(f: &mut fmt::Formatter<'_>, name: &str, p: &Policy) -> fmt::Result {

@@ -8,6 +8,8 @@ use tokio::task::JoinSet;
 use super::acme;
 use super::certificates::{ListenerCertificates, watch as watch_certificates, watch_pools};
 use super::control::{ControlPlane, forget};
+use super::health::review;
+use super::probes::probe;
 use super::reload::{Source, watch_file};
 use super::watch::watch;
 use crate::ground;
@@ -25,6 +27,8 @@ impl Beside {
         let mut always = JoinSet::new();
         always.spawn(watch_pools(Arc::clone(control)));
         always.spawn(forget(Arc::clone(control)));
+        always.spawn(review(Arc::clone(control)));
+        always.spawn(probe(Arc::clone(control)));
         if let Some(path) = source.path() {
             always.spawn(watch_file(Arc::clone(control), path));
         }

@@ -19,6 +19,7 @@ mod data_plane;
 #[cfg(feature = "demo")]
 mod demo;
 mod descriptors;
+mod health;
 mod intake;
 mod looks;
 mod open_listeners;
@@ -26,6 +27,7 @@ mod passed;
 mod pid_file;
 mod place;
 mod policies;
+mod probes;
 mod rehearse;
 mod reload;
 mod reloading;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Acme, H2Limits, Listener, PoolProtocol, PoolTls, TrustedPeers};
+use super::{Acme, H2Limits, Listener, PoolHealth, PoolProtocol, PoolTls, TrustedPeers};
 
 /// The whole configuration, with defaults filled in.
 #[derive(Debug, Clone)]
@@ -212,10 +212,8 @@ pub struct Pool {
     pub slow_client: Duration,
     /// `slow-client-rate`: a client with this many bytes a second is not slow. Default 16 KiB.
     pub slow_client_rate: u64,
-    /// Failures in a row after which a backend is ejected. Default 3; 0 = never.
-    pub max_failures: u32,
-    /// For how long it is ejected. Default 10 s.
-    pub fail_timeout: Duration,
+    /// When its backends are healthy.
+    pub health: PoolHealth,
     /// `ping-interval`: a connection of HTTP/2 that is in use and silent for so long is asked
     /// whether it is alive. Default 30 s; 0 = never.
     pub ping_interval: Duration,

@@ -16,6 +16,7 @@ mod h2_limits;
 mod host;
 mod listeners;
 mod meaning;
+mod pool_health;
 mod pool_tls;
 mod pools;
 mod reach;
@@ -40,6 +41,7 @@ pub use listeners::{
     Protocols, TlsVersion,
 };
 pub use meaning::*;
+pub use pool_health::{Ejection, PoolHealth, Probe, ProbeKind};
 pub use reach::{KeyPairFiles, PoolProtocol, PoolTls};
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, MAX_FILE_BYTES, Overrides, Sources};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::sections::{MAX_TIMEOUT, duration};
 use super::values::BackendAddress;
-use super::{Backend, Pool, PoolProtocol, PoolTls, pool_tls, values};
+use super::{Backend, Pool, PoolHealth, PoolProtocol, PoolTls, pool_health, pool_tls, values};
 use crate::document::{At, Findings, Node, Section};
 
 /// Sums of weights stay far below what a policy can count.
@@ -34,6 +34,7 @@ pub(super) fn pool(
     let mut pool = default_pool(name, backends);
     numbers(&mut pool, &mut section, findings);
     times(&mut pool, &mut section, findings);
+    let health = pool_health::health(&mut pool, &mut section, findings);
     section.finish(findings);
     if let Some(protocol) = protocol {
         pool_tls::check_protocol(
@@ -44,6 +45,7 @@ pub(super) fn pool(
         );
         pool.protocol = protocol.value;
     }
+    pool_health::check_probe(&pool, health, findings);
     // Without backends an error was noted.
     (!pool.backends.is_empty()).then_some(pool)
 }
@@ -60,7 +62,6 @@ fn numbers(pool: &mut Pool, section: &mut Section, findings: &mut Findings) {
     pool.max_connections =
         number("max-connections", 0..=1_000_000).map_or(pool.max_connections, |n| n as usize);
     pool.queue = number("queue", 0..=1_000_000).map_or(pool.queue, |n| n as usize);
-    pool.max_failures = number("max-failures", 0..=1_000_000).unwrap_or(pool.max_failures);
     let rate = section
         .take("slow-client-rate")
         .and_then(|n| n.size(findings, 1..=1 << 30));
@@ -76,7 +77,6 @@ fn times(pool: &mut Pool, section: &mut Section, findings: &mut Findings) {
     };
     pool.queue_timeout = time("queue-timeout", least).unwrap_or(pool.queue_timeout);
     pool.body_wait = time("body-wait", Duration::ZERO).unwrap_or(pool.body_wait);
-    pool.fail_timeout = time("fail-timeout", least).unwrap_or(pool.fail_timeout);
     pool.slow_client = time("slow-client", Duration::ZERO).unwrap_or(pool.slow_client);
     pool.ping_interval = time("ping-interval", Duration::ZERO).unwrap_or(pool.ping_interval);
 }
@@ -95,8 +95,7 @@ pub(super) fn default_pool(name: &str, backends: Vec<Backend>) -> Pool {
         body_wait: Duration::from_secs(1),
         slow_client: Duration::from_secs(2),
         slow_client_rate: 16 * 1024,
-        max_failures: 3,
-        fail_timeout: Duration::from_secs(10),
+        health: PoolHealth::default(),
         ping_interval: Duration::from_secs(30),
     }
 }

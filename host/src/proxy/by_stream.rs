@@ -1,6 +1,5 @@
 //! An attempt by HTTP/2: the request and its response on a stream.
 
-use super::blame;
 use super::context::Target;
 use super::end::{ExchangeEnd, refused};
 use super::exchange::{Attempted, Exchange};
@@ -39,7 +38,7 @@ impl Exchange<'_> {
             Err(end) => end,
         };
         let known = self.circumstances(to.context.worker, reused, &duplex, waited);
-        let outcome = blame::outcome(&end, known);
+        let outcome = self.outcome(to, &end, known);
         lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
         self.settle(to.endpoint, &plan, &duplex);
         let uploaded = duplex.stage() == Stage::Whole;

@@ -87,6 +87,16 @@ impl<'a> Target<'a> {
     }
 }
 
+impl Target<'_> {
+    /// Whether a response with this status is a failure of its backend.
+    #[inline]
+    pub(super) fn is_failure(&self, status: u16) -> bool {
+        let context = self.context;
+        let pool = || context.view.pools.pool(context.rule.pool);
+        status >= 400 && pool().is_some_and(|pool| pool.topology.health.counts(status))
+    }
+}
+
 /// The parts of a worker that a chain of policies uses.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WorkerEnvironment<'a> {

@@ -162,10 +162,11 @@ impl Download<'_> {
         let Target {
             context, position, ..
         } = self.to;
-        self.to.endpoint.answered(self.duplex.since_whole());
+        let status = self.response.status;
+        let took = self.duplex.since_whole();
+        self.to.endpoint.answered(took, self.to.is_failure(status));
         let chain = context.chain();
         chain.answered();
-        let status = self.response.status;
         if self.head.upgrade.is_connect() && matches!(status, 200..300) {
             return Err(refused(Refusal::NotSwitched));
         }

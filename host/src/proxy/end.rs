@@ -45,6 +45,16 @@ pub(super) enum ExchangeEnd {
     Upload(TransferEnd),
 }
 
+impl ExchangeEnd {
+    /// Whether the backend was sent nothing.
+    pub(super) fn is_before_the_request(&self) -> bool {
+        let Self::Local(local) = self else {
+            return false;
+        };
+        matches!(**local, LocalReply::Refusal(Refusal::NoWebSocket))
+    }
+}
+
 /// The client was not interested any more.
 pub(super) const LEFT: ExchangeEnd =
     ExchangeEnd::ClientGone("the client left before the backend had answered");

@@ -5,7 +5,6 @@ use std::pin::pin;
 
 use http::Method;
 
-use super::blame::{self, Circumstances};
 use super::body::{
     BodyParts, BodySource, Duplex, MessageReader, MessageSink, Pace, Progress, SILENCE, Stage,
     TransferEnd, Waits, join, upload,
@@ -23,7 +22,7 @@ use super::upward::Upward;
 use super::worker::Worker;
 use crate::config::Timeouts;
 use crate::message::{BodyLength, Edited, Fields, Version};
-use crate::net::{Buffer, IoEnd, Wait};
+use crate::net::{Buffer, IoEnd};
 use crate::policy::ByteRange;
 use crate::upstream::{
     AttemptOutcome, Carrier, Connection as Upstream, FailedAttempt, Failure, Lease, WorkerEndpoint,
@@ -190,7 +189,7 @@ impl Exchange<'_> {
         }
         worker.buffers.take_back(buffer);
         let known = self.circumstances(worker, connection.is_reused(), &duplex, waited);
-        let outcome = blame::outcome(&end, known);
+        let outcome = self.outcome(to, &end, known);
         lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
         if matches!(end, ExchangeEnd::Complete { reusable: true, .. }) {
             connection.keep(worker.timers.now(), pool.topology.max_idle);
@@ -198,27 +197,6 @@ impl Exchange<'_> {
         self.settle(to.endpoint, &plan, &duplex);
         let uploaded = duplex.stage() == Stage::Whole;
         self.ended(end, duplex.status(), uploaded, outcome)
-    }
-
-    /// The facts about an attempt that has ended, from when on nothing is waited for.
-    pub(super) fn circumstances(
-        &self,
-        worker: &Worker,
-        reused: bool,
-        duplex: &Duplex,
-        waited: u64,
-    ) -> Circumstances {
-        let timer = self.client.timer();
-        timer.disarm(Wait::UpstreamRead);
-        let now = worker.timers.now();
-        let slow_to_send = duplex.stage() == Stage::Partly && self.pace.is_slow(now);
-        let slow_to_read = blame::is_slow_reader(timer.moved.waited.get() - waited);
-        self.pace.go_on(now);
-        Circumstances {
-            reused,
-            answered: duplex.is_answered(),
-            slow_client: slow_to_send || slow_to_read,
-        }
     }
 
     fn holder(&self) -> Holder<'_> {

@@ -60,6 +60,7 @@ mod spares;
 mod switched;
 mod tunnel;
 mod upward;
+mod verdict;
 mod worker;
 
 pub use accept::{Entries, Handed, accept, accept_rest, hand_in};

@@ -46,18 +46,40 @@ impl BackendShard {
 pub trait HealthReadings: Debug + Send + Sync {
     /// The reading of each worker.
     fn by_worker(&self) -> Vec<HealthReading>;
+    /// What all workers know together.
+    fn state(&self) -> HealthState;
 }
 
 /// One worker's view of a backend's health.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HealthReading {
-    /// Requests sent and not yet answered in full.
+    /// Requests for which it was chosen, and that are not over.
     pub in_flight: u64,
     /// Moving average of the time to the response head; 0 before the first.
     pub latency_microseconds: u64,
+}
+
+/// A backend's state, and why it is that.
+#[derive(Debug, Clone, Default)]
+pub struct HealthState {
+    /// `healthy`, `degraded`, `ejected`, `draining` or `down`.
+    pub state: &'static str,
+    /// Empty if there is nothing to say.
+    pub reason: String,
+    /// For how long it has been in this state.
+    pub milliseconds: u64,
+    /// It neither fails nor is avoided.
+    pub healthy: bool,
     /// Failures since the last success.
     pub consecutive_failures: u64,
-    /// Ejected until this moment, in milliseconds since [`super::Stats::started`], and after it
-    /// until a response; 0 if it is not ejected.
-    pub ejected_until: u64,
+    /// How many times longer than the first its last ejection was.
+    pub ejections: u64,
+    /// For how long it is ejected still, before it is tried again.
+    pub ejected_milliseconds: u64,
+    /// How much it gets of the requests that it would have if all were alike.
+    pub share_percent: u64,
+    /// Probes, which count as no requests.
+    pub probes: u64,
+    /// Of those, the ones that failed.
+    pub failed_probes: u64,
 }

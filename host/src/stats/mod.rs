@@ -14,7 +14,7 @@ mod shard;
 mod store;
 mod trial;
 
-pub use backend::{BackendShard, BackendStats, HealthReading, HealthReadings};
+pub use backend::{BackendShard, BackendStats, HealthReading, HealthReadings, HealthState};
 pub use counter::{Counter, Gauge};
 pub use decisions::{DecidedPool, DecisionSums, Decisions, FORGOTTEN, Selections};
 pub use departed::Departed;

@@ -231,13 +231,16 @@ impl WorkerEndpoint {
 
     /// A response head arrived, this long after the request was sent, if all of it was. From now on
     /// the endpoint is not ejected, even if the rest fails. It is not the end of the attempt, which
-    /// [`super::Lease::finish`] reports.
-    pub fn answered(&self, took: Option<Duration>) {
+    /// [`super::Lease::finish`] reports. A head whose status `is_failure` shows nothing good.
+    pub fn answered(&self, took: Option<Duration>, is_failure: bool) {
         if let Some(took) = took {
             self.shard.latency_microseconds.record(microseconds(took));
-            self.health.took(took);
         }
-        self.health.answered();
+        match is_failure {
+            false => self.health.answered(took),
+            // Quick refusals should not look like quick answers.
+            true => self.health.refused(),
+        }
     }
 }
 

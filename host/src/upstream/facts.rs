@@ -1,19 +1,20 @@
 //! Live facts about endpoints, for policies.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::PoolId;
-use super::health::Condition;
+use super::health::{Condition, SharedHealth};
 
 /// Live facts about endpoints as one worker sees them. Pools and endpoints have the numbers of the
 /// contract: a pool's id, and a position in that pool. Unknown ones read as 0 or false.
 pub trait BackendFacts: Send + Sync {
-    /// Requests sent and not yet answered in full.
+    /// Requests for which it was chosen, and that are not answered in full.
     fn in_flight(&self, pool: u32, backend: u32) -> u32;
-    /// Moving average of the time to the response head, in microseconds; 0 before the first.
+    /// Moving average of the time to the response head, in microseconds; 0 before the first. One
+    /// that is old comes closer to those of other endpoints.
     fn latency_microseconds(&self, pool: u32, backend: u32) -> u64;
-    /// False while the endpoint is ejected for failing.
+    /// False while requests should go elsewhere, and for a part of the time where the endpoint is
+    /// to have less than its whole share.
     fn healthy(&self, pool: u32, backend: u32) -> bool;
     /// Failures since the last success.
     fn consecutive_failures(&self, pool: u32, backend: u32) -> u32;
@@ -26,34 +27,30 @@ pub trait BackendFacts: Send + Sync {
 pub struct Facts {
     /// By pool id; empty for pools that are not there.
     pools: Vec<Box<[Known]>>,
-    started: Instant,
 }
 
 /// One endpoint of one pool.
 #[derive(Debug)]
 pub(super) struct Known {
+    /// What this worker knows.
     pub condition: Arc<Condition>,
+    /// What all workers know.
+    pub health: SharedHealth,
     /// Its weight in this pool is 0: no policy should want it.
     pub drained: bool,
 }
 
 impl Facts {
-    pub(super) fn new(
-        pools: impl IntoIterator<Item = (PoolId, Box<[Known]>)>,
-        started: Instant,
-    ) -> Self {
+    pub(super) fn new(pools: impl IntoIterator<Item = (PoolId, Box<[Known]>)>) -> Self {
         let mut by_id: Vec<Box<[Known]>> = Vec::new();
         for (id, known) in pools {
             by_id.resize_with(by_id.len().max(id.index() + 1), Box::default);
             by_id[id.index()] = known;
         }
-        Self {
-            pools: by_id,
-            started,
-        }
+        Self { pools: by_id }
     }
 
-    fn known(&self, pool: u32, backend: u32) -> Option<&Known> {
+    pub(super) fn known(&self, pool: u32, backend: u32) -> Option<&Known> {
         self.pools.get(pool as usize)?.get(backend as usize)
     }
 
@@ -75,12 +72,11 @@ impl BackendFacts for Facts {
 
     fn healthy(&self, pool: u32, backend: u32) -> bool {
         self.known(pool, backend)
-            .is_some_and(|k| !k.drained && k.condition.is_well(self.started))
+            .is_some_and(|k| !k.drained && k.health.admits(backend))
     }
 
     fn consecutive_failures(&self, pool: u32, backend: u32) -> u32 {
-        self.condition(pool, backend)
-            .map_or(0, |c| saturate(c.consecutive_failures()))
+        self.known(pool, backend).map_or(0, |k| k.health.failures())
     }
 
     fn backend_count(&self, pool: u32) -> u32 {

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -57,6 +58,8 @@ pub struct Registry {
     known: Arc<Mutex<Known>>,
     workers: usize,
     budget: Arc<Budget>,
+    /// When the times of health begin.
+    clock: Instant,
 }
 
 #[derive(Debug)]
@@ -116,6 +119,7 @@ impl Registry {
             known: Arc::new(Mutex::new(Known::new())),
             workers,
             budget: Arc::default(),
+            clock: Instant::now(),
         }
     }
 
@@ -168,7 +172,7 @@ impl Registry {
         }
         let endpoint = KnownEndpoint {
             id: EndpointId(known.endpoints_so_far),
-            health: Arc::new(Health::new(self.workers)),
+            health: Arc::new(Health::new(self.workers, self.clock)),
             label: known.label(&reached),
             presence: Presence::default(),
         };

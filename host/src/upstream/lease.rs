@@ -1,12 +1,17 @@
 //! The right to one exchange with an endpoint: from the choice of the endpoint to the report of how
 //! the attempt went.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::doubt::Accuser;
 use super::{AttemptOutcome, Carrier, Doubt, Place, Room, Verdict, WorkerEndpoint, WorkerPool};
+
+/// The part of an ejection's time for which an endpoint is left alone when the request that tried
+/// it may have failed by its own doing.
+const PUT_OFF: u32 = 10;
 
 /// The right to one exchange. It opens the connection on which the exchange takes place, and
 /// [`Lease::finish`] is the one report from which health and statistics learn how the attempt went,
@@ -17,21 +22,22 @@ use super::{AttemptOutcome, Carrier, Doubt, Place, Room, Verdict, WorkerEndpoint
 pub struct Lease<'p> {
     pool: &'p WorkerPool,
     position: u32,
-    /// It tries an endpoint that is ejected: this worker's other requests avoid it meanwhile.
-    probes: bool,
-    /// The exchange has begun.
-    in_flight: bool,
+    /// It tries an endpoint that is to be avoided, as other requests do meanwhile.
+    tries: bool,
+    /// Its end is to be counted here.
+    counted: Cell<bool>,
 }
 
 impl WorkerPool {
     /// Begins an attempt at the endpoint with this position in the pool, which is how policies
-    /// identify it. From here on the lease represents the endpoint.
+    /// identify it. From here on the lease represents the endpoint, which has the request in
+    /// flight: one that waits for a connection is load as well.
     pub fn lease(&self, position: u32) -> Lease<'_> {
         Lease {
             pool: self,
             position,
-            probes: self.endpoints[position as usize].health.probe(),
-            in_flight: false,
+            tries: self.endpoints[position as usize].health.begins(),
+            counted: Cell::new(true),
         }
     }
 }
@@ -85,21 +91,22 @@ impl<'p> Lease<'p> {
         self.endpoint().connect(with, patience).await
     }
 
-    /// The request is about to be sent: it is in flight until the report.
+    /// The request is about to be sent.
     pub fn begin(&mut self) {
-        let endpoint = self.endpoint();
-        endpoint.health.exchange_begins();
-        endpoint.shard.requests.increment();
-        self.in_flight = true;
+        self.endpoint().shard.requests.increment();
     }
 
     /// Reports how the attempt went. `doubt` holds what the request's attempts have shown so far.
-    pub fn finish(mut self, outcome: AttemptOutcome, doubt: &mut Doubt, client: IpAddr) {
-        self.exchange_ends();
+    pub fn finish(self, outcome: AttemptOutcome, doubt: &mut Doubt, client: IpAddr) {
+        self.ends();
         match outcome.verdict() {
             Verdict::Unknown => {}
             Verdict::Well => {
-                self.pool.judged(self.position, Verdict::Well);
+                let health = &self.endpoint().health;
+                health.succeeded();
+                if self.tries {
+                    health.comes_back();
+                }
                 if let Some(other) = doubt.answered(self.position) {
                     self.pool.held(other, client);
                 }
@@ -116,13 +123,16 @@ impl<'p> Lease<'p> {
             if outcome.may_be_of_request() {
                 endpoint.health.accused_by(accuser);
             }
-            self.pool.judged(self.position, Verdict::Failed);
+            self.pool.failed(self.position);
+        } else if self.tries {
+            let time = self.pool.topology.health.fail_timeout;
+            endpoint.health.put_off(time / PUT_OFF);
         }
     }
 
-    fn exchange_ends(&mut self) {
-        if std::mem::take(&mut self.in_flight) {
-            self.endpoint().health.exchange_ends();
+    fn ends(&self) {
+        if self.counted.take() {
+            self.endpoint().health.ends();
         }
     }
 }
@@ -135,23 +145,22 @@ pub struct InFlight(Rc<WorkerEndpoint>);
 impl Lease<'_> {
     /// Keeps the exchange in flight after [`Lease::finish`].
     pub fn goes_on(&self) -> InFlight {
-        let endpoint = Rc::clone(self.endpoint());
-        endpoint.health.exchange_begins();
-        InFlight(endpoint)
+        self.counted.set(false);
+        InFlight(Rc::clone(self.endpoint()))
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.health.exchange_ends();
+        self.0.health.ends();
     }
 }
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        self.exchange_ends();
-        if self.probes {
-            self.endpoint().health.probe_ends();
+        self.ends();
+        if self.tries {
+            self.endpoint().health.tried();
         }
     }
 }
@@ -166,15 +175,11 @@ impl WorkerPool {
     fn held(&self, position: u32, client: IpAddr) {
         let health = &self.endpoints[position as usize].health;
         health.accused_by(self.accuser(client));
-        self.judged(position, Verdict::Failed);
+        self.failed(position);
     }
 
-    fn judged(&self, position: u32, verdict: Verdict) {
-        let topology = &self.topology;
-        // 0 would mean that it is not ejected.
-        let until = || milliseconds(self.started.elapsed() + topology.fail_timeout).max(1);
-        let health = &self.endpoints[position as usize].health;
-        health.judged(verdict, topology.max_failures, until);
+    fn failed(&self, position: u32) {
+        self.topology.failed(position as usize);
     }
 }
 

@@ -38,7 +38,7 @@ pub use doubt::Doubt;
 use endpoint::Idle;
 pub use endpoint::{Carrier, Connection, Turn, WorkerEndpoint};
 pub use facts::{BackendFacts, Facts};
-pub use health::Health;
+pub use health::{Health, Review};
 pub use ids::{EndpointId, PoolId, Presence, Registry};
 pub use lease::{InFlight, Lease};
 pub use outcome::{AttemptOutcome, FailedAttempt, Failure, Verdict};

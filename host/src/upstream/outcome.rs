@@ -64,8 +64,10 @@ pub enum AttemptOutcome {
     ClientLeft,
     /// It answered, and a policy or the proxy put something in the answer's place.
     Replaced,
-    /// Its response arrived completely, with any status.
+    /// Its response arrived completely, with a status that is no failure.
     Answered,
+    /// It answered with a status that is a failure, as 503 is.
+    FailureStatus,
     /// Its body ended before its framing said so, or was not correctly chunked.
     BodyCut,
     /// It stopped within bytes that it had announced.
@@ -98,6 +100,7 @@ impl AttemptOutcome {
             | Self::TookNothing
             | Self::NoResponse
             | Self::Malformed
+            | Self::FailureStatus
             | Self::BodyCut
             | Self::BodyStalled => Verdict::Failed,
             Self::NoPlace
@@ -184,6 +187,7 @@ mod tests {
             (AttemptOutcome::ClientLeft, Unknown),
             (AttemptOutcome::Replaced, Well),
             (AttemptOutcome::Answered, Well),
+            (AttemptOutcome::FailureStatus, Failed),
             (AttemptOutcome::BodyCut, Failed),
             (AttemptOutcome::BodyStalled, Failed),
             (AttemptOutcome::Quiet, Unknown),

@@ -10,6 +10,7 @@ use rand::rngs::SmallRng;
 use tokio::sync::Notify;
 
 use super::facts::Known;
+use super::health::SharedHealth;
 use super::{
     BackendFacts, Budget, Endpoint, EndpointId, Facts, FailedAttempt, PoolId, PoolTopology,
     Topology, WorkerEndpoint,
@@ -62,7 +63,7 @@ impl WorkerPools {
             pools[index] = Some(pool);
         }
         let facts = pools.iter().flatten().map(|p| (p.topology.id, p.known()));
-        let facts = Facts::new(facts, stats.started());
+        let facts = Facts::new(facts);
         let endpoints = endpoints.finish();
         let wanted = endpoints.iter().find_map(|e| e.places());
         let wanted = wanted.map(|places| Arc::clone(places.wanted()));
@@ -92,15 +93,34 @@ impl WorkerPools {
         if count == 0 {
             return None;
         }
-        let untried = |b: u32| !failed.iter().any(|f| f.backend == b);
-        let is_well = |b: u32| self.facts.healthy(id.number(), b);
         let first = rng.random_range(0..count);
-        if untried(first) && is_well(first) {
+        let untried = !failed.iter().any(|f| f.backend == first);
+        if untried && self.facts.healthy(id.number(), first) {
             return Some(first);
         }
+        self.choose_another(pool, failed, rng)
+    }
+
+    /// The choice among all, in steps: those that have their whole share, those that are well,
+    /// those that no failure speaks against.
+    #[cold]
+    fn choose_another(
+        &self,
+        pool: &WorkerPool,
+        failed: &[FailedAttempt],
+        rng: &mut SmallRng,
+    ) -> Option<u32> {
+        let count = u32::try_from(pool.endpoints.len()).unwrap_or(u32::MAX);
         let takes = |b: u32| pool.takes_traffic(b);
-        pick(count, rng, |b| untried(b) && is_well(b))
-            .or_else(|| pick(count, rng, |b| takes(b) && untried(b)))
+        let untried = |b: u32| takes(b) && !failed.iter().any(|f| f.backend == b);
+        let health = |b: u32, fits: fn(&SharedHealth) -> bool| {
+            let known = self.facts.known(pool.topology.id.number(), b);
+            untried(b) && known.is_some_and(|known| fits(&known.health))
+        };
+        pick(count, rng, |b| health(b, SharedHealth::is_whole))
+            .or_else(|| pick(count, rng, |b| health(b, SharedHealth::is_well)))
+            .or_else(|| pick(count, rng, |b| health(b, SharedHealth::is_likely)))
+            .or_else(|| pick(count, rng, untried))
             .or_else(|| pick(count, rng, takes))
     }
 
@@ -232,9 +252,13 @@ impl WorkerPool {
     /// What policies may read of its endpoints.
     fn known(&self) -> Box<[Known]> {
         let endpoints = self.endpoints.iter().zip(&self.topology.endpoints);
-        let known = endpoints.map(|(endpoint, said)| Known {
-            condition: Arc::clone(endpoint.health.condition()),
-            drained: said.weight == 0,
+        let known = endpoints.map(|(endpoint, said)| {
+            let (condition, health) = endpoint.health.known();
+            Known {
+                condition,
+                health,
+                drained: said.weight == 0,
+            }
         });
         known.collect()
     }

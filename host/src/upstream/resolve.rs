@@ -93,8 +93,7 @@ pub async fn resolve_pool(
         body_wait: pool.body_wait,
         slow_client: pool.slow_client,
         slow_client_rate: pool.slow_client_rate,
-        max_failures: pool.max_failures,
-        fail_timeout: pool.fail_timeout,
+        health: pool.health.clone(),
         _presence: registry.presence(id),
     })
 }

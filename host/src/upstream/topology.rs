@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{
     Budget, EndpointId, Health, Places, PoolId, Presence, Protocol, Registry, StreamRules,
 };
+use crate::config::PoolHealth;
 use crate::net::tls::Connector;
 
 /// What [`Endpoint::kept`] is where the operator says nothing.
@@ -61,10 +62,8 @@ pub struct PoolTopology {
     pub slow_client: Duration,
     /// Bytes a second that are not slow.
     pub slow_client_rate: u64,
-    /// Failures in a row after which an endpoint is ejected; 0 = never.
-    pub max_failures: u32,
-    /// For how long it is ejected.
-    pub fail_timeout: Duration,
+    /// When its endpoints are healthy.
+    pub health: PoolHealth,
     /// Keeps its id.
     pub(super) _presence: Presence,
 }

@@ -282,10 +282,31 @@ impl Snapshot {
         )?;
         out.gauge(
             "backend_healthy",
-            "1 if no worker has ejected the backend",
+            "1 if the backend neither fails nor is avoided",
             None,
             each(|b| u64::from(b.healthy)),
         )?;
+        let states = ["healthy", "degraded", "ejected", "draining", "down"];
+        let states = self.0.backends.iter().flat_map(|(address, b)| {
+            states.map(|state| {
+                let labels = [("backend", address.as_str()), ("state", state)];
+                (labels, u64::from(b.state == state))
+            })
+        });
+        out.gauge(
+            "backend_state",
+            "1 for the state that the backend is in",
+            None,
+            states,
+        )?;
+        out.counter(
+            "backend_probes",
+            "Probes of a backend",
+            None,
+            each(|b| b.probes),
+        )?;
+        let failed = each(|b| b.failed_probes);
+        out.counter("backend_probes_failed", "Probes that failed", None, failed)?;
         let failures = each(|b| b.consecutive_failures);
         out.gauge(
             "backend_consecutive_failures",

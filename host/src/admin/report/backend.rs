@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Microseconds;
-use crate::stats::{BackendShard, BackendStats, HealthReading, HistogramSnapshot};
+use crate::stats::{BackendShard, BackendStats, HealthState, HistogramSnapshot};
 
 /// One backend address.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -12,14 +12,26 @@ pub struct Backend {
     pub requests: u64,
     /// Attempts that failed.
     pub failures: u64,
-    /// Requests sent and not yet answered in full.
+    /// Requests for which it was chosen, and that are not over.
     pub in_flight: u64,
-    /// No worker has ejected it.
+    /// It neither fails nor is avoided.
     pub healthy: bool,
-    /// How many workers have ejected it.
-    pub set_aside_by_workers: u64,
-    /// Failures since the last success; the largest number of any worker.
+    /// `healthy`, `degraded`, `ejected`, `draining` or `down`.
+    pub state: &'static str,
+    /// Why it is in that state; empty if there is nothing to say.
+    pub reason: String,
+    /// For how long it has been in that state.
+    pub state_seconds: u64,
+    /// Failures since the last success.
     pub consecutive_failures: u64,
+    /// How many times longer than the first its last ejection was.
+    pub ejections: u64,
+    /// How much it gets of the requests that it would have if all were alike.
+    pub share_percent: u64,
+    /// Probes, which are no requests.
+    pub probes: u64,
+    /// Of those, the ones that failed.
+    pub failed_probes: u64,
     /// Connections open, in use or pooled.
     pub connections: u64,
     /// Connections that failed in the TLS handshake, or because the backend speaks another
@@ -57,7 +69,7 @@ impl Backend {
         }
     }
 
-    pub(super) fn new(counted: &BackendStats, now_milliseconds: u64) -> Self {
+    pub(super) fn new(counted: &BackendStats) -> Self {
         let (shards, health) = (&counted.shards, counted.health.by_worker());
         let averages = health.iter().map(|h| h.latency_microseconds);
         let (averages, seen_by) = averages
@@ -65,16 +77,31 @@ impl Backend {
             .fold((0, 0), |(sum, n): (u64, u64), average| {
                 (sum + average, n + 1)
             });
-        let ejected = |h: &&HealthReading| h.ejected_until > now_milliseconds;
-        let set_aside_by_workers = health.iter().filter(ejected).count();
-        let failures = health.iter().map(|h| h.consecutive_failures);
+        let HealthState {
+            state,
+            reason,
+            milliseconds,
+            healthy,
+            consecutive_failures,
+            ejections,
+            share_percent,
+            probes,
+            failed_probes,
+            ..
+        } = counted.health.state();
         Self {
             requests: shards.iter().map(|s| s.requests.value()).sum(),
             failures: shards.iter().map(|s| s.failures.value()).sum(),
             in_flight: health.iter().map(|h| h.in_flight).sum(),
-            healthy: set_aside_by_workers == 0,
-            set_aside_by_workers: set_aside_by_workers as u64,
-            consecutive_failures: failures.max().unwrap_or(0),
+            healthy,
+            state,
+            reason,
+            state_seconds: milliseconds / 1_000,
+            consecutive_failures,
+            ejections,
+            share_percent,
+            probes,
+            failed_probes,
             connections: shards.iter().map(|s| s.connections.value()).sum(),
             handshake_failures: shards.iter().map(|s| s.handshake_failures.value()).sum(),
             latency: BackendLatency {

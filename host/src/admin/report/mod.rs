@@ -184,7 +184,6 @@ impl Report {
             workers.iter().map(|w| counter(w).value()).sum::<u64>()
         };
         let uptime = view.stats.started().elapsed();
-        let now = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: uptime.as_secs(),
@@ -224,7 +223,7 @@ impl Report {
             log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),
             process: Process::new(),
             recording: Recording::new(view.stats),
-            backends: backends(view.stats, now),
+            backends: backends(view.stats),
             pools: pools(view.stats),
             policies: policies(view),
             certificates: view.certificates.to_vec(),
@@ -287,9 +286,9 @@ fn by_status(stats: &Stats) -> BTreeMap<u16, u64> {
 }
 
 /// What was forgotten is a row as well, so that sums over rows never fall.
-fn backends(stats: &Stats, now: u64) -> BTreeMap<String, Backend> {
+fn backends(stats: &Stats) -> BTreeMap<String, Backend> {
     let Named { by_name, forgotten } = stats.backends();
-    let backend = |(label, counted): (String, BackendStats)| (label, Backend::new(&counted, now));
+    let backend = |(label, counted): (String, BackendStats)| (label, Backend::new(&counted));
     let mut all: BTreeMap<_, _> = by_name.into_iter().map(backend).collect();
     if forgotten.names > 0 {
         all.insert(FORGOTTEN.to_owned(), Backend::forgotten(&forgotten.sum));

@@ -18,7 +18,7 @@ use super::serve::serve_within;
 use super::shared::Limits;
 use super::*;
 use crate::rollout::State;
-use crate::stats::{HealthReading, HealthReadings, Stats};
+use crate::stats::{HealthReading, HealthReadings, HealthState, Stats};
 
 /// Accepts components that start with `good`; waits for [`Self::gate`] first if there is one.
 struct TestControl {
@@ -213,11 +213,15 @@ fn status(name: &str) -> PolicyStatus {
 
 /// A backend's health, by worker.
 #[derive(Debug)]
-struct TestHealth(Vec<HealthReading>);
+struct TestHealth(Vec<HealthReading>, HealthState);
 
 impl HealthReadings for TestHealth {
     fn by_worker(&self) -> Vec<HealthReading> {
         self.0.clone()
+    }
+
+    fn state(&self) -> HealthState {
+        self.1.clone()
     }
 }
 
@@ -240,20 +244,32 @@ fn record(stats: &Stats) {
     let health = (1..=stats.workers().len() as u64).map(|n| HealthReading {
         in_flight: n,
         latency_microseconds: 100 * n,
-        consecutive_failures: n,
-        ejected_until: 0,
     });
-    let one = stats.backend("127.0.0.1:81", Arc::new(TestHealth(health.collect())));
+    let state = HealthState {
+        state: "healthy",
+        healthy: true,
+        consecutive_failures: 2,
+        share_percent: 100,
+        ..HealthState::default()
+    };
+    let health = TestHealth(health.collect(), state.clone());
+    let one = stats.backend("127.0.0.1:81", Arc::new(health));
     for (i, backend) in one.shards.iter().enumerate() {
         backend.requests.add(i as u64 + 1);
         backend.latency_microseconds.record(100);
     }
     let well = HealthReading::default();
-    let ejected = HealthReading {
-        ejected_until: u64::MAX,
-        ..well
+    let ejected = HealthState {
+        state: "ejected",
+        reason: "3 failures <in> a row".to_owned(),
+        milliseconds: 5_000,
+        healthy: false,
+        ..state
     };
-    stats.backend("127.0.0.1:82", Arc::new(TestHealth(vec![well, ejected])));
+    stats.backend(
+        "127.0.0.1:82",
+        Arc::new(TestHealth(vec![well, well], ejected)),
+    );
     let spread = stats.policy("spread");
     *spread.counter_names.lock().unwrap() = vec!["hits".to_owned(), "<b>".to_owned()];
     for (i, shard) in spread.shards.iter().enumerate() {

@@ -38,17 +38,15 @@ async fn stats_show_each_backend() {
         (&one["requests"], &one["in_flight"], &one["healthy"]),
         (&json!(3), &json!(3), &json!(true))
     );
-    assert_eq!(
-        one["consecutive_failures"], 2,
-        "the worker with the most failures counts"
-    );
+    assert_eq!(one["consecutive_failures"], 2);
     assert_eq!(one["latency"]["ewma_microseconds"], 150);
     assert_eq!(one["latency"]["mean_microseconds"], 100);
     let two = &stats["backends"]["127.0.0.1:82"];
     assert_eq!(
-        (&two["healthy"], &two["set_aside_by_workers"]),
-        (&json!(false), &json!(1))
+        (&two["healthy"], &two["state"], &two["state_seconds"]),
+        (&json!(false), &json!("ejected"), &json!(5))
     );
+    assert_eq!(two["reason"], "3 failures <in> a row");
     assert_eq!(two["latency"]["ewma_microseconds"], 0);
 }
 
@@ -116,7 +114,7 @@ async fn a_browser_gets_a_page_without_foreign_markup() {
     }
     for shown in [
         "127.0.0.1:81",
-        "ejected by 1",
+        "ejected</span> for 5s: 3 failures &lt;in&gt; a row",
         "spread",
         "generation 7",
         "5.9 KiB",
@@ -254,6 +252,11 @@ async fn metrics_in_the_plain_text_format() {
         samples[r#"waypost_backend_healthy{backend="127.0.0.1:82"}"#],
         0.0
     );
+    let state = |state| {
+        let labels = format!(r#"backend="127.0.0.1:82",state="{state}""#);
+        samples[format!("waypost_backend_state{{{labels}}}").as_str()]
+    };
+    assert_eq!([state("ejected"), state("healthy")], [1.0, 0.0]);
     assert_eq!(
         samples[r#"waypost_traffic_bytes_total{direction="to_clients"}"#],
         6_000.0

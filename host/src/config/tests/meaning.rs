@@ -167,8 +167,11 @@ fn the_long_form_means_what_it_says() {
         body_wait: Duration::ZERO,
         slow_client: Duration::from_secs(4),
         slow_client_rate: 1024,
-        max_failures: 0,
-        fail_timeout: Duration::from_secs(90),
+        health: PoolHealth {
+            max_failures: 0,
+            fail_timeout: Duration::from_secs(90),
+            ..PoolHealth::default()
+        },
         ping_interval: Duration::from_secs(30),
     };
     assert_eq!(config.pools, [expected]);

@@ -8,7 +8,8 @@ use super::*;
 #[test]
 fn one_client_ejects_nothing_by_what_may_be_its_own_doing() {
     let mut patient = topology(&["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]);
-    patient.max_failures = 3;
+    patient.health.max_failures = 3;
+    patient.health.ejection.max_share = 1.0;
     let pools = worker_pools([patient]);
     let pool = pools.nth(0);
     let request = |client: IpAddr, attempts: &[(u32, AttemptOutcome)]| {
@@ -67,7 +68,14 @@ fn a_failed_connect_ejects_and_a_lease_that_is_dropped_says_nothing() {
     assert_eq!(healthy, [false, true, false]);
     finish(AttemptOutcome::ClientFailed);
     assert!(!facts.healthy(0, 0));
-    pool.lease(0).endpoint().answered(None);
+    pool.lease(0).endpoint().answered(None, false);
+    pool.lease(0)
+        .endpoint()
+        .answered(Some(Duration::ZERO), true);
+    assert!(!facts.healthy(0, 0), "neither shows that it is well");
+    pool.lease(0)
+        .endpoint()
+        .answered(Some(Duration::ZERO), false);
     assert!(facts.healthy(0, 0));
     assert_eq!(facts.consecutive_failures(0, 0), 1, "a head is no more");
     finish(AttemptOutcome::Answered);
@@ -75,19 +83,18 @@ fn a_failed_connect_ejects_and_a_lease_that_is_dropped_says_nothing() {
 }
 
 #[test]
-fn an_exchange_is_in_flight_from_its_beginning_to_its_report_or_its_loss() {
+fn an_attempt_is_in_flight_from_the_choice_to_its_report_or_its_loss() {
     let pools = worker_pools([topology(&["127.0.0.1:1"])]);
     let in_flight = || pools.facts.in_flight(0, 0);
-    let (mut one, mut two) = (pools.nth(0).lease(0), pools.nth(0).lease(0));
-    assert_eq!(in_flight(), 0, "it waits for a connection");
+    let (mut one, two) = (pools.nth(0).lease(0), pools.nth(0).lease(0));
+    assert_eq!(in_flight(), 2, "one that waits for a connection is load");
     one.begin();
-    two.begin();
     assert_eq!(in_flight(), 2);
     one.finish(AttemptOutcome::Answered, &mut Doubt::default(), CLIENT);
     assert_eq!(in_flight(), 1);
     drop(two);
     assert_eq!(in_flight(), 0);
-    assert_eq!(pools.nth(0).endpoints[0].shard.requests.value(), 2);
+    assert_eq!(pools.nth(0).endpoints[0].shard.requests.value(), 1);
 }
 
 #[test]

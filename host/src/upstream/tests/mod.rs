@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use super::*;
+use crate::config::PoolHealth;
 use crate::net::Stream;
 use crate::stats::Stats;
 
@@ -114,8 +115,11 @@ fn topologies_of(registry: &Registry, pools: &[&[&str]]) -> Vec<PoolTopology> {
         body_wait: Duration::ZERO,
         slow_client: Duration::from_secs(2),
         slow_client_rate: 16 * 1024,
-        max_failures: 1,
-        fail_timeout: Duration::from_secs(3_600),
+        health: PoolHealth {
+            max_failures: 1,
+            fail_timeout: Duration::from_secs(3_600),
+            ..PoolHealth::default()
+        },
         _presence: registry.presence(id),
     };
     ids.into_iter().zip(pools).map(pool).collect()

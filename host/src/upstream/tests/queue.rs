@@ -309,8 +309,7 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
             body_wait: Duration::ZERO,
             slow_client: Duration::from_secs(2),
             slow_client_rate: 16 * 1024,
-            max_failures: 1,
-            fail_timeout: Duration::from_secs(1),
+            health: PoolHealth::default(),
             ping_interval: Duration::ZERO,
         }
     };

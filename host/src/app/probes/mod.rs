@@ -1,0 +1,166 @@
+//! Probes of backends: one for each endpoint of a pool that is probed, whatever the number of
+//! workers. What they show is kept in the endpoint's health; their connections are their own.
+
+mod by_h1;
+mod by_h2;
+mod grpc;
+mod row;
+mod target;
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::{AbortHandle, JoinSet, LocalSet};
+use tokio::time::{sleep, timeout};
+
+use super::control::ControlPlane;
+use crate::ground;
+use crate::proxy::Snapshot;
+use crate::upstream::{EndpointId, Topology};
+use row::Row;
+use target::Target;
+
+/// Probes under way at once. Each has its time-out, which begins with its turn.
+const AT_ONCE: usize = 256;
+/// The part of an interval by which it is longer or shorter, so that probes of several proxies and
+/// backends don't stay together.
+const JITTER: f64 = 0.1;
+
+/// Probes for as long as it is polled. Their thread begins when there is something to be probed:
+/// TLS sessions stay on one thread, and hundreds of handshakes should hold up nobody else.
+pub(super) async fn probe(control: Arc<ControlPlane>) {
+    let mut snapshots = control.subscribe();
+    let is_wanted = |snapshot: &Arc<Snapshot>| !targets(&snapshot.topology).is_empty();
+    if snapshots.wait_for(is_wanted).await.is_err() {
+        return;
+    }
+    drop(snapshots);
+    // Dropped with this future, it ends the thread.
+    let (_going, ends) = oneshot::channel();
+    match start(control, ends) {
+        Ok(()) => pending().await,
+        Err(e) => tracing::error!("backends are not probed: their thread can't be started: {e}"),
+    }
+}
+
+fn start(control: Arc<ControlPlane>, ends: oneshot::Receiver<()>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let probing = async move {
+        let follow = ground::stays("the probes of backends", || {
+            Probes::default().follow(Arc::clone(&control))
+        });
+        tokio::select! {
+            () = follow => {}
+            _ = ends => {}
+        }
+    };
+    std::thread::Builder::new()
+        .name("probes".to_owned())
+        .spawn(move || LocalSet::new().block_on(&runtime, probing))?;
+    Ok(())
+}
+
+/// What is probed. The probes end when this is dropped.
+struct Probes {
+    tasks: JoinSet<()>,
+    running: HashMap<EndpointId, (Arc<Target>, AbortHandle)>,
+    turns: Arc<Semaphore>,
+}
+
+impl Default for Probes {
+    fn default() -> Self {
+        Self {
+            tasks: JoinSet::default(),
+            running: HashMap::default(),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+}
+
+impl Probes {
+    async fn follow(mut self, control: Arc<ControlPlane>) {
+        let mut snapshots = control.subscribe();
+        loop {
+            let topology = Arc::clone(&snapshots.borrow_and_update().topology);
+            self.adopt(&topology);
+            drop(topology);
+            tokio::select! {
+                changed = snapshots.changed() => if changed.is_err() {
+                    return;
+                },
+                // Those that were ended.
+                Some(_) = self.tasks.join_next() => {}
+            }
+        }
+    }
+
+    /// Begins the probes that this topology has and ends those that it has not. What was known of
+    /// an endpoint that is probed in another way from now on stays.
+    fn adopt(&mut self, topology: &Topology) {
+        let mut wanted = targets(topology);
+        self.running.retain(|id, (target, task)| {
+            let stays = wanted.get(id).is_some_and(|next| *next == **target);
+            if stays {
+                wanted.remove(id);
+            } else {
+                task.abort();
+                if !wanted.contains_key(id) {
+                    target.health.is_not_probed();
+                }
+            }
+            stays
+        });
+        for (id, target) in wanted {
+            let (target, turns) = (Arc::new(target), Arc::clone(&self.turns));
+            let probed = Arc::clone(&target);
+            let task = self.tasks.spawn_local(async move {
+                ground::stays("the probes of a backend", || {
+                    keep_probing(Arc::clone(&probed), Arc::clone(&turns))
+                })
+                .await;
+            });
+            self.running.insert(id, (target, task));
+        }
+    }
+}
+
+/// What is to be probed. Where several pools reach an endpoint in the same way, the first that has
+/// probes says how.
+fn targets(topology: &Topology) -> HashMap<EndpointId, Target> {
+    let mut all = HashMap::new();
+    for pool in &topology.pools {
+        let Some(probe) = &pool.health.probe else {
+            continue;
+        };
+        for endpoint in &pool.endpoints {
+            all.entry(endpoint.id)
+                .or_insert_with(|| Target::new(endpoint, probe));
+        }
+    }
+    all
+}
+
+async fn keep_probing(target: Arc<Target>, turns: Arc<Semaphore>) {
+    let mut row = Row::default();
+    loop {
+        // It is never closed.
+        let turn = turns.acquire().await;
+        row.begins(target.health.last_ejection());
+        let patience = target.probe.timeout;
+        let result = timeout(patience, target.ask()).await;
+        drop(turn);
+        let result = result.unwrap_or_else(|_| Err(format!("no answer within {patience:?}")));
+        target.note(row.note(result, &target.probe));
+        sleep(jittered(target.probe.interval)).await;
+    }
+}
+
+fn jittered(interval: Duration) -> Duration {
+    interval.mul_f64(rand::random_range(1.0 - JITTER..=1.0 + JITTER))
+}

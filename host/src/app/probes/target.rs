@@ -1,0 +1,177 @@
+//! What is probed, and how: a connection as requests would have it, and what is asked on it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::row::Shown;
+use super::{by_h1, by_h2, grpc};
+use crate::config::{Probe, ProbeKind};
+use crate::net::Stream;
+use crate::net::tls::Connector;
+use crate::upstream::{Endpoint, Health, Protocol};
+
+/// One endpoint.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub probe: Probe,
+    pub health: Arc<Health>,
+    label: Arc<str>,
+    address: SocketAddr,
+    /// The host that the operator wrote.
+    server_name: Arc<str>,
+    protocol: Protocol,
+    tls: Option<Arc<Connector>>,
+}
+
+impl PartialEq for Target {
+    /// Whether probes of one would do as those of the other.
+    fn eq(&self, other: &Self) -> bool {
+        let tls = |target: &Self| target.tls.as_ref().map(Arc::as_ptr);
+        (&self.probe, self.address, &self.server_name)
+            == (&other.probe, other.address, &other.server_name)
+            && self.protocol == other.protocol
+            && tls(self) == tls(other)
+    }
+}
+
+impl Target {
+    pub(super) fn new(endpoint: &Endpoint, probe: &Probe) -> Self {
+        let mut address = endpoint.address;
+        if let Some(port) = probe.port {
+            address.set_port(port);
+        }
+        Self {
+            probe: probe.clone(),
+            health: Arc::clone(&endpoint.health),
+            label: Arc::clone(&endpoint.label),
+            address,
+            server_name: Arc::clone(&endpoint.server_name),
+            protocol: endpoint.protocol,
+            tls: endpoint.tls.clone(),
+        }
+    }
+
+    /// Probes once. The caller limits the time.
+    ///
+    /// # Errors
+    ///
+    /// Why it has failed, as a sentence about the endpoint.
+    pub(super) async fn ask(&self) -> Result<(), String> {
+        let (stream, is_h2) = self.connect().await?;
+        match &self.probe.kind {
+            ProbeKind::Tcp => Ok(()),
+            ProbeKind::Http {
+                path,
+                host,
+                expect,
+                body,
+            } => {
+                let host = self.authority(host.as_deref());
+                let asked = match is_h2 {
+                    true => by_h2::get(stream, self.scheme(), &host, path, body.as_deref()).await,
+                    false => by_h1::get(stream, &host, path, body.as_deref()).await,
+                };
+                let (status, has_body) = asked?;
+                if !expect.iter().any(|range| range.contains(&status)) {
+                    return Err(format!("it answered {path} with the status {status}"));
+                }
+                match (has_body, body) {
+                    (false, Some(body)) => Err(format!("its answer to {path} has no {body:?}")),
+                    _ => Ok(()),
+                }
+            }
+            ProbeKind::Grpc { .. } if !is_h2 => {
+                Err("it did not agree to HTTP/2, which gRPC needs".to_owned())
+            }
+            ProbeKind::Grpc { service, host } => {
+                let host = self.authority(host.as_deref());
+                grpc::check(stream, self.scheme(), &host, service).await
+            }
+        }
+    }
+
+    /// A connection, and whether it is one of HTTP/2.
+    async fn connect(&self) -> Result<(Stream, bool), String> {
+        let stream = Stream::connect(self.address).await;
+        let stream = stream.map_err(|e| format!("no connection: {e}"))?;
+        let Some(tls) = &self.tls else {
+            return Ok((stream, self.protocol == Protocol::H2));
+        };
+        let (stream, facts) = tls.connect(stream).await.map_err(|e| e.of_backend())?;
+        let is_h2 = facts.session.protocol.as_deref() == Some("h2");
+        match self.protocol == Protocol::H2 && !is_h2 {
+            true => Err("it does not agree to HTTP/2 in the TLS handshake (ALPN)".to_owned()),
+            false => Ok((stream, is_h2)),
+        }
+    }
+
+    fn scheme(&self) -> &'static str {
+        match self.tls {
+            Some(_) => "https",
+            None => "http",
+        }
+    }
+
+    /// What is written for probes, or the backend as it is written.
+    fn authority(&self, written: Option<&str>) -> String {
+        if let Some(written) = written {
+            return written.to_owned();
+        }
+        let port = self.address.port();
+        let usual = match self.tls {
+            Some(_) => 443,
+            None => 80,
+        };
+        let name = match self.server_name.contains(':') {
+            true => format!("[{}]", self.server_name),
+            false => self.server_name.to_string(),
+        };
+        match port == usual {
+            true => name,
+            false => format!("{name}:{port}"),
+        }
+    }
+
+    /// Keeps what a probe has shown.
+    pub(super) fn note(&self, shown: Shown) {
+        let has_failed = !matches!(shown, Shown::Up | Shown::Nothing { has_failed: false });
+        self.health.probed(has_failed);
+        match shown {
+            Shown::Nothing { .. } => {}
+            Shown::Up => self.health.comes_up(),
+            Shown::Down(reason) => {
+                tracing::debug!(target: "health", backend = &*self.label, "{reason}");
+                self.health.goes_down(&reason);
+            }
+        }
+    }
+}
+
+/// How probes call themselves.
+pub(super) const NAME: &str = concat!("waypost/", env!("CARGO_PKG_VERSION"), " (probe)");
+/// How much of an answer is read.
+pub(super) const MOST: usize = 64 << 10;
+
+/// A text that is looked for in the beginning of a body.
+pub(super) struct Searched<'t> {
+    text: &'t str,
+    read: Vec<u8>,
+}
+
+impl<'t> Searched<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        let read = Vec::new();
+        Self { text, read }
+    }
+
+    /// Whether the text is there, once that is known.
+    pub(super) fn take(&mut self, piece: &[u8]) -> Option<bool> {
+        let room = MOST.saturating_sub(self.read.len());
+        let piece = &piece[..piece.len().min(room)];
+        // It may have begun in what came before.
+        let from = self.read.len().saturating_sub(self.text.len());
+        self.read.extend_from_slice(piece);
+        let found = memchr::memmem::find(&self.read[from..], self.text.as_bytes()).is_some();
+        (found || self.read.len() >= MOST).then_some(found)
+    }
+}

@@ -1,0 +1,110 @@
+//! What one worker knows of an endpoint from its own requests.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::stats::{Counter, Gauge};
+
+/// What one worker counts. It writes, any thread reads.
+#[derive(Debug, Default)]
+pub(in crate::upstream) struct Condition {
+    /// Attempts that have begun, which is when the endpoint was chosen.
+    begun: Counter,
+    /// Of those, the ones that are over.
+    ended: Counter,
+    /// Response heads.
+    heads: Counter,
+    /// Moving average of the time to the response head, in microseconds; 0 before the first.
+    latency_microseconds: Gauge,
+    /// What stands in for the average, because that is old; 0 if it is not. The review writes it.
+    aged: AtomicU64,
+}
+
+/// What has been counted at some moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub begun: u64,
+    pub ended: u64,
+    pub heads: u64,
+}
+
+impl Condition {
+    pub(in crate::upstream) fn in_flight(&self) -> u64 {
+        // In this order: what ends between the two counts as in flight, and nothing is below 0.
+        let ended = self.ended.value();
+        self.begun.value().saturating_sub(ended)
+    }
+
+    pub(in crate::upstream) fn latency_microseconds(&self) -> u64 {
+        match self.aged.load(Relaxed) {
+            0 => self.latency_microseconds.value(),
+            aged => aged,
+        }
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let (ended, heads) = (self.ended.value(), self.heads.value());
+        let begun = self.begun.value();
+        Counts {
+            begun,
+            ended,
+            heads,
+        }
+    }
+
+    #[inline]
+    pub(super) fn begins(&self) {
+        self.begun.increment();
+    }
+
+    #[inline]
+    pub(super) fn ends(&self) {
+        self.ended.increment();
+    }
+
+    /// A response head arrived.
+    #[inline]
+    pub(super) fn answered(&self) {
+        self.heads.increment();
+    }
+
+    /// A response head arrived this long after the request was sent.
+    #[inline]
+    pub(super) fn took(&self, took: Duration) {
+        if self.aged.load(Relaxed) != 0 {
+            // It begins again from there.
+            let aged = self.aged.swap(0, Relaxed);
+            self.latency_microseconds.set(aged);
+        }
+        let average = self.latency_microseconds.value();
+        let sample = microseconds(took);
+        // One eighth, as TCP smooths its round-trip time (RFC 6298 section 2).
+        self.latency_microseconds.set(if average == 0 {
+            sample
+        } else {
+            (average - average / 8 + sample / 8).max(1)
+        });
+    }
+
+    /// What stands in for the average from now on.
+    pub(super) fn age(&self, microseconds: u64) {
+        self.aged.store(microseconds, Relaxed);
+    }
+}
+
+impl Counts {
+    pub(super) fn add(self, other: Self) -> Self {
+        Self {
+            begun: self.begun + other.begun,
+            ended: self.ended + other.ended,
+            heads: self.heads + other.heads,
+        }
+    }
+}
+
+/// At least 1, because 0 means no sample.
+pub(in crate::upstream) fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros())
+        .unwrap_or(u64::MAX)
+        .max(1)
+}

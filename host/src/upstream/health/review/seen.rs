@@ -1,0 +1,147 @@
+//! An endpoint as the review saw it last.
+
+use std::sync::Arc;
+
+use super::super::Health;
+use super::super::condition::Counts;
+use crate::stats::{BackendStats, HealthReadings, HistogramSnapshot, Stats};
+use crate::upstream::Endpoint;
+
+/// An endpoint. Times are in milliseconds.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub health: Arc<Health>,
+    stats: BackendStats,
+    /// What was counted when the last response head came, or when nothing was waited for.
+    base: Counts,
+    /// Requests that have begun since then and wait.
+    pub waiting: u64,
+    /// Since when they wait, to the precision of a look.
+    pub waits_since: Option<u64>,
+    /// It was stalled, and has not answered since.
+    pub suspect: bool,
+    /// When a request may try it although it is stalled, and how long it was waited for that.
+    pub invites: Option<(u64, u64)>,
+    pub workers: Box<[WorkerSeen]>,
+    /// When its next ejection becomes shorter again.
+    pub forgives_at: u64,
+}
+
+/// What one worker had counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct WorkerSeen {
+    heads: u64,
+    /// When that number grew last.
+    pub answered_at: u64,
+}
+
+/// Sums over the life of an endpoint.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Totals {
+    pub requests: u64,
+    pub failures: u64,
+    pub responses: u64,
+    pub microseconds: u64,
+}
+
+impl Seen {
+    pub(super) fn new(endpoint: &Endpoint, stats: &Stats) -> Self {
+        let health = Arc::clone(&endpoint.health);
+        let readings = Arc::clone(&health) as Arc<dyn HealthReadings>;
+        Self {
+            stats: stats.backend(&endpoint.label, readings),
+            base: health.counts(),
+            waiting: 0,
+            waits_since: None,
+            suspect: false,
+            invites: None,
+            workers: vec![WorkerSeen::default(); health.workers.len()].into(),
+            forgives_at: 0,
+            health,
+        }
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.health.shared.now()
+    }
+
+    /// Looks for response heads that came, and for requests that wait.
+    pub(super) fn look(&mut self, now: u64) {
+        let counts = self.health.counts();
+        let begun = counts.begun.saturating_sub(self.base.begun);
+        // Those that had their heads before may be among them: then fewer seem to wait than do.
+        let ended = counts.ended.saturating_sub(self.base.ended);
+        self.waiting = begun.saturating_sub(ended);
+        let has_answered = counts.heads != self.base.heads;
+        if has_answered || self.waiting == 0 {
+            (self.base, self.waiting, self.waits_since) = (counts, 0, None);
+            self.suspect &= !has_answered;
+        } else {
+            self.waits_since.get_or_insert(now);
+        }
+        for (worker, condition) in self.workers.iter_mut().zip(&self.health.workers) {
+            let heads = condition.counts().heads;
+            if heads != worker.heads {
+                (worker.heads, worker.answered_at) = (heads, now);
+            }
+        }
+    }
+
+    /// The longest of the workers' averages; 0 if there is none.
+    pub(super) fn latency(&self) -> u64 {
+        let all = self.health.workers.iter();
+        all.map(|c| c.latency_microseconds()).max().unwrap_or(0)
+    }
+
+    /// When it answered last.
+    pub(super) fn answered_at(&self) -> u64 {
+        self.workers
+            .iter()
+            .map(|w| w.answered_at)
+            .max()
+            .unwrap_or(0)
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        let shards = &self.stats.shards;
+        let latency = HistogramSnapshot::of(shards.iter().map(|s| &s.latency_microseconds));
+        Totals {
+            requests: shards.iter().map(|s| s.requests.value()).sum(),
+            failures: self.health.shared.held(),
+            responses: latency.count,
+            microseconds: latency.sum,
+        }
+    }
+}
+
+impl Totals {
+    pub(super) fn since(self, former: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(former.requests),
+            failures: self.failures.saturating_sub(former.failures),
+            responses: self.responses.saturating_sub(former.responses),
+            microseconds: self.microseconds.saturating_sub(former.microseconds),
+        }
+    }
+
+    /// The share of failures among its requests; those that were never sent failed as well.
+    pub(super) fn failure_share(self) -> f64 {
+        match self.requests.max(self.failures) {
+            0 => 0.0,
+            all => self.failures as f64 / all as f64,
+        }
+    }
+
+    /// The mean time to the response head, in microseconds.
+    pub(super) fn mean(self) -> u64 {
+        self.microseconds.checked_div(self.responses).unwrap_or(0)
+    }
+}
+
+impl Health {
+    /// What all workers have counted.
+    fn counts(&self) -> Counts {
+        let all = self.workers.iter().map(|condition| condition.counts());
+        all.fold(Counts::default(), Counts::add)
+    }
+}

@@ -1,0 +1,438 @@
+//! The state of an endpoint, without sockets.
+
+use std::iter::repeat_with;
+
+use super::super::{Endpoint, PoolId, PoolTopology, Registry, Topology};
+use super::*;
+use crate::config::PoolHealth;
+use crate::stats::Stats;
+
+const LONG: Duration = Duration::from_secs(3_600);
+
+fn health() -> Health {
+    Health::new(2, Instant::now())
+}
+
+fn eject(health: &Health) {
+    health.shared.eject(LONG, LONG, || "it is bad".to_owned());
+}
+
+/// Waits until the clock of health shows another millisecond.
+fn next_millisecond(health: &Health) {
+    let now = health.shared.now();
+    let _later = repeat_with(|| health.shared.now()).find(|later| *later > now);
+}
+
+/// A pool of this many endpoints, and its topology.
+fn pool(endpoints: u16, rules: PoolHealth) -> (Topology, Arc<PoolTopology>) {
+    let registry = Registry::new(1);
+    let id = registry.pools(["a"]).remove(0);
+    let pool = Arc::new(pool_of(&registry, id, 1..=endpoints, rules));
+    (topology(1, &pool), pool)
+}
+
+fn pool_of(
+    registry: &Registry,
+    id: PoolId,
+    ports: impl Iterator<Item = u16>,
+    health: PoolHealth,
+) -> PoolTopology {
+    let endpoint = |port| Endpoint::new(([127, 0, 0, 1], port).into(), &"a.test".into(), registry);
+    PoolTopology {
+        id,
+        name: "a".to_owned(),
+        endpoints: ports.map(endpoint).collect(),
+        attempts: 5,
+        max_idle: 1,
+        queue: 1,
+        queue_timeout: LONG,
+        body_wait: LONG,
+        slow_client: LONG,
+        slow_client_rate: 1,
+        health,
+        _presence: registry.presence(id),
+    }
+}
+
+fn topology(generation: u64, pool: &Arc<PoolTopology>) -> Topology {
+    Topology {
+        generation,
+        pools: vec![Arc::clone(pool)],
+        limits: Vec::new(),
+    }
+}
+
+fn rules() -> PoolHealth {
+    PoolHealth {
+        max_failures: 2,
+        fail_timeout: LONG,
+        ..PoolHealth::default()
+    }
+}
+
+fn states(pool: &PoolTopology) -> Vec<&'static str> {
+    let all = pool.endpoints.iter();
+    all.map(|e| e.health.state().state).collect()
+}
+
+#[test]
+fn failures_of_all_workers_in_a_row_eject() {
+    let (_, pool) = pool(3, rules());
+    let health = &pool.endpoints[0].health;
+    let (one, two) = (health.of_worker(0), health.of_worker(0));
+    pool.failed(0);
+    one.succeeded();
+    pool.failed(0);
+    assert_eq!(states(&pool), ["healthy", "healthy", "healthy"]);
+    pool.failed(0);
+    assert_eq!(states(&pool), ["ejected", "healthy", "healthy"]);
+    assert_eq!(health.state().reason, "2 failures in a row");
+    assert!(!one.known().1.is_well() && !two.known().1.is_well());
+    let never = PoolHealth {
+        max_failures: 0,
+        ..rules()
+    };
+    let (_, pool) = super::tests::pool(2, never);
+    for _ in 0..9 {
+        pool.failed(0);
+    }
+    assert_eq!(states(&pool), ["healthy", "healthy"], "0 means never");
+}
+
+#[test]
+fn no_more_than_half_of_a_pool_is_ejected_and_none_if_all_fail() {
+    let (_, pool) = pool(4, rules());
+    let fail = |endpoint| (0..2).for_each(|_| pool.failed(endpoint));
+    fail(0);
+    fail(1);
+    assert_eq!(states(&pool), ["ejected", "ejected", "healthy", "healthy"]);
+    fail(2);
+    assert_eq!(states(&pool), ["ejected", "ejected", "degraded", "healthy"]);
+    let reason = pool.endpoints[2].health.state().reason;
+    assert!(reason.contains("no more of its pool"), "{reason}");
+    fail(3);
+    assert_eq!(states(&pool), ["degraded"; 4], "none is better");
+    // The first that answers is used at once, and the others are ejected again as they fail.
+    pool.endpoints[1].health.of_worker(0).succeeded();
+    fail(0);
+    fail(2);
+    fail(3);
+    assert_eq!(states(&pool), ["ejected", "healthy", "ejected", "degraded"]);
+}
+
+#[test]
+fn one_that_is_alone_is_never_ejected_and_says_so() {
+    let (_, pool) = pool(1, rules());
+    (0..2).for_each(|_| pool.failed(0));
+    let health = &pool.endpoints[0].health;
+    let state = health.state();
+    assert_eq!((state.state, state.healthy), ("degraded", false));
+    assert!(health.of_worker(0).known().1.is_well());
+    health.of_worker(0).succeeded();
+    assert!(health.state().healthy);
+}
+
+#[test]
+fn one_request_of_all_workers_tries_an_ejected_endpoint() {
+    let health = health();
+    let (one, two) = (health.of_worker(0), health.of_worker(1));
+    let is_well = || health.shared.is_well();
+    assert!(!one.begins(), "one that is well needs no trial");
+    eject(&health);
+    assert!(!is_well() && !one.begins());
+    // Its time is over.
+    let none = Duration::ZERO;
+    let health = self::health();
+    let (one, two) = (health.of_worker(0), (two, health.of_worker(1)).1);
+    health.shared.eject(none, none, String::new);
+    assert!(health.shared.is_well());
+    assert!(one.begins());
+    assert!(!health.shared.is_well() && !two.begins(), "one tries it");
+    one.tried();
+    assert!(
+        health.shared.is_well(),
+        "that said nothing, so the next may try"
+    );
+    assert!(two.begins());
+    two.answered(Some(Duration::ZERO));
+    assert_eq!(health.state().state, "healthy");
+    assert!(!one.begins());
+}
+
+#[test]
+fn an_answer_from_before_an_ejection_does_not_end_it() {
+    let health = health();
+    let worker = health.of_worker(0);
+    next_millisecond(&health);
+    next_millisecond(&health);
+    eject(&health);
+    worker.answered(Some(Duration::from_millis(1) + Duration::from_secs(1)));
+    worker.answered(None);
+    assert_eq!(health.state().state, "ejected");
+    worker.answered(Some(Duration::ZERO));
+    assert_eq!(health.state().state, "healthy");
+}
+
+#[test]
+fn ejections_grow_and_shrink_again() {
+    let health = health();
+    let left = || health.state().ejected_milliseconds;
+    let eject = || {
+        let (base, most) = (Duration::from_secs(100), Duration::from_secs(250));
+        health.shared.eject(base, most, String::new);
+        let left = left().div_ceil(1_000);
+        health.of_worker(0).answered(Some(Duration::ZERO));
+        left
+    };
+    assert_eq!([eject(), eject(), eject()], [100, 200, 250]);
+    health.shared.was_well();
+    health.shared.was_well();
+    assert_eq!(eject(), 200);
+}
+
+#[test]
+fn probes_decide_before_requests_do() {
+    let health = health();
+    health.goes_down("no connection");
+    let state = health.state();
+    assert_eq!((state.state, state.healthy), ("down", false));
+    assert_eq!(state.reason, "no connection");
+    health.of_worker(0).answered(Some(Duration::ZERO));
+    assert_eq!(health.state().state, "down", "a request does not end that");
+    eject(&health);
+    health.comes_up();
+    assert_eq!(health.state().state, "healthy");
+    health.goes_down("no connection");
+    health.is_not_probed();
+    assert!(health.state().healthy);
+}
+
+#[test]
+fn a_share_grows_from_the_return_on_but_not_where_all_return() {
+    let slow = PoolHealth {
+        slow_start: LONG,
+        ..rules()
+    };
+    let (topology, pool) = pool(2, slow.clone());
+    let stats = Stats::new(1);
+    let mut review = Review::default();
+    review.look(&topology, &stats);
+    let share = |at: usize| pool.endpoints[at].health.state().share_percent;
+    assert_eq!(
+        [share(0), share(1)],
+        [100, 100],
+        "at the start all are alike"
+    );
+    let returns = |at: usize| {
+        pool.endpoints[at].health.goes_down("no");
+        pool.endpoints[at].health.comes_up();
+    };
+    returns(0);
+    review.look(&topology, &stats);
+    assert!(share(0) < 10 && share(1) == 100);
+    let admits = |at: usize| pool.endpoints[at].health.shared.admits(0);
+    let mut admitted = 0;
+    for _ in 0..40 {
+        next_millisecond(&pool.endpoints[0].health);
+        admitted += u32::from(admits(0));
+        assert!(admits(1));
+    }
+    assert!(admitted < 20, "{admitted} of 40");
+    returns(1);
+    review.look(&topology, &stats);
+    assert_eq!([share(0), share(1)], [100, 100], "none is ahead");
+}
+
+#[test]
+fn one_that_is_new_in_a_pool_begins_slowly() {
+    let slow = PoolHealth {
+        slow_start: LONG,
+        ..rules()
+    };
+    let registry = Registry::new(1);
+    let id = registry.pools(["a"]).remove(0);
+    let stats = Stats::new(1);
+    let mut review = Review::default();
+    let first = Arc::new(pool_of(&registry, id, 1..=2, slow.clone()));
+    review.look(&topology(1, &first), &stats);
+    let next = Arc::new(pool_of(&registry, id, 1..=3, slow));
+    review.look(&topology(2, &next), &stats);
+    let shares = next
+        .endpoints
+        .iter()
+        .map(|e| e.health.state().share_percent);
+    let shares: Vec<u64> = shares.collect();
+    assert_eq!(shares[..2], [100, 100]);
+    assert!(shares[2] < 10);
+}
+
+/// Looks until a condition holds.
+fn look_until(
+    review: &mut Review,
+    topology: &Topology,
+    stats: &Stats,
+    what: &str,
+    holds: impl Fn() -> bool,
+) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(20), "{what}");
+        review.look(topology, stats);
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn one_that_answers_nothing_is_avoided_until_it_answers() {
+    let (topology, pool) = pool(3, rules());
+    let (stats, mut review) = (Stats::new(1), Review::default());
+    review.look(&topology, &stats);
+    let worker = pool.endpoints[0].health.of_worker(0);
+    worker.begins();
+    worker.begins();
+    let state = || states(&pool)[0];
+    look_until(&mut review, &topology, &stats, "it is stalled", || {
+        state() == "degraded"
+    });
+    assert!(!worker.known().1.is_well());
+    worker.answered(Some(Duration::from_millis(1)));
+    look_until(&mut review, &topology, &stats, "it answers", || {
+        state() == "healthy"
+    });
+    // One that waits behind a stream whose head came.
+    worker.begins();
+    worker.ends();
+    review.look(&topology, &stats);
+    assert_eq!(state(), "healthy", "nobody waits");
+}
+
+#[test]
+fn none_is_stalled_where_most_are() {
+    let (topology, pool) = pool(3, rules());
+    let (stats, mut review) = (Stats::new(1), Review::default());
+    review.look(&topology, &stats);
+    let workers: Vec<_> = pool
+        .endpoints
+        .iter()
+        .map(|e| e.health.of_worker(0))
+        .collect();
+    let wait = |at: usize| (0..2).for_each(|_| _ = workers[at].begins());
+    wait(0);
+    look_until(&mut review, &topology, &stats, "one is", || {
+        states(&pool) == ["degraded", "healthy", "healthy"]
+    });
+    wait(1);
+    look_until(&mut review, &topology, &stats, "two of three", || {
+        states(&pool) == ["healthy"; 3]
+    });
+}
+
+#[test]
+fn one_that_fails_or_takes_longer_than_others_is_found_in_an_interval() {
+    let mut often = rules();
+    often.max_failures = 0;
+    often.ejection.interval = Duration::from_millis(1);
+    often.ejection.min_requests = 10;
+    let (topology, pool) = pool(4, often);
+    let (stats, mut review) = (Stats::new(1), Review::default());
+    let look = |review: &mut Review| {
+        next_millisecond(&pool.endpoints[0].health);
+        next_millisecond(&pool.endpoints[0].health);
+        review.look(&topology, &stats);
+    };
+    look(&mut review);
+    let shard = |at: usize| {
+        let health = Arc::clone(&pool.endpoints[at].health) as Arc<dyn HealthReadings>;
+        Arc::clone(&stats.backend(&pool.endpoints[at].label, health).shards[0])
+    };
+    for at in 0..4 {
+        shard(at).requests.add(20);
+        for _ in 0..20 {
+            let took = if at == 3 { 90_000 } else { 2_000 };
+            shard(at).latency_microseconds.record(took);
+        }
+    }
+    (0..12).for_each(|_| pool.failed(0));
+    (0..9).for_each(|_| pool.failed(1));
+    look(&mut review);
+    assert_eq!(states(&pool), ["ejected", "healthy", "healthy", "degraded"]);
+    let share = pool.endpoints[3].health.state().share_percent;
+    assert_eq!(share, 25);
+    look(&mut review);
+    assert_eq!(states(&pool)[3], "healthy", "an interval without requests");
+}
+
+#[test]
+fn a_fault_of_all_is_held_against_none() {
+    let mut often = rules();
+    often.max_failures = 0;
+    often.ejection.interval = Duration::from_millis(1);
+    often.ejection.min_requests = 10;
+    let (topology, pool) = pool(3, often);
+    let (stats, mut review) = (Stats::new(1), Review::default());
+    review.look(&topology, &stats);
+    for at in 0..3 {
+        (0..20).for_each(|_| pool.failed(at));
+    }
+    next_millisecond(&pool.endpoints[0].health);
+    next_millisecond(&pool.endpoints[0].health);
+    review.look(&topology, &stats);
+    assert_eq!(states(&pool), ["healthy"; 3]);
+}
+
+#[test]
+fn latency_is_smoothed_and_ages() {
+    let health = health();
+    let worker = health.of_worker(0);
+    let average = || worker.condition.latency_microseconds();
+    worker.answered(Some(Duration::from_micros(800)));
+    assert_eq!(average(), 800, "the first counts in full");
+    worker.answered(Some(Duration::from_micros(1_600)));
+    assert_eq!(average(), 900);
+    worker.condition.age(100);
+    assert_eq!(average(), 100);
+    worker.answered(Some(Duration::from_micros(180)));
+    assert_eq!(average(), 110, "from there on");
+    worker.answered(Some(Duration::ZERO));
+    assert!(average() > 0, "0 stands for none so far");
+}
+
+#[test]
+fn an_old_latency_comes_closer_to_what_is_usual() {
+    let (topology, pool) = pool(3, rules());
+    let (stats, mut review) = (Stats::new(1), Review::default());
+    let workers: Vec<_> = pool
+        .endpoints
+        .iter()
+        .map(|e| e.health.of_worker(0))
+        .collect();
+    for (worker, milliseconds) in workers.iter().zip([8, 1, 2]) {
+        worker.begins();
+        worker.answered(Some(Duration::from_millis(milliseconds)));
+        worker.ends();
+    }
+    let latency = |at: usize| workers[at].condition.latency_microseconds();
+    let began = Instant::now();
+    while latency(0) > 2_000 {
+        assert!(began.elapsed() < Duration::from_secs(20), "{}", latency(0));
+        for worker in &workers[1..] {
+            worker.begins();
+            worker.answered(Some(Duration::from_millis(1)));
+            worker.ends();
+        }
+        review.look(&topology, &stats);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(latency(0) >= 1_000, "not below what is usual");
+}
+
+#[test]
+fn statistics_read_what_each_worker_counts() {
+    let health = health();
+    let two = health.of_worker(1);
+    two.begins();
+    two.answered(Some(Duration::from_micros(5)));
+    let read = |r: HealthReading| (r.in_flight, r.latency_microseconds);
+    let all: Vec<_> = health.by_worker().into_iter().map(read).collect();
+    assert_eq!(all, [(0, 0), (1, 5)]);
+}
