@@ -2,6 +2,7 @@
 
 mod attempts;
 mod connections;
+mod discovery;
 mod queue;
 mod streams;
 mod topology;
