@@ -24,6 +24,7 @@ impl Beside {
     pub(super) fn start(control: &Arc<ControlPlane>, source: &Source) -> Self {
         let mut always = JoinSet::new();
         always.spawn(watch_pools(Arc::clone(control)));
+        always.spawn(Arc::clone(control).keep_following());
         always.spawn(forget(Arc::clone(control)));
         if let Some(path) = source.path() {
             always.spawn(watch_file(Arc::clone(control), path));

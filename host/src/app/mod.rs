@@ -21,6 +21,7 @@ mod demo;
 mod descriptors;
 mod intake;
 mod looks;
+mod names;
 mod open_listeners;
 mod policies;
 mod rehearse;

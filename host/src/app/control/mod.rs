@@ -10,6 +10,7 @@ mod change;
 mod changes;
 mod configure;
 mod deploy;
+mod discovered;
 mod forgetting;
 mod next_policy;
 mod policy_state;
@@ -27,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use super::certificates::{ListenerCertificates, PoolFiles};
+use super::names::Names;
 use super::policies;
 use crate::admin::{ChangeError, Readiness};
 use crate::config::{Config, Policy, PolicySource};
@@ -35,13 +37,14 @@ use crate::policy::{Engine, Generation, Lists, PolicyId, PolicySpec};
 use crate::proxy::{Equipment, Snapshot};
 use crate::rollout::StateDir;
 use crate::stats::Stats;
-use crate::upstream::{Registry, Topology};
+use crate::upstream::{Discovery, Registry, Topology};
 
 use forgetting::KnownPolicies;
 use policy_state::PolicyState;
 
 pub use adoption::Adoption;
 pub(in crate::app) use configure::Prepared;
+pub(in crate::app) use discovered::warning;
 pub(in crate::app) use forgetting::forget;
 pub(in crate::app) use next_policy::Purpose;
 pub(in crate::app) use reloads::{Reloads, Request, Secret, Written};
@@ -61,6 +64,8 @@ pub struct Process {
     pub(in crate::app) certificates: Arc<ListenerCertificates>,
     /// Where reloads are asked for.
     pub(in crate::app) reloads: Reloads,
+    /// The names of backends.
+    pub(in crate::app) names: Arc<Names>,
 }
 
 /// The control side.
@@ -82,6 +87,7 @@ pub struct ControlPlane {
     certificates: Mutex<Arc<ListenerCertificates>>,
     pool_files: PoolFiles,
     reloads: Reloads,
+    names: Arc<Names>,
     /// The policies of the newest snapshot, in the order of its configuration.
     policies: Mutex<Vec<Arc<Managed>>>,
     ids: Mutex<KnownPolicies>,
@@ -135,6 +141,7 @@ impl ControlPlane {
             state_dir,
             certificates,
             reloads,
+            names,
         } = process;
         let mut known = KnownPolicies::default();
         let managed = |policy: &Policy| {
@@ -172,6 +179,7 @@ impl ControlPlane {
             pool_files: PoolFiles::default(),
             settled: Notify::new(),
             reloads,
+            names,
             configuring: Default::default(),
         }
     }
@@ -223,6 +231,12 @@ impl ControlPlane {
     pub(in crate::app) fn listener_certificates(&self) -> Arc<ListenerCertificates> {
         let current = self.certificates.lock();
         Arc::clone(&current.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is known of names, and what was changed beside the configuration. What is written there
+    /// is published soon, or by [`ControlPlane::follow_discovery`] at once.
+    pub(in crate::app) fn discovery(&self) -> &Discovery {
+        self.names.discovery()
     }
 
     /// What is known of the files of the pools' `tls`.
