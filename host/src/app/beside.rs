@@ -26,6 +26,7 @@ impl Beside {
     pub(super) fn start(control: &Arc<ControlPlane>, source: &Source) -> Self {
         let mut always = JoinSet::new();
         always.spawn(watch_pools(Arc::clone(control)));
+        always.spawn(Arc::clone(control).keep_following());
         always.spawn(forget(Arc::clone(control)));
         always.spawn(review(Arc::clone(control)));
         always.spawn(probe(Arc::clone(control)));

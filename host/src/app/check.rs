@@ -7,16 +7,17 @@ use anyhow::{Context, Result};
 
 use super::certificates::ListenerCertificates;
 use super::descriptors::Shares;
+use super::names::Names;
 use super::policies;
 use super::reload::{log_problem, record_problem};
 use super::unix_socket;
-use crate::config::{Config, ListenAddress, OnFailure, Policy, Pool, Sources};
+use crate::config::{Config, ListenAddress, OnFailure, Policy, Pool, ResolverConfig, Sources};
 use crate::ground;
 use crate::policy::{Engine, EngineOptions, Generation, PolicyError};
 use crate::rollout::StateDir;
 use crate::stats::Stats;
 use crate::units::counted;
-use crate::upstream::{PoolTopology, Registry, resolve_pool};
+use crate::upstream::{PoolTopology, Registry, TlsFiles, pool_topology, unresolved};
 
 /// Prints a line. A reader that has left, such as `head`, is not an error; a full disk is one.
 macro_rules! say {
@@ -66,15 +67,28 @@ struct Check {
 }
 
 impl Check {
-    /// Resolves one pool at a time, so that a name that can't be resolved does not hide other
-    /// errors.
+    /// Resolves all pools, so that a name that can't be resolved does not hide other errors.
     async fn pools(&mut self) -> Result<Vec<Arc<PoolTopology>>> {
         let config = Arc::clone(&self.config);
-        let mut topologies = Vec::with_capacity(config.pools.len());
         let registry = Registry::new(config.workers);
+        let names = Names::new(&config.resolver).map_err(anyhow::Error::msg)?;
+        let strict = ResolverConfig {
+            strict: true,
+            ..config.resolver.clone()
+        };
+        let asked = names.ask(&config.pools, &strict).await;
+        let _asked = asked.map_err(anyhow::Error::msg)?;
+        let discovery = names.discovery();
+        let mut topologies = Vec::with_capacity(config.pools.len());
         let ids = registry.pools(config.pools.iter().map(|pool| pool.name.as_str()));
         for (pool, id) in config.pools.iter().zip(ids) {
-            match resolve_pool(pool, id, &registry).await {
+            let missing = unresolved(std::slice::from_ref(pool), discovery);
+            self.errors += missing.len();
+            for error in missing {
+                say!("error: {error}")?;
+            }
+            match pool_topology(pool, id, &registry, (discovery, TlsFiles::Read)) {
+                Ok(topology) if topology.endpoints.is_empty() => topologies.push(topology),
                 Ok(topology) => {
                     let endpoints = topology.endpoints.iter();
                     let addresses: Vec<String> = endpoints.map(|e| e.address.to_string()).collect();
@@ -89,7 +103,8 @@ impl Check {
                         backends: vec![],
                         ..pool.clone()
                     };
-                    topologies.push(resolve_pool(&empty, id, &registry).await?);
+                    let empty = pool_topology(&empty, id, &registry, (discovery, TlsFiles::Read));
+                    topologies.push(empty?);
                 }
             }
         }

@@ -22,6 +22,7 @@ mod descriptors;
 mod health;
 mod intake;
 mod looks;
+mod names;
 mod open_listeners;
 mod passed;
 mod pid_file;

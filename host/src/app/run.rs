@@ -10,10 +10,13 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
 
 use super::certificates::ListenerCertificates;
-use super::control::{Carried, ControlPlane, Process, Reloads, Request, UpgradeRequest, upgrades};
+use super::control::{
+    Carried, ControlPlane, Process, Reloads, Request, UpgradeRequest, upgrades, warning,
+};
 use super::data_plane::End;
 use super::descriptors::Shares;
 use super::intake;
+use super::names::Names;
 use super::open_listeners::{NextListeners, OpenListeners, Wanted};
 use super::passed::PassedSockets;
 use super::pid_file::PidFile;
@@ -33,7 +36,7 @@ use crate::proxy::{Admission, Equipment};
 use crate::recording::RecordWriter;
 use crate::rollout::StateDir;
 use crate::stats::Stats;
-use crate::upstream::{Budget, Registry, resolve};
+use crate::upstream::{Budget, Registry, TlsFiles, Topology, topology, unresolved};
 
 /// Where a proxy that has started can be reached.
 #[derive(Debug, Clone)]
@@ -324,6 +327,27 @@ async fn workers_adopt(control: &ControlPlane, workers: &mut Workers, version: u
     }
 }
 
+/// The topology as far as names are known in time.
+async fn first_topology(
+    config: &Config,
+    registry: &Registry,
+    names: &Arc<Names>,
+) -> Result<Topology> {
+    let asked = names.ask(&config.pools, &config.resolver).await;
+    let _asked = asked.map_err(anyhow::Error::msg)?;
+    let missing = unresolved(&config.pools, names.discovery());
+    for error in missing {
+        if config.resolver.strict {
+            return Err(error.into());
+        }
+        tracing::warn!("{}", warning(&error));
+    }
+    let first = topology(&config.pools, registry, names.discovery(), TlsFiles::Read)?;
+    let followed = names.follow(&config.pools, &config.resolver);
+    followed.map_err(anyhow::Error::msg)?;
+    Ok(first)
+}
+
 /// Resolves the backends and loads the policies.
 async fn load(
     config: &Arc<Config>,
@@ -332,7 +356,8 @@ async fn load(
     (reloads, upgrades): (Reloads, mpsc::Sender<UpgradeRequest>),
 ) -> Result<Arc<ControlPlane>> {
     let registry = Registry::new(config.workers).with(Budget::new(shares.backends));
-    let topology = resolve(&config.pools, &registry).await?;
+    let names = Names::new(&config.resolver).map_err(anyhow::Error::msg)?;
+    let topology = first_topology(config, &registry, &names).await?;
     let options = EngineOptions {
         workers: config.workers,
         cache: config.cache_dir.clone(),
@@ -361,6 +386,7 @@ async fn load(
         certificates: Arc::new(certificates),
         reloads,
         upgrades,
+        names,
     };
     let control = ControlPlane::new(Arc::clone(config), &Arc::new(topology), process);
     let control = Arc::new(control);

@@ -154,6 +154,9 @@ pub struct Settings {
     /// Data-plane threads (also WAYPOST_WORKERS; default: one per core).
     #[arg(long, value_name = "N")]
     pub workers: Option<String>,
+    /// Refuse to start, or to reload, if a backend's name can't be resolved. `check` always does.
+    #[arg(long)]
+    pub strict: bool,
 }
 
 impl Settings {
@@ -180,6 +183,7 @@ impl Settings {
                 workers: self.workers,
                 hosts: self.hosts,
             },
+            strict: self.strict,
         })
     }
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::record::{self, RecordEntry};
 use super::{
     AccessLog, Acme, Backend, Forwarded, HostPattern, Limits, Listener, LoggedRequests, Paths,
-    Policy, Pool, Rollout, Timeouts,
+    Policy, Pool, ResolverConfig, Rollout, Timeouts,
 };
-use super::{acme, forwarded, host, listeners, pools, sections, upgrade, values};
+use super::{acme, forwarded, host, listeners, pools, resolver, sections, upgrade, values};
 use crate::document::{self, At, Findings, Node, Section};
 use crate::message::path;
 
@@ -65,6 +65,7 @@ pub(super) struct File {
     pub acme: Option<At<Acme>>,
     pub policies: Vec<At<Policy>>,
     pub pools: Vec<At<Pool>>,
+    pub resolver: ResolverConfig,
     pub routes: Vec<RouteEntry>,
     pub stats_path: Option<String>,
     pub limits: Limits,
@@ -97,6 +98,7 @@ pub(super) fn read(
         pools: named(&mut root, "pools", findings, |name, node, f| {
             pools::pool(name, node, base, f)
         }),
+        resolver: resolver::resolver(root.take_section("resolver", findings), findings),
         routes: routes(&mut root, findings),
         stats_path: stats(&mut root, findings),
         limits: sections::limits(root.take_section("limits", findings), findings),

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Acme, H2Limits, Listener, PoolHealth, PoolProtocol, PoolTls, TrustedPeers};
+use super::{
+    Acme, Backend, H2Limits, Listener, PoolHealth, PoolProtocol, ResolverConfig, TrustedPeers,
+};
 
 /// The whole configuration, with defaults filled in.
 #[derive(Debug, Clone)]
@@ -22,6 +24,8 @@ pub struct Config {
     pub policies: Vec<Policy>,
     /// Pools by index.
     pub pools: Vec<Pool>,
+    /// How names are looked up.
+    pub resolver: ResolverConfig,
     /// Routes in the order written; `route` sorts them by precedence.
     pub routes: Vec<Route>,
     /// Path on the data-plane listeners that serves the statistics, if any.
@@ -217,19 +221,6 @@ pub struct Pool {
     /// `ping-interval`: a connection of HTTP/2 that is in use and silent for so long is asked
     /// whether it is alive. Default 30 s; 0 = never.
     pub ping_interval: Duration,
-}
-
-/// One entry of `backends`, not yet resolved.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Backend {
-    /// `host:port` or `ip:port`; the port is there even if it was left out (80, with TLS 443).
-    pub address: String,
-    /// How it is reached with TLS, if it is: the pool's `tls`, or what `https://` stands for.
-    pub tls: Option<PoolTls>,
-    /// Default 1; 0 for a backend that takes no requests.
-    pub weight: u32,
-    /// Free labels, in order.
-    pub labels: Vec<(String, String)>,
 }
 
 /// `[[routes]]`, or a `[hosts]` entry.

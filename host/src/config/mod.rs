@@ -9,6 +9,7 @@
 mod acme;
 mod admin_address;
 mod authority;
+mod backend;
 mod defaults;
 mod file;
 mod forwarded;
@@ -22,6 +23,7 @@ mod pools;
 mod reach;
 mod record;
 mod resolve;
+mod resolver;
 mod sections;
 mod sources;
 #[cfg(test)]
@@ -34,6 +36,7 @@ use std::path::Path;
 
 pub use admin_address::AdminAddress;
 pub use authority::{Acme, AcmeChallenge, ExternalAccount};
+pub use backend::{Backend, BackendKind, parse_backend};
 pub use h2_limits::H2Limits;
 pub use host::normalise_host;
 pub use listeners::{
@@ -43,10 +46,11 @@ pub use listeners::{
 pub use meaning::*;
 pub use pool_health::{Ejection, PoolHealth, Probe, ProbeKind};
 pub use reach::{KeyPairFiles, PoolProtocol, PoolTls};
+pub use resolver::{AddressFamily, ResolverConfig};
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, MAX_FILE_BYTES, Overrides, Sources};
 pub use trusted::TrustedPeers;
-pub use values::{parse_backend, parse_isolation, parse_listen};
+pub use values::{parse_isolation, parse_listen};
 
 pub(crate) use sections::{
     COMPILE_MEMORY, COMPILE_TIME, duration as duration_within, store as store_limits,
@@ -74,6 +78,7 @@ impl Config {
             return Err(findings.into_errors());
         };
         let mut config = resolve::resolve(file, environment, flags, &mut findings);
+        config.resolver.strict |= sources.strict;
         config.warnings = findings.conclude()?;
         Ok(config)
     }

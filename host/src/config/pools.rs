@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::backend::BackendAddress;
 use super::sections::{MAX_TIMEOUT, duration};
-use super::values::BackendAddress;
-use super::{Backend, Pool, PoolHealth, PoolProtocol, PoolTls, pool_health, pool_tls, values};
+use super::{Backend, Pool, PoolHealth, PoolProtocol, PoolTls, backend, pool_health, pool_tls};
 use crate::document::{At, Findings, Node, Section};
 
 /// Sums of weights stay far below what a policy can count.
@@ -114,7 +114,7 @@ pub(super) fn backends(node: Node, tls: Option<&PoolTls>, findings: &mut Finding
     let mut backends: Vec<Backend> = Vec::with_capacity(nodes.len());
     for node in nodes {
         let place = node.place.clone();
-        let Some(backend) = backend(node, tls, findings) else {
+        let Some(backend) = entry(node, tls, findings) else {
             continue;
         };
         if backends.iter().any(|b| b.address == backend.address) {
@@ -137,8 +137,8 @@ pub(super) fn backends(node: Node, tls: Option<&PoolTls>, findings: &mut Finding
     backends
 }
 
-fn backend(node: Node, tls: Option<&PoolTls>, findings: &mut Findings) -> Option<Backend> {
-    let read = |written: &str| values::backend(written, tls.is_some());
+fn entry(node: Node, tls: Option<&PoolTls>, findings: &mut Findings) -> Option<Backend> {
+    let read = |written: &str| backend::read(written, tls.is_some());
     if !node.is_table() {
         let address = node.parsed(findings, read)?;
         return Some(Backend::at(address.value, tls));
@@ -166,19 +166,4 @@ fn backend(node: Node, tls: Option<&PoolTls>, findings: &mut Findings) -> Option
         labels,
         ..Backend::at(address?.value, tls)
     })
-}
-
-impl Backend {
-    /// One of weight 1 without labels, in a pool with this `tls`.
-    pub(super) fn at(address: BackendAddress, tls: Option<&PoolTls>) -> Self {
-        Self {
-            tls: match address.tls {
-                true => Some(tls.cloned().unwrap_or_default()),
-                false => None,
-            },
-            address: address.text,
-            weight: 1,
-            labels: Vec::new(),
-        }
-    }
 }

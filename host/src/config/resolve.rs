@@ -62,6 +62,7 @@ pub(super) fn resolve(
         admin,
         policies,
         pools,
+        resolver: file.resolver,
         routes: routes.into_iter().map(|r| r.value).collect(),
         stats_path: file.stats_path,
         limits: file.limits,

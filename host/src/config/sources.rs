@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::{self, Common, HostEntry, MAX_WORKERS};
-use super::{Backend, ConfigError, ConfigErrors, host, values};
+use super::{Backend, ConfigError, ConfigErrors, backend, host, values};
 use crate::document::{At, Findings, Place};
 use crate::files;
 
@@ -22,6 +22,8 @@ pub struct Sources {
     pub environment: Overrides,
     /// From flags.
     pub flags: Overrides,
+    /// `--strict`
+    pub strict: bool,
 }
 
 impl Sources {
@@ -252,7 +254,7 @@ fn host_entry(text: &str, place: &Place, findings: &mut Findings) -> Option<Host
     }
     let addresses = addresses
         .into_iter()
-        .filter_map(|a| findings.accept(place, values::backend(a, false)));
+        .filter_map(|a| findings.accept(place, backend::read(a, false)));
     let backends = addresses.map(|a| Backend::at(a, None)).collect();
     Some(HostEntry {
         host: At::new(pattern?, place.clone()),

@@ -1,7 +1,7 @@
 //! Parsers of single values. Each returns the value, or a message that explains the mistake and
 //! what to write.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -11,10 +11,6 @@ use super::{Isolation, OnFailure, TrustedPeers};
 use crate::document::{Findings, Node};
 use crate::message::path;
 
-/// The default port of a backend.
-const DEFAULT_BACKEND_PORT: u16 = 80;
-/// The same with TLS.
-const DEFAULT_TLS_PORT: u16 = 443;
 /// Names appear in URLs, logs and metrics.
 const MAX_NAME_LEN: usize = 64;
 
@@ -58,44 +54,6 @@ pub fn parse_listen(written: &str) -> Result<SocketAddr, String> {
     )
 }
 
-/// Where a backend is.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct BackendAddress {
-    /// `host:port`.
-    pub text: String,
-    /// Whether it is reached with TLS.
-    pub tls: bool,
-}
-
-/// A backend's address as [`parse_backend`] reads it, or with `https://` before it. `tls` if its
-/// pool has it anyway.
-pub(super) fn backend(written: &str, tls: bool) -> Result<BackendAddress, String> {
-    let text = written.trim();
-    let secure = text
-        .split_at_checked("https://".len())
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("https://"));
-    let Some((_, authority)) = secure else {
-        let text = address(written, default_port(tls))?;
-        return Ok(BackendAddress { text, tls });
-    };
-    let authority = authority.strip_suffix('/').unwrap_or(authority);
-    if authority.contains(['/', '?', '#', '@']) {
-        return Err(format!(
-            "{written:?} is more than an address; write only https://HOST or https://HOST:PORT, \
-             since requests bring their own paths"
-        ));
-    }
-    let text = address(authority, DEFAULT_TLS_PORT)?;
-    Ok(BackendAddress { text, tls: true })
-}
-
-fn default_port(tls: bool) -> u16 {
-    match tls {
-        true => DEFAULT_TLS_PORT,
-        false => DEFAULT_BACKEND_PORT,
-    }
-}
-
 /// The name that a backend's certificate must have: a host name or an IP address, without a port.
 pub(super) fn server_name(written: &str) -> Result<String, String> {
     let text = written.trim();
@@ -111,81 +69,6 @@ pub(super) fn server_name(written: &str) -> Result<String, String> {
              \"api.example.com\", without a port"
         )),
     }
-}
-
-/// A backend's address: `host`, `host:port`, `ip`, `ip:port`, `v6` or `[v6]:port`, as `host:port`
-/// with the default port filled in.
-pub fn parse_backend(written: &str) -> Result<String, String> {
-    address(written, DEFAULT_BACKEND_PORT)
-}
-
-fn address(written: &str, default_port: u16) -> Result<String, String> {
-    let text = written.trim();
-    if let Some((scheme, rest)) = text.split_once("://") {
-        let authority = rest.split('/').next().unwrap_or_default();
-        return Err(if scheme.eq_ignore_ascii_case("http") {
-            format!("{written:?} is a URL; write only the address: \"{authority}\"")
-        } else {
-            format!(
-                "{written:?} is a URL of a scheme that is not spoken here; write HOST:PORT, such \
-                 as \"10.0.0.1:80\""
-            )
-        });
-    }
-    if let Ok(address) = text.parse::<Ipv6Addr>() {
-        return Ok(format!("[{address}]:{default_port}"));
-    }
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        _ => (text, None),
-    };
-    let port = match port.map(str::parse::<u16>) {
-        None => default_port,
-        Some(Ok(port)) if port > 0 => port,
-        Some(_) => {
-            return Err(format!(
-                "{written:?} has no valid port; write HOST:PORT with a port from 1 to 65535"
-            ));
-        }
-    };
-    Ok(format!("{}:{port}", backend_host(host, written)?))
-}
-
-fn backend_host(host: &str, written: &str) -> Result<String, String> {
-    if host.contains(['[', ']', ':']) {
-        let address = host
-            .strip_prefix('[')
-            .and_then(|h| h.strip_suffix(']'))
-            .and_then(|v6| v6.parse::<Ipv6Addr>().ok());
-        let message = || {
-            format!(
-                "{written:?} is not a valid IPv6 address with a port; write for example \
-                 \"[2001:db8::1]:80\""
-            )
-        };
-        return address
-            .map(|address| format!("[{address}]"))
-            .ok_or_else(message);
-    }
-    let name = host.strip_suffix('.').unwrap_or(host);
-    if name.is_empty() || name.len() > 253 || !name.split('.').all(is_label) {
-        let advice = if host.contains('/') {
-            "remove the path and "
-        } else {
-            ""
-        };
-        return Err(format!(
-            "{written:?} is not a backend's address; {advice}write HOST:PORT, such as \
-             \"10.0.0.1:80\" or \"app.internal:8000\""
-        ));
-    }
-    let last = name.rsplit('.').next().unwrap_or_default();
-    if last.bytes().all(|b| b.is_ascii_digit()) && name.parse::<Ipv4Addr>().is_err() {
-        return Err(format!(
-            "{written:?} is not a valid IPv4 address; it has four numbers from 0 to 255"
-        ));
-    }
-    Ok(name.to_ascii_lowercase())
 }
 
 /// A network, or one address.

@@ -176,6 +176,8 @@ impl Exchange<'_> {
         ranges: &[ByteRange],
     ) -> Result<Disposition, Box<LocalReply>> {
         let pool = context.view.pools.pool(context.rule.pool);
+        // No policy is asked to choose from nothing.
+        let pool = pool.filter(|pool| !pool.endpoints.is_empty());
         let pool = pool.ok_or(Refusal::NoBackend)?;
         self.gather(pool).await;
         let (mut failed, mut last) = (Vec::new(), None);

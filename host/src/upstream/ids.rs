@@ -204,6 +204,11 @@ impl Registry {
         connector
     }
 
+    /// What secured the connections of such endpoints last.
+    pub(super) fn kept_connector(&self, id: &ConnectorId) -> Option<Arc<Connector>> {
+        self.known().connectors.get(id).cloned()
+    }
+
     /// How many workers there are.
     pub(super) fn workers(&self) -> usize {
         self.workers

@@ -14,6 +14,7 @@
 mod allowance;
 mod budget;
 mod connect;
+mod discovery;
 mod doubt;
 mod endpoint;
 mod facts;
@@ -34,6 +35,10 @@ mod topology;
 mod watched;
 
 pub use budget::{Budget, Room};
+pub use discovery::{
+    AdminState, Discovery, Edit, Family, Name, NameState, NameStatus, News, Origin, Outcome,
+    Overlay, Record, Target,
+};
 pub use doubt::Doubt;
 use endpoint::Idle;
 pub use endpoint::{Carrier, Connection, Turn, WorkerEndpoint};
@@ -45,7 +50,7 @@ pub use outcome::{AttemptOutcome, FailedAttempt, Failure, Verdict};
 pub use places::{Place, Places, SlowPlace, network};
 pub use pool::{WorkerPool, WorkerPools};
 pub use protocol::{Protocol, StreamRules};
-pub use resolve::{ResolveError, resolve, resolve_pool};
+pub use resolve::{ResolveError, TlsFiles, pool_topology, topology, unresolved};
 pub use streams::Slot;
 pub use topology::{Endpoint, PoolTopology, Topology};
 pub use watched::is_cut_off;

@@ -1,18 +1,21 @@
-//! From names to addresses, once, when the configuration is read.
+//! From the configured pools and what is known of their names to the topology.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use thiserror::Error;
 
+use super::discovery::{Located, Wanted};
 use super::topology::KEPT;
 use super::{
-    Endpoint, EndpointId, Places, PoolId, PoolTopology, Protocol, Registry, StreamRules, Topology,
+    AdminState, Discovery, Endpoint, EndpointId, Places, PoolId, PoolTopology, Protocol, Registry,
+    StreamRules, Topology,
 };
-use crate::config::{self, Pool, PoolProtocol, PoolTls};
-use crate::net::tls::{Alpn, Connector, ConnectorError};
+use crate::config::{Backend, Pool, PoolProtocol};
+use crate::net::tls::{Alpn, Connector, ConnectorError, ConnectorId};
+
+/// Weights beyond this would be more than a policy can add up.
+const MAX_WEIGHT: u32 = 65_535;
 
 /// Why a pool can't be used.
 #[derive(Debug, Error)]
@@ -40,13 +43,31 @@ pub enum ResolveError {
     },
 }
 
-/// Resolves every backend of every pool. Names may yield several addresses; each is an endpoint
-/// with the same weight and labels.
-pub async fn resolve(pools: &[Pool], registry: &Registry) -> Result<Topology, ResolveError> {
+/// Where the files of `tls` come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsFiles {
+    /// They are read.
+    Read,
+    /// What was read of them before stays in use.
+    Keep,
+}
+
+/// The topology of these pools as far as names are known. A name may yield several addresses; each
+/// is an endpoint with the same weight and labels. A pool of which nothing is known is empty.
+///
+/// # Errors
+///
+/// Files of a pool's `tls` can't be used.
+pub fn topology(
+    pools: &[Pool],
+    registry: &Registry,
+    discovery: &Discovery,
+    files: TlsFiles,
+) -> Result<Topology, ResolveError> {
     let ids = registry.pools(pools.iter().map(|pool| pool.name.as_str()));
     let mut resolved = Vec::with_capacity(pools.len());
     for (pool, id) in pools.iter().zip(ids) {
-        resolved.push(resolve_pool(pool, id, registry).await?);
+        resolved.push(pool_topology(pool, id, registry, (discovery, files))?);
     }
     let limits = limit(pools, &mut resolved, registry);
     Ok(Topology {
@@ -56,27 +77,23 @@ pub async fn resolve(pools: &[Pool], registry: &Registry) -> Result<Topology, Re
     })
 }
 
-/// Resolves one pool. What limits its connections is only known together with the other pools.
-pub async fn resolve_pool(
+/// The topology of one pool. What limits its connections is only known together with the other
+/// pools.
+pub fn pool_topology(
     pool: &Pool,
     id: PoolId,
     registry: &Registry,
+    (discovery, files): (&Discovery, TlsFiles),
 ) -> Result<PoolTopology, ResolveError> {
     let mut endpoints: Vec<Endpoint> = Vec::with_capacity(pool.backends.len());
-    for backend in &pool.backends {
-        let server_name: Arc<str> = host(&backend.address).into();
-        let (protocol, tls) = manner(pool, backend.tls.as_ref(), &server_name, registry)?;
-        for address in addresses(pool, backend).await? {
-            let endpoint = Endpoint {
-                weight: backend.weight,
-                labels: backend.labels.clone(),
-                streams: stream_rules(pool, registry),
-                kept: pool.max_idle.unwrap_or(KEPT),
-                ..Endpoint::with(address, &server_name, protocol, tls.clone(), registry)
+    for (wanted, located) in discovery.backends(pool) {
+        let made = Made::new(pool, &wanted, registry, files)?;
+        for at in located {
+            let endpoint = made.endpoint(at, discovery, registry);
+            // A name may lead to the address of another one.
+            let is_known = |e: &Endpoint| {
+                e.id == endpoint.id && e.weight == endpoint.weight && e.labels == endpoint.labels
             };
-            // A resolver may list one address for each socket type.
-            let same = (endpoint.id, backend.weight, &backend.labels);
-            let is_known = |e: &Endpoint| (e.id, e.weight, &e.labels) == same;
             if !endpoints.iter().any(is_known) {
                 endpoints.push(endpoint);
             }
@@ -98,22 +115,104 @@ pub async fn resolve_pool(
     })
 }
 
+/// Every backend of these pools that has no address.
+pub fn unresolved(pools: &[Pool], discovery: &Discovery) -> Vec<ResolveError> {
+    let mut errors = Vec::new();
+    for pool in pools {
+        for backend in &pool.backends {
+            errors.extend(
+                discovery
+                    .missing(backend)
+                    .map(|reason| ResolveError::Address {
+                        pool: pool.name.clone(),
+                        address: backend.address.clone(),
+                        reason,
+                    }),
+            );
+        }
+    }
+    errors
+}
+
+/// What the endpoints of one backend have in common.
+struct Made<'p> {
+    pool: &'p Pool,
+    wanted: &'p Wanted<'p>,
+    server_name: Arc<str>,
+    protocol: Protocol,
+    tls: Option<Arc<Connector>>,
+}
+
+impl<'p> Made<'p> {
+    fn new(
+        pool: &'p Pool,
+        wanted: &'p Wanted<'p>,
+        registry: &Registry,
+        files: TlsFiles,
+    ) -> Result<Self, ResolveError> {
+        let backend = &*wanted.backend;
+        let server_name: Arc<str> = backend.host().into();
+        let (protocol, tls) = manner(pool, backend, registry, files)?;
+        Ok(Self {
+            pool,
+            wanted,
+            server_name,
+            protocol,
+            tls,
+        })
+    }
+
+    fn endpoint(&self, at: Located, discovery: &Discovery, registry: &Registry) -> Endpoint {
+        let (backend, pool) = (&*self.wanted.backend, self.pool);
+        let address = at.address.to_string();
+        let edit = discovery.edit(&pool.name, &backend.address, &address);
+        let weight = edit.weight.unwrap_or(backend.weight);
+        let full_weight = weight.saturating_mul(at.share).min(MAX_WEIGHT);
+        let state = edit.state.unwrap_or_default();
+        Endpoint {
+            weight: match state {
+                AdminState::Up => full_weight,
+                AdminState::Draining | AdminState::Down => 0,
+            },
+            full_weight,
+            state,
+            origin: self.wanted.origin,
+            labels: backend.labels.clone(),
+            streams: stream_rules(pool, registry),
+            kept: pool.max_idle.unwrap_or(KEPT),
+            ..Endpoint::with(
+                at.address,
+                &self.server_name,
+                self.protocol,
+                self.tls.clone(),
+                registry,
+            )
+        }
+    }
+}
+
 /// The protocol of a backend, and what secures its connections.
 fn manner(
     pool: &Pool,
-    tls: Option<&PoolTls>,
-    server_name: &str,
+    backend: &Backend,
     registry: &Registry,
+    files: TlsFiles,
 ) -> Result<(Protocol, Option<Arc<Connector>>), ResolveError> {
-    let (protocol, alpn) = match pool.protocol {
+    let (protocol, alpn) = match backend.protocol.unwrap_or(pool.protocol) {
         PoolProtocol::Http11 => (Protocol::Http11, Alpn::Http11),
         PoolProtocol::H2 | PoolProtocol::H2c => (Protocol::H2, Alpn::H2),
         PoolProtocol::Auto => (Protocol::Auto, Alpn::Either),
     };
-    let Some(tls) = tls else {
+    let Some(tls) = &backend.tls else {
         return Ok((protocol, None));
     };
-    let connector = Connector::new(tls, server_name, alpn);
+    if files == TlsFiles::Keep {
+        let kept = registry.kept_connector(&ConnectorId::new(tls, backend.host(), alpn));
+        if let Some(kept) = kept {
+            return Ok((protocol, Some(kept)));
+        }
+    }
+    let connector = Connector::new(tls, backend.host(), alpn);
     let connector = connector.map_err(|error| ResolveError::Tls {
         pool: pool.name.clone(),
         error,
@@ -163,53 +262,4 @@ fn limit(
         endpoint.places = own.map(|(places, _)| Arc::clone(places));
     }
     places.into_values().collect()
-}
-
-/// The host of `host:port`.
-fn host(address: &str) -> &str {
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    let inner = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-    inner.unwrap_or(host)
-}
-
-async fn addresses(
-    pool: &Pool,
-    backend: &config::Backend,
-) -> Result<Vec<SocketAddr>, ResolveError> {
-    if let Ok(address) = backend.address.parse() {
-        return Ok(vec![address]);
-    }
-    let failed = |reason: String| ResolveError::Address {
-        pool: pool.name.clone(),
-        address: backend.address.clone(),
-        reason,
-    };
-    // A resolver that does not answer must not keep the proxy from saying so.
-    const PATIENCE: Duration = Duration::from_secs(10);
-    let found = tokio::time::timeout(PATIENCE, tokio::net::lookup_host(&backend.address))
-        .await
-        .map_err(|_| failed(format!("no answer within {} s", PATIENCE.as_secs())))?
-        .map_err(|e| failed(e.to_string()))?;
-    let found: Vec<SocketAddr> = found.collect();
-    if found.is_empty() {
-        Err(failed("the name has no address".to_owned()))
-    } else {
-        Ok(found)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_server_name_is_the_host_that_was_written() {
-        for (address, name) in [
-            ("api.example:443", "api.example"),
-            ("192.0.2.1:80", "192.0.2.1"),
-            ("[2001:db8::1]:80", "2001:db8::1"),
-        ] {
-            assert_eq!(host(address), name);
-        }
-    }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Budget, EndpointId, Health, Places, PoolId, Presence, Protocol, Registry, StreamRules,
+    AdminState, Budget, EndpointId, Health, Origin, Places, PoolId, Presence, Protocol, Registry,
+    StreamRules,
 };
 use crate::config::PoolHealth;
 use crate::net::tls::Connector;
@@ -34,6 +35,80 @@ impl Topology {
     }
 }
 
+impl Topology {
+    /// Whether it has the same endpoints as another one of the same configuration.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let pools = self.pools.iter().zip(&other.pools);
+        self.pools.len() == other.pools.len()
+            && pools.into_iter().all(|(a, b)| a.id == b.id && a.is_like(b))
+    }
+
+    /// What has come and gone since another one, a line for each pool.
+    pub fn differences(&self, since: &Self) -> Vec<String> {
+        let former = |pool: &PoolTopology| since.pools.iter().find(|p| p.id == pool.id);
+        let pools = self.pools.iter();
+        let line = |pool: &Arc<PoolTopology>| pool.difference(former(pool)?);
+        pools.filter_map(line).collect()
+    }
+}
+
+/// Endpoints that a line of the log names.
+const NAMED: usize = 16;
+
+impl PoolTopology {
+    fn is_like(&self, other: &Self) -> bool {
+        let both = self.endpoints.iter().zip(&other.endpoints);
+        self.endpoints.len() == other.endpoints.len() && both.into_iter().all(|(a, b)| a.is_like(b))
+    }
+
+    /// `None` if nothing differs.
+    fn difference(&self, since: &Self) -> Option<String> {
+        let find = |all: &[Endpoint], id| all.iter().position(|e| e.id == id);
+        let mut words = Vec::new();
+        for endpoint in &self.endpoints {
+            match find(&since.endpoints, endpoint.id) {
+                None => words.push(format!("+{}", endpoint.label)),
+                Some(at) => words.extend(endpoint.edited(&since.endpoints[at])),
+            }
+        }
+        let gone = since.endpoints.iter();
+        let gone = gone.filter(|e| find(&self.endpoints, e.id).is_none());
+        words.extend(gone.map(|e| format!("-{}", e.label)));
+        let more = words.len().saturating_sub(NAMED);
+        words.truncate(NAMED);
+        if more > 0 {
+            words.push(format!("and {more} more"));
+        }
+        let count = self.endpoints.len();
+        (!words.is_empty()).then(|| {
+            format!(
+                "backends of pool {:?}: {} ({count} in all)",
+                self.name,
+                words.join(" ")
+            )
+        })
+    }
+}
+
+impl Endpoint {
+    fn is_like(&self, other: &Self) -> bool {
+        let said = |e: &Self| (e.id, e.weight, e.full_weight, e.state, e.origin);
+        said(self) == said(other)
+            && self.labels == other.labels
+            && self.server_name == other.server_name
+    }
+
+    /// How the same endpoint differs from what it was.
+    fn edited(&self, since: &Self) -> Option<String> {
+        let (label, state) = (&self.label, self.state.as_str());
+        if self.state != since.state {
+            return Some(format!("{label} {state}"));
+        }
+        let differs = self.full_weight != since.full_weight;
+        differs.then(|| format!("{label} weight {}", self.full_weight))
+    }
+}
+
 /// One pool.
 #[derive(Debug, Clone)]
 pub struct PoolTopology {
@@ -42,7 +117,7 @@ pub struct PoolTopology {
     /// The operator's name, or the host of the short form.
     pub name: String,
     /// Each IP address that a configured address resolved to is one endpoint. Policies know them
-    /// by their position here.
+    /// by their position here. Those that stay keep their order. May be empty.
     pub endpoints: Vec<Endpoint>,
     /// Attempts at one request in all.
     pub attempts: u32,
@@ -87,8 +162,14 @@ pub struct Endpoint {
     pub tls: Option<Arc<Connector>>,
     /// How its connections of HTTP/2 are kept.
     pub streams: StreamRules,
-    /// The operator's weight in this pool; at 0 it gets no requests.
+    /// Its weight in this pool; at 0 it gets no requests. 0 if it is not up.
     pub weight: u32,
+    /// Its weight when it is up.
+    pub full_weight: u32,
+    /// What an operator has said of it.
+    pub state: AdminState,
+    /// What brought it.
+    pub origin: Origin,
     /// The operator's labels.
     pub labels: Vec<(String, String)>,
     /// Whether it is well.
@@ -129,6 +210,9 @@ impl Endpoint {
             tls,
             streams: StreamRules::default(),
             weight: 1,
+            full_weight: 1,
+            state: AdminState::Up,
+            origin: Origin::Configuration,
             labels: Vec::new(),
             health: known.health,
             places: None,

@@ -88,6 +88,7 @@ fn settings(former: &Config, next: &Config) -> Vec<&'static str> {
         admin,
         policies: _,
         pools: _,
+        resolver,
         routes: _,
         stats_path,
         limits,
@@ -105,6 +106,7 @@ fn settings(former: &Config, next: &Config) -> Vec<&'static str> {
     let all = [
         ("acme", *acme != former.acme),
         ("admin", *admin != former.admin),
+        ("resolver", *resolver != former.resolver),
         ("stats-path", *stats_path != former.stats_path),
         ("limits", *limits != former.limits),
         ("timeouts", *timeouts != former.timeouts),

@@ -16,10 +16,11 @@ use super::{ControlPlane, Managed};
 use crate::admin::Changes;
 use crate::app::certificates::ListenerCertificates;
 use crate::app::descriptors::Shares;
+use crate::app::names::Asked;
 use crate::config::Config;
 use crate::policy::Generation;
 use crate::proxy::{Equipment, Snapshot};
-use crate::upstream::{Registry, Topology, resolve, resolve_pool};
+use crate::upstream::{TlsFiles, Topology};
 
 /// Another configuration, with all that it needs. While this is there, no other one is prepared.
 pub(in crate::app) struct Prepared {
@@ -28,6 +29,7 @@ pub(in crate::app) struct Prepared {
     pub(in crate::app) changes: Changes,
     topology: Arc<Topology>,
     policies: Vec<NextPolicy>,
+    _asked: Asked,
     _configuring: OwnedMutexGuard<()>,
     /// Of the policies that may not change in between.
     _changing: Vec<OwnedMutexGuard<()>>,
@@ -91,9 +93,9 @@ impl ControlPlane {
             }
         }
         let certificates = self.next_certificates(&config).await;
-        let topology = self.next_topology(&config, purpose).await;
+        let topology = self.next_topology(&mut config, purpose).await;
         let config = Arc::new(config);
-        let (topology, certificates) = match (topology, certificates) {
+        let ((topology, asked), certificates) = match (topology, certificates) {
             (Ok(topology), Ok(certificates)) => (topology, certificates),
             (topology, certificates) => {
                 errors.extend(topology.err().into_iter().flatten());
@@ -127,6 +129,7 @@ impl ControlPlane {
             changes,
             topology,
             policies,
+            _asked: asked,
             _configuring: configuring,
             _changing: changing,
         })
@@ -145,6 +148,7 @@ impl ControlPlane {
             certificates,
             topology,
             policies,
+            _asked,
             _configuring,
             _changing,
             ..
@@ -161,6 +165,9 @@ impl ControlPlane {
         let version = self
             .publish_all(&config, &topology, &policies, &equipment)
             .await;
+        if let Err(reason) = self.names.follow(&config.pools, &config.resolver) {
+            tracing::error!("{reason}; names are looked up as before");
+        }
         for policy in gone {
             self.engine.forget_store(&policy.name);
         }
@@ -194,15 +201,15 @@ impl ControlPlane {
     ///
     /// # Errors
     ///
-    /// A file can't be used, or a backend can't be resolved. Nothing is published then.
+    /// A file can't be used. Nothing is published then.
     pub(in crate::app) async fn publish_pool_files(self: &Arc<Self>) -> Result<()> {
         let _one_at_a_time = self.configuring.lock().await;
-        let topology = resolve(&self.current().pools, &self.registry).await?;
+        let topology = self.topology_of_now(TlsFiles::Read).await?;
         self.publish_resolved(Arc::new(topology)).await;
         Ok(())
     }
 
-    async fn publish_resolved(self: &Arc<Self>, topology: Arc<Topology>) -> u64 {
+    pub(super) async fn publish_resolved(self: &Arc<Self>, topology: Arc<Topology>) -> u64 {
         let same = |managed| NextPolicy {
             managed,
             loaded: None,
@@ -280,41 +287,6 @@ impl ControlPlane {
         })
     }
 
-    /// The topology of another configuration: the one of now if nothing differs.
-    async fn next_topology(
-        &self,
-        config: &Config,
-        purpose: Purpose,
-    ) -> Result<Arc<Topology>, Vec<String>> {
-        let (current, former) = (Arc::clone(&self.snapshot().topology), self.current());
-        let apart;
-        let registry = match purpose {
-            Purpose::Publish | Purpose::Follow => &self.registry,
-            Purpose::Check => {
-                apart = Registry::new(config.workers);
-                &apart
-            }
-        };
-        match resolve(&config.pools, registry).await {
-            Ok(topology) => {
-                let pools = changes((&former, &current), (config, &topology)).pools;
-                let in_order = former.pools.iter().zip(&config.pools);
-                let in_order = former.pools.len() == config.pools.len()
-                    && in_order.into_iter().all(|(a, b)| a.name == b.name);
-                match in_order && pools == Default::default() {
-                    true => Ok(current),
-                    false => Ok(Arc::new(topology)),
-                }
-            }
-            // What was resolved once goes on; only what is new has to be found.
-            Err(e) if config.pools == former.pools => {
-                tracing::warn!("{e}; the addresses that were found before stay in use");
-                Ok(current)
-            }
-            Err(_) => Err(unresolved(config).await),
-        }
-    }
-
     /// The stores of policies that don't run.
     fn forget_new_stores(&self, config: &Config) {
         let known = self.managed();
@@ -323,23 +295,6 @@ impl ControlPlane {
             self.engine.forget_store(&policy.name);
         }
     }
-}
-
-/// Every backend that can't be resolved, as sentences.
-async fn unresolved(config: &Config) -> Vec<String> {
-    let apart = Registry::new(config.workers);
-    let ids = apart.pools(config.pools.iter().map(|pool| pool.name.as_str()));
-    let mut errors = Vec::new();
-    for (pool, id) in config.pools.iter().zip(ids) {
-        if let Err(e) = resolve_pool(pool, id, &apart).await {
-            errors.push(e.to_string());
-        }
-    }
-    if errors.is_empty() {
-        // It was a matter of the moment.
-        errors.push("a backend could not be resolved a moment ago; try again".to_owned());
-    }
-    errors
 }
 
 /// Policies whose section is the same, but whose file is not.

@@ -11,6 +11,7 @@ mod change;
 mod changes;
 mod configure;
 mod deploy;
+mod discovered;
 mod forgetting;
 mod next_policy;
 mod policy_state;
@@ -32,6 +33,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::certificates::{ListenerCertificates, PoolFiles};
+use super::names::Names;
 use super::policies;
 use crate::admin::{ChangeError, Readiness};
 use crate::config::{Config, Policy, PolicySource};
@@ -40,7 +42,7 @@ use crate::policy::{Engine, Generation, Lists, PolicyId, PolicySpec};
 use crate::proxy::{Equipment, Snapshot};
 use crate::rollout::StateDir;
 use crate::stats::Stats;
-use crate::upstream::{Registry, Topology};
+use crate::upstream::{Discovery, Registry, Topology};
 
 use forgetting::KnownPolicies;
 use policy_state::PolicyState;
@@ -48,6 +50,7 @@ use policy_state::PolicyState;
 pub use adoption::Adoption;
 pub(in crate::app) use carried::Carried;
 pub(in crate::app) use configure::Prepared;
+pub(in crate::app) use discovered::warning;
 pub(in crate::app) use forgetting::forget;
 pub(in crate::app) use next_policy::Purpose;
 pub(in crate::app) use reloads::{Reloads, Request, Secret, Written};
@@ -72,6 +75,8 @@ pub struct Process {
     pub(in crate::app) reloads: Reloads,
     /// Where upgrades are asked for.
     pub(in crate::app) upgrades: mpsc::Sender<UpgradeRequest>,
+    /// The names of backends.
+    pub(in crate::app) names: Arc<Names>,
 }
 
 /// The control side.
@@ -97,6 +102,7 @@ pub struct ControlPlane {
     pool_files: PoolFiles,
     reloads: Reloads,
     upgrades: mpsc::Sender<UpgradeRequest>,
+    names: Arc<Names>,
     /// The policies of the newest snapshot, in the order of its configuration.
     policies: Mutex<Vec<Arc<Managed>>>,
     ids: Mutex<KnownPolicies>,
@@ -152,6 +158,7 @@ impl ControlPlane {
             certificates,
             reloads,
             upgrades,
+            names,
         } = process;
         let mut known = KnownPolicies::default();
         let managed = |policy: &Policy| {
@@ -192,6 +199,7 @@ impl ControlPlane {
             settled: Notify::new(),
             reloads,
             upgrades,
+            names,
             configuring: Default::default(),
         }
     }
@@ -243,6 +251,12 @@ impl ControlPlane {
     pub(in crate::app) fn listener_certificates(&self) -> Arc<ListenerCertificates> {
         let current = self.certificates.lock();
         Arc::clone(&current.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is known of names, and what was changed beside the configuration. What is written there
+    /// is published soon, or by [`ControlPlane::follow_discovery`] at once.
+    pub(in crate::app) fn discovery(&self) -> &Discovery {
+        self.names.discovery()
     }
 
     /// What is known of the files of the pools' `tls`.

@@ -235,6 +235,7 @@ impl ControlPlane {
             .filter_map(|policy| policy.state().damage.clone())
             .chain(self.listener_certificates().notes())
             .chain(self.pool_files.note())
+            .chain(self.name_notes())
             .collect()
     }
 

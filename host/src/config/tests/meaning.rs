@@ -145,6 +145,8 @@ fn the_long_form_means_what_it_says() {
             Backend {
                 address: "10.0.0.1:80".to_owned(),
                 tls: None,
+                kind: Default::default(),
+                protocol: None,
                 weight: 3,
                 labels: vec![
                     ("zone".to_owned(), "a".to_owned()),
@@ -154,6 +156,8 @@ fn the_long_form_means_what_it_says() {
             Backend {
                 address: "10.0.0.2:81".to_owned(),
                 tls: None,
+                kind: Default::default(),
+                protocol: None,
                 weight: 1,
                 labels: vec![],
             },

@@ -81,6 +81,7 @@ fn load_with(
         file: Some(file),
         environment: overrides(variables)?,
         flags,
+        strict: false,
     })
 }
 

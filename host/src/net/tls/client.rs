@@ -100,6 +100,15 @@ pub enum ConnectorError {
 }
 
 impl ConnectorId {
+    /// Of connections to the backends that are written with this host.
+    pub fn new(settings: &PoolTls, host: &str, alpn: Alpn) -> Self {
+        Self {
+            name: settings.server_name.as_deref().unwrap_or(host).to_owned(),
+            settings: settings.clone(),
+            alpn,
+        }
+    }
+
     /// The name that the certificate must have.
     pub fn name(&self) -> &str {
         &self.name
@@ -141,11 +150,7 @@ impl Connector {
         };
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
         Ok(Self {
-            id: ConnectorId {
-                name: name.to_owned(),
-                settings: settings.clone(),
-                alpn,
-            },
+            id: ConnectorId::new(settings, host, alpn),
             name: server_name,
             config: Arc::new(config),
             digest: digest.finalize().into(),

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod connections;
+mod discovery;
 mod forgetting;
 mod queue;
 mod streams;

@@ -285,14 +285,16 @@ fn a_full_backend_is_waited_for_if_there_is_no_other() {
     );
 }
 
-#[tokio::test]
-async fn an_address_has_the_least_places_that_a_pool_gives_it() {
+#[test]
+fn an_address_has_the_least_places_that_a_pool_gives_it() {
     let pool = |name: &str, backends: &[&str], max_connections| {
         let backends = backends
             .iter()
             .map(|a| crate::config::Backend {
                 address: (*a).to_owned(),
+                kind: Default::default(),
                 tls: None,
+                protocol: None,
                 weight: 1,
                 labels: Vec::new(),
             })
@@ -315,16 +317,21 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
     };
     let (shared, own) = ("127.0.0.1:1", "127.0.0.1:2");
     let registry = Registry::new(1);
+    let resolved = |pools: &[Pool]| {
+        let known = Discovery::default();
+        let made = crate::upstream::topology(pools, &registry, &known, TlsFiles::Read);
+        made.unwrap().pools
+    };
     let three = [
         pool("a", &[shared], 3),
         pool("b", &[shared, own], 0),
         pool("c", &[shared], 2),
     ];
-    let resolved = resolve(&three, &registry).await.unwrap().pools;
-    let shared = resolved[0].endpoints[0].places.clone().unwrap();
+    let first = resolved(&three);
+    let shared = first[0].endpoints[0].places.clone().unwrap();
     let held: Vec<_> = std::iter::from_fn(|| shared.take()).collect();
     assert_eq!(held.len(), 2);
-    for other in [&resolved[1].endpoints[0], &resolved[2].endpoints[0]] {
+    for other in [&first[1].endpoints[0], &first[2].endpoints[0]] {
         assert!(
             other
                 .places
@@ -332,11 +339,11 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
                 .is_some_and(|places| Arc::ptr_eq(places, &shared))
         );
     }
-    assert!(resolved[1].endpoints[1].places.is_none(), "no limit");
+    assert!(first[1].endpoints[1].places.is_none(), "no limit");
     // Whichever pool comes first.
     let two = [pool("c", &[own], 2), pool("a", &[own], 3)];
-    let resolved = resolve(&two, &registry).await.unwrap().pools;
-    let own = resolved[1].endpoints[0].places.clone().unwrap();
+    let second = resolved(&two);
+    let own = second[1].endpoints[0].places.clone().unwrap();
     let held: Vec<_> = std::iter::from_fn(|| own.take()).collect();
     assert_eq!(held.len(), 2);
 }

@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::admin::{Deployment, StatsView, stats_page};
 use crate::app::control::{Carried, Process, Reloads, Written, upgrades};
+use crate::app::names::Names;
+use crate::config::Pool;
 use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState};
 use crate::policy::{Attempt, Compiler, Engine, EngineOptions, PolicyId};
 use crate::proxy::WorkerSnapshot;
 use crate::stats::Stats;
-use crate::upstream::{BackendFacts, FailedAttempt, Registry};
+use crate::upstream::{BackendFacts, FailedAttempt, Registry, topology};
 
 mod served;
 
@@ -43,7 +45,9 @@ fn config(text: &str) -> Arc<Config> {
 async fn started(config: &Arc<Config>) -> Arc<ControlPlane> {
     crate::ground::limit_this_test();
     let registry = Registry::new(1);
-    let topology = Arc::new(resolve(&config.pools, &registry).await.unwrap());
+    let names = Names::new(&config.resolver).unwrap();
+    let topology = topology(&config.pools, &registry, names.discovery(), TlsFiles::Read);
+    let topology = Arc::new(topology.unwrap());
     let options = EngineOptions {
         workers: 1,
         compiler: Compiler::Here,
@@ -58,6 +62,7 @@ async fn started(config: &Arc<Config>) -> Arc<ControlPlane> {
         certificates: Arc::default(),
         reloads: Reloads::new(Written::default()).0,
         upgrades: upgrades().0,
+        names,
     };
     let control = ControlPlane::new(Arc::clone(config), &topology, process);
     let control = Arc::new(control);
@@ -66,6 +71,12 @@ async fn started(config: &Arc<Config>) -> Arc<ControlPlane> {
 }
 
 impl ControlPlane {
+    fn topology_of(&self, pools: &[Pool]) -> Arc<Topology> {
+        let discovery = self.names.discovery();
+        let made = topology(pools, &self.registry, discovery, TlsFiles::Read);
+        Arc::new(made.unwrap())
+    }
+
     /// Publishes a configuration with what is open for the one before.
     async fn publish_config(self: &Arc<Self>, config: Arc<Config>) -> Result<u64, String> {
         let prepared = self.prepare(Config::clone(&config), Purpose::Publish).await;
@@ -154,7 +165,7 @@ async fn what_stayed_is_kept_and_an_instance_that_lives_sees_the_second_list() {
 
     let mut pools = config.pools.clone();
     pools[0].backends.remove(0);
-    let second = Arc::new(resolve(&pools, &control.registry).await.unwrap());
+    let second = control.topology_of(&pools);
     let version = control.publish_topology(Arc::clone(&second)).await;
     let after = control.next_of_a_worker(&before);
     assert_eq!(after.snapshot.version, version);
@@ -167,7 +178,7 @@ async fn what_stayed_is_kept_and_an_instance_that_lives_sees_the_second_list() {
     };
     assert!(Rc::ptr_eq(&pool(&after)[0], &pool(&before)[1]));
     // The same again: nothing is new.
-    let third = Arc::new(resolve(&pools, &control.registry).await.unwrap());
+    let third = control.topology_of(&pools);
     control.publish_topology(third).await;
     let last = control.next_of_a_worker(&after);
     assert_eq!(asked(&last).1, "3");
@@ -181,7 +192,7 @@ async fn selections_count_for_the_address_that_was_selected() {
     select(&before);
     let mut pools = config.pools.clone();
     pools[0].backends.remove(0);
-    let second = Arc::new(resolve(&pools, &control.registry).await.unwrap());
+    let second = control.topology_of(&pools);
     control.publish_topology(second).await;
     let after = control.next_of_a_worker(&before);
     select(&after);
@@ -267,13 +278,18 @@ async fn what_a_process_keeps_for_its_life_is_refused() {
         );
     }
     let nowhere = CONFIG.replace("127.0.0.1:2", "nowhere.invalid:2");
-    let reason = refused(nowhere).await;
+    let reason = refused(format!("{nowhere}[resolver]\nstrict = true")).await;
     assert!(reason.contains("nowhere.invalid"), "{reason}");
     assert!(
         Arc::ptr_eq(&before, &control.snapshot()),
         "nothing was published"
     );
     assert!(Arc::ptr_eq(&start, &control.current()));
+    // Otherwise the pool does without it, and a warning says so.
+    let prepared = control.prepare(Config::clone(&config(&nowhere)), Purpose::Publish);
+    let prepared = prepared.await.map_err(|errors| errors.join("\n")).unwrap();
+    let warnings = prepared.config.warnings.join("\n");
+    assert!(warnings.contains("nowhere.invalid"), "{warnings}");
 }
 
 #[tokio::test]

@@ -1,0 +1,254 @@
+//! One entry of `backends`: where it is, and how it is reached.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::host::is_label;
+use super::{PoolProtocol, PoolTls};
+
+/// The default port of a backend.
+const DEFAULT_PORT: u16 = 80;
+/// The same with TLS.
+const DEFAULT_TLS_PORT: u16 = 443;
+
+/// One entry of `backends`, not yet resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backend {
+    /// `host:port` or `ip:port`; the port is there even if it was left out (80, with TLS 443). Of a
+    /// service, the name of its SRV records.
+    pub address: String,
+    /// Whether it is a host or a service.
+    pub kind: BackendKind,
+    /// How it is reached with TLS, if it is: the pool's `tls`, or what `https://` stands for.
+    pub tls: Option<PoolTls>,
+    /// What it speaks, where its address says that; else its pool says it.
+    pub protocol: Option<PoolProtocol>,
+    /// Default 1; 0 for a backend that takes no requests.
+    pub weight: u32,
+    /// Free labels, in order.
+    pub labels: Vec<(String, String)>,
+}
+
+/// What the address of a backend names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BackendKind {
+    /// A host and a port.
+    #[default]
+    Address,
+    /// A service, whose SRV records name hosts and ports.
+    Srv,
+}
+
+/// Where a backend is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BackendAddress {
+    /// As [`Backend::address`] has it.
+    pub text: String,
+    pub kind: BackendKind,
+    /// Whether it is reached with TLS.
+    pub tls: bool,
+    pub protocol: Option<PoolProtocol>,
+}
+
+impl Backend {
+    /// One of weight 1 without labels, in a pool with this `tls`.
+    pub(super) fn at(address: BackendAddress, tls: Option<&PoolTls>) -> Self {
+        Self {
+            tls: match address.tls {
+                true => Some(tls.cloned().unwrap_or_default()),
+                false => None,
+            },
+            address: address.text,
+            kind: address.kind,
+            protocol: address.protocol,
+            weight: 1,
+            labels: Vec::new(),
+        }
+    }
+
+    /// The host of `host:port`; of a service, the domain that offers it. Certificates are for this
+    /// name, since whoever answers for a service could name any host (RFC 9525 section 6.1).
+    pub fn host(&self) -> &str {
+        match self.kind {
+            BackendKind::Address => {
+                let address = &*self.address;
+                let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+                let inner = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+                inner.unwrap_or(host)
+            }
+            BackendKind::Srv => {
+                let mut domain = &*self.address;
+                while domain.starts_with('_')
+                    && let Some((_, rest)) = domain.split_once('.')
+                {
+                    domain = rest;
+                }
+                domain
+            }
+        }
+    }
+
+    /// The port of `host:port`; 0 for a service, whose records have the ports.
+    pub fn port(&self) -> u16 {
+        let port = self.address.rsplit_once(':').map(|(_, port)| port.parse());
+        port.and_then(Result::ok).unwrap_or(0)
+    }
+}
+
+/// A backend's address as [`parse_backend`] reads it, or with `https://` before it; or a service.
+/// `tls` if its pool has it anyway.
+pub(super) fn read(written: &str, tls: bool) -> Result<BackendAddress, String> {
+    let text = written.trim();
+    if let Some((scheme, name)) = text.split_once("://")
+        && let Some(scheme) = after("srv+", scheme)
+    {
+        return service((written, scheme, name), tls);
+    }
+    let host = |text, tls| BackendAddress {
+        text,
+        kind: BackendKind::Address,
+        tls,
+        protocol: None,
+    };
+    let Some(authority) = after("https://", text) else {
+        return Ok(host(address(written, default_port(tls))?, tls));
+    };
+    let authority = authority.strip_suffix('/').unwrap_or(authority);
+    if authority.contains(['/', '?', '#', '@']) {
+        return Err(format!(
+            "{written:?} is more than an address; write only https://HOST or https://HOST:PORT, \
+             since requests bring their own paths"
+        ));
+    }
+    Ok(host(address(authority, DEFAULT_TLS_PORT)?, true))
+}
+
+/// What follows these characters, in whatever case they are.
+fn after<'t>(beginning: &str, text: &'t str) -> Option<&'t str> {
+    let (found, rest) = text.split_at_checked(beginning.len())?;
+    found.eq_ignore_ascii_case(beginning).then_some(rest)
+}
+
+/// `srv+http://NAME`, `srv+https://NAME` or `srv+h2c://NAME`.
+fn service(
+    (written, scheme, name): (&str, &str, &str),
+    tls: bool,
+) -> Result<BackendAddress, String> {
+    let (secure, protocol) = match scheme.to_ascii_lowercase().as_str() {
+        "http" => (false, None),
+        "https" => (true, None),
+        "h2c" => (false, Some(PoolProtocol::H2c)),
+        _ => {
+            return Err(format!(
+                "{written:?} is a service of a scheme that is not spoken here; write srv+http://, \
+                 srv+https:// or srv+h2c://"
+            ));
+        }
+    };
+    if tls && !secure {
+        return Err(format!(
+            "{written:?} is reached without TLS, but its pool has `tls`; write srv+https://, or \
+             remove `tls`"
+        ));
+    }
+    let name = name.strip_suffix('/').unwrap_or(name);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.contains(':') {
+        return Err(format!(
+            "{written:?} has a port; remove it, since the SRV records of a service have the ports"
+        ));
+    }
+    if name.is_empty() || name.len() > 253 || !name.split('.').all(is_label) {
+        return Err(format!(
+            "{written:?} is not the name of a service; write for example \
+             \"srv+http://_http._tcp.app.internal\""
+        ));
+    }
+    Ok(BackendAddress {
+        text: name.to_ascii_lowercase(),
+        kind: BackendKind::Srv,
+        tls: secure,
+        protocol,
+    })
+}
+
+fn default_port(tls: bool) -> u16 {
+    match tls {
+        true => DEFAULT_TLS_PORT,
+        false => DEFAULT_PORT,
+    }
+}
+
+/// A backend's address: `host`, `host:port`, `ip`, `ip:port`, `v6` or `[v6]:port`, as `host:port`
+/// with the default port filled in.
+pub fn parse_backend(written: &str) -> Result<String, String> {
+    address(written, DEFAULT_PORT)
+}
+
+fn address(written: &str, default_port: u16) -> Result<String, String> {
+    let text = written.trim();
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let authority = rest.split('/').next().unwrap_or_default();
+        return Err(if scheme.eq_ignore_ascii_case("http") {
+            format!("{written:?} is a URL; write only the address: \"{authority}\"")
+        } else {
+            format!(
+                "{written:?} is a URL of a scheme that is not spoken here; write HOST:PORT, such \
+                 as \"10.0.0.1:80\""
+            )
+        });
+    }
+    if let Ok(address) = text.parse::<Ipv6Addr>() {
+        return Ok(format!("[{address}]:{default_port}"));
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let port = match port.map(str::parse::<u16>) {
+        None => default_port,
+        Some(Ok(port)) if port > 0 => port,
+        Some(_) => {
+            return Err(format!(
+                "{written:?} has no valid port; write HOST:PORT with a port from 1 to 65535"
+            ));
+        }
+    };
+    Ok(format!("{}:{port}", backend_host(host, written)?))
+}
+
+fn backend_host(host: &str, written: &str) -> Result<String, String> {
+    if host.contains(['[', ']', ':']) {
+        let address = host
+            .strip_prefix('[')
+            .and_then(|h| h.strip_suffix(']'))
+            .and_then(|v6| v6.parse::<Ipv6Addr>().ok());
+        let message = || {
+            format!(
+                "{written:?} is not a valid IPv6 address with a port; write for example \
+                 \"[2001:db8::1]:80\""
+            )
+        };
+        return address
+            .map(|address| format!("[{address}]"))
+            .ok_or_else(message);
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    if name.is_empty() || name.len() > 253 || !name.split('.').all(is_label) {
+        let advice = if host.contains('/') {
+            "remove the path and "
+        } else {
+            ""
+        };
+        return Err(format!(
+            "{written:?} is not a backend's address; {advice}write HOST:PORT, such as \
+             \"10.0.0.1:80\" or \"app.internal:8000\""
+        ));
+    }
+    let last = name.rsplit('.').next().unwrap_or_default();
+    if last.bytes().all(|b| b.is_ascii_digit()) && name.parse::<Ipv4Addr>().is_err() {
+        return Err(format!(
+            "{written:?} is not a valid IPv4 address; it has four numbers from 0 to 255"
+        ));
+    }
+    Ok(name.to_ascii_lowercase())
+}

@@ -1,0 +1,385 @@
+//! What name servers have said of one name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::config::{Backend, BackendKind};
+
+/// Records of one answer that are used. No pool works with more, and an answer may be hostile.
+const MAX_RECORDS: usize = 1_024;
+
+/// What is looked up.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Name {
+    /// The addresses of a host.
+    Host(String),
+    /// The hosts and ports of a service.
+    Srv(String),
+}
+
+/// Which addresses a look-up asks for. Each family of a name is looked up on its own, so that
+/// neither delays the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// Whatever there is; of a service, its SRV records.
+    Any,
+    /// A
+    Ipv4,
+    /// AAAA
+    Ipv6,
+}
+
+/// One record of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Record {
+    /// Of A or AAAA.
+    Address(IpAddr),
+    /// Of SRV.
+    Target(Target),
+}
+
+/// What one SRV record says. They are ordered by their priorities.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Target {
+    /// The lowest is used.
+    pub priority: u16,
+    /// An absolute name, with its last dot.
+    pub host: Arc<str>,
+    /// Where it listens.
+    pub port: u16,
+    /// Its share of the requests; 0 stands for very few.
+    pub weight: u16,
+}
+
+/// What came of one look-up.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// An answer with at least one record.
+    Found {
+        /// In any order, and as often as the answer has them.
+        records: Vec<Record>,
+        /// For how long they are valid.
+        ttl: Duration,
+    },
+    /// There is no such record, or no such name: a sentence says which.
+    Absent(String),
+    /// There was no answer of use: a sentence says why.
+    Failed(String),
+}
+
+/// What is known of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NameState {
+    /// The first look-up is under way.
+    Asked,
+    /// The last answer is in use.
+    Resolved,
+    /// An earlier answer is in use, because there is no better one.
+    Stale {
+        /// Since the first look-up that brought none.
+        since: SystemTime,
+        /// Why, as a sentence.
+        reason: String,
+    },
+    /// There was no answer so far.
+    Unresolved {
+        /// Why, as a sentence.
+        reason: String,
+    },
+}
+
+/// What an operator should hear of a look-up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// The earlier list stays in use, for this reason.
+    Stale(String),
+    /// There is no list, for this reason.
+    Unresolved(String),
+    /// There is an answer again.
+    Fresh,
+    /// The answer has this many records more than are used.
+    TooMany(usize),
+}
+
+/// A name, for statistics.
+#[derive(Debug, Clone)]
+pub struct NameStatus {
+    /// As it is asked for.
+    pub name: String,
+    /// Whether it is a service.
+    pub is_service: bool,
+    /// Whether what is known is of use.
+    pub state: NameState,
+    /// Addresses; of a service, its targets.
+    pub records: Vec<String>,
+    /// For how long the last answers are valid; the shortest.
+    pub ttl: Option<Duration>,
+    /// When the oldest of the answers in use came.
+    pub answered: Option<SystemTime>,
+    /// When the next look-up begins.
+    pub next: Option<SystemTime>,
+    /// Look-ups that have ended.
+    pub lookups: u64,
+    /// Those of them that brought no answer of use.
+    pub failures: u64,
+    /// Why the last of them did not; `None` if it did.
+    pub error: Option<String>,
+}
+
+/// What is known of one name.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    families: BTreeMap<Family, Asked>,
+}
+
+/// The look-ups of one family.
+#[derive(Debug, Default)]
+struct Asked {
+    /// The last list that was good, in order and without repetitions.
+    good: Vec<Record>,
+    /// When it came.
+    answered: Option<SystemTime>,
+    ttl: Option<Duration>,
+    /// What came of the last look-up.
+    last: Last,
+    /// Since when there has been no better list.
+    failing_since: Option<SystemTime>,
+    next: Option<SystemTime>,
+    lookups: u64,
+    failures: u64,
+    /// Records of the last answer that are not used.
+    beyond: usize,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Last {
+    #[default]
+    Pending,
+    Found,
+    Absent(String),
+    Failed(String),
+}
+
+impl Name {
+    /// What has to be looked up for a backend; `None` if it is written as an IP address.
+    pub fn of(backend: &Backend) -> Option<Self> {
+        match backend.kind {
+            BackendKind::Address => Self::host(backend.host()),
+            BackendKind::Srv => Some(Self::Srv(backend.address.clone())),
+        }
+    }
+
+    /// The same for a host.
+    pub fn host(host: &str) -> Option<Self> {
+        let is_address = host.parse::<IpAddr>().is_ok();
+        (!is_address && !host.is_empty()).then(|| Self::Host(host.to_owned()))
+    }
+
+    /// As it is asked for.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Host(name) | Self::Srv(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Target(target) => write!(
+                f,
+                "{}:{} (priority {}, weight {})",
+                target.host, target.port, target.priority, target.weight
+            ),
+        }
+    }
+}
+
+impl Answers {
+    /// This family is asked for.
+    pub(super) fn expect(&mut self, family: Family) {
+        self.families.entry(family).or_default();
+    }
+
+    pub(super) fn note(
+        &mut self,
+        family: Family,
+        outcome: Outcome,
+        (now, next): (SystemTime, SystemTime),
+    ) {
+        let asked = self.families.entry(family).or_default();
+        asked.lookups += 1;
+        asked.next = Some(next);
+        match outcome {
+            Outcome::Found { records, ttl } => {
+                asked.found(records, now);
+                asked.ttl = Some(ttl);
+                self.confirm();
+                return;
+            }
+            Outcome::Absent(reason) => asked.last = Last::Absent(reason),
+            Outcome::Failed(reason) => asked.last = Last::Failed(reason),
+        }
+        asked.failing_since.get_or_insert(now);
+        // A host of one family is absent in the other for as long as it lives.
+        let is_normal = match self.families[&family].last {
+            Last::Absent(_) => self.families.values().any(|other| other.may_be_found()),
+            _ => false,
+        };
+        if let Some(asked) = self.families.get_mut(&family).filter(|_| !is_normal) {
+            asked.failures += 1;
+        }
+    }
+
+    /// One family has just been found: what was said to be absent in another is so on purpose.
+    fn confirm(&mut self) {
+        for asked in self.families.values_mut() {
+            if matches!(asked.last, Last::Absent(_)) {
+                asked.good.clear();
+                asked.failing_since = None;
+            }
+        }
+    }
+
+    /// Forgets the other families.
+    pub(super) fn keep(&mut self, keep: impl Fn(Family) -> bool) {
+        self.families.retain(|family, _| keep(*family));
+    }
+
+    /// Whether every family has been looked up.
+    pub(super) fn is_known(&self) -> bool {
+        let mut all = self.families.values();
+        !self.families.is_empty() && all.all(|asked| asked.last != Last::Pending)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.families.is_empty()
+    }
+
+    /// All records in use.
+    pub(super) fn records(&self) -> Vec<Record> {
+        let all = self.families.values();
+        let mut all: Vec<Record> = all.flat_map(|asked| &asked.good).cloned().collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+        let address = |record| match record {
+            Record::Address(address) => Some(address),
+            Record::Target(_) => None,
+        };
+        self.records().into_iter().filter_map(address).collect()
+    }
+
+    /// The targets in use, in the order of their priorities.
+    pub(super) fn targets(&self) -> impl Iterator<Item = &Target> {
+        let all = self.families.values().flat_map(|asked| &asked.good);
+        all.filter_map(|record| match record {
+            Record::Target(target) => Some(target),
+            Record::Address(_) => None,
+        })
+    }
+
+    pub(super) fn state(&self) -> NameState {
+        let all = || self.families.values();
+        let stale = all().filter(|asked| !asked.good.is_empty());
+        let stale = stale.filter_map(|asked| Some((asked.failing_since?, asked.reason()?)));
+        if let Some((since, reason)) = stale.min() {
+            let reason = reason.to_owned();
+            return NameState::Stale { since, reason };
+        }
+        if all().any(|asked| !asked.good.is_empty()) {
+            return NameState::Resolved;
+        }
+        if all().any(|asked| asked.last == Last::Pending) || self.families.is_empty() {
+            return NameState::Asked;
+        }
+        // A server that fails in one family says more than one without a record in the other.
+        let failed = all().filter(|asked| matches!(asked.last, Last::Failed(_)));
+        let reason = failed.chain(all()).find_map(Asked::reason);
+        NameState::Unresolved {
+            reason: reason.unwrap_or("the answer is empty").to_owned(),
+        }
+    }
+
+    /// What is new since it was in this state.
+    pub(super) fn news(&self, was: &NameState) -> Option<News> {
+        match (was, self.state()) {
+            (NameState::Stale { .. }, NameState::Stale { .. })
+            | (NameState::Unresolved { .. }, NameState::Unresolved { .. })
+            | (_, NameState::Asked) => None,
+            (_, NameState::Stale { reason, .. }) => Some(News::Stale(reason)),
+            (_, NameState::Unresolved { reason }) => Some(News::Unresolved(reason)),
+            (NameState::Asked | NameState::Resolved, NameState::Resolved) => None,
+            (_, NameState::Resolved) => Some(News::Fresh),
+        }
+    }
+
+    /// Records of the last answers that are not used.
+    pub(super) fn beyond(&self) -> usize {
+        self.families.values().map(|asked| asked.beyond).sum()
+    }
+
+    pub(super) fn status(&self, name: &Name) -> NameStatus {
+        let all = || self.families.values();
+        let records = self.records();
+        let is_found = !records.is_empty();
+        let failed = all().filter(|asked| matches!(asked.last, Last::Failed(_)) || !is_found);
+        NameStatus {
+            name: name.text().to_owned(),
+            is_service: matches!(name, Name::Srv(_)),
+            state: self.state(),
+            records: records.iter().map(ToString::to_string).collect(),
+            ttl: all().filter_map(|asked| asked.ttl).min(),
+            answered: all().filter_map(|asked| asked.answered).min(),
+            next: all().filter_map(|asked| asked.next).min(),
+            lookups: all().map(|asked| asked.lookups).sum(),
+            failures: all().map(|asked| asked.failures).sum(),
+            error: failed
+                .chain(
+                    all().filter(|asked| asked.failing_since.is_some() && !asked.good.is_empty()),
+                )
+                .find_map(Asked::reason)
+                .map(str::to_owned),
+        }
+    }
+}
+
+impl Asked {
+    fn found(&mut self, mut records: Vec<Record>, now: SystemTime) {
+        // Also so that which of too many are used does not change with their order.
+        records.sort();
+        records.dedup();
+        self.beyond = records.len().saturating_sub(MAX_RECORDS);
+        records.truncate(MAX_RECORDS);
+        self.good = records;
+        self.answered = Some(now);
+        self.failing_since = None;
+        self.last = Last::Found;
+    }
+
+    /// Whether the name may have records of this family.
+    fn may_be_found(&self) -> bool {
+        matches!(self.last, Last::Found | Last::Pending)
+    }
+
+    /// Why the last look-up brought nothing.
+    fn reason(&self) -> Option<&str> {
+        match &self.last {
+            Last::Absent(reason) | Last::Failed(reason) => Some(reason),
+            Last::Found | Last::Pending => None,
+        }
+    }
+}
