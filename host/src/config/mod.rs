@@ -25,6 +25,7 @@ mod sections;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 mod trusted;
 mod upgrade;
 mod values;
@@ -43,6 +44,7 @@ pub use meaning::*;
 pub use reach::{KeyPairFiles, PoolProtocol, PoolTls};
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, MAX_FILE_BYTES, Overrides, Sources};
+pub use timeouts::Timeouts;
 pub use trusted::TrustedPeers;
 pub use values::{parse_backend, parse_isolation, parse_listen};
 

@@ -14,6 +14,7 @@ mod deploy;
 mod next_policy;
 mod policy_state;
 mod publish;
+mod readiness;
 mod reloads;
 mod shown;
 mod snapshot;
@@ -27,6 +28,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -264,6 +266,11 @@ impl ControlPlane {
     fn next_id(&self, name: &str) -> PolicyId {
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         ids.id(name)
+    }
+
+    /// The moment from which policies' monotonic clock counts.
+    pub(in crate::app) fn clock_began(&self) -> Instant {
+        self.engine.clock_began()
     }
 
     fn carried(&self) -> MutexGuard<'_, Carried> {
