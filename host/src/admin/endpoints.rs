@@ -16,7 +16,7 @@ use super::reload::ReloadError;
 use super::reply::{self, Reply};
 use super::report::StatsView;
 use super::shared::Shared;
-use super::upgrade::upgrade;
+use super::upgrading::upgrade;
 use crate::decision::{EXPLAIN, TRACE};
 
 const ENDPOINTS: [&str; 16] = [

@@ -31,6 +31,7 @@ mod shared;
 mod tests;
 mod times;
 mod upgrade;
+mod upgrading;
 mod uploads;
 
 pub use control::{

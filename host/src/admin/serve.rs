@@ -42,7 +42,8 @@ pub enum AdminError {
 }
 
 /// Serves the admin endpoints, on at most `connections` connections, until `shutdown` completes and
-/// the connections have ended, which takes at most 5 seconds.
+/// the connections have ended, which takes at most 5 seconds. What `shutdown` returns is dropped as
+/// soon as no more connections are accepted.
 ///
 /// `/healthz` and `/readyz` are open to all. The others need `token` as a bearer token, or, without
 /// a token, a request for a loopback name. Runs on the runtime that polls it, which must not be a
@@ -51,12 +52,12 @@ pub enum AdminError {
 /// # Errors
 ///
 /// Refuses to start on an address other than loopback without a token, and with an empty token.
-pub async fn serve(
+pub async fn serve<T>(
     listener: TcpListener,
     token: Option<String>,
     connections: usize,
     control: Arc<dyn Control>,
-    shutdown: impl Future<Output = ()>,
+    shutdown: impl Future<Output = T>,
 ) -> Result<(), AdminError> {
     let limits = Limits {
         connections,
@@ -67,12 +68,12 @@ pub async fn serve(
 }
 
 /// [`serve`] with other limits.
-pub(super) async fn serve_within(
+pub(super) async fn serve_within<T>(
     limits: Limits,
     listener: TcpListener,
     token: Option<String>,
     control: Arc<dyn Control>,
-    shutdown: impl Future<Output = ()>,
+    shutdown: impl Future<Output = T>,
 ) -> Result<(), AdminError> {
     let address = listener.local_addr().map_err(AdminError::Address)?;
     let token = token.as_deref().map(str::trim);
@@ -95,9 +96,11 @@ pub(super) async fn serve_within(
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
-    loop {
+    let over = loop {
         tokio::select! {
-            () = &mut shutdown => break,
+            // Another process may accept from the same socket by then.
+            biased;
+            over = &mut shutdown => break over,
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
             accepted = listener.accept() => match accepted {
                 // Always, and immediately: a health check must not wait for silent clients.
@@ -116,8 +119,8 @@ pub(super) async fn serve_within(
                 }
             },
         }
-    }
-    drop(listener);
+    };
+    drop((listener, over));
     stop.send_replace(true);
     // Dropping the set aborts connections that do not end in time.
     let _ = timeout(shared.limits.drain, async {

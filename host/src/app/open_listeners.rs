@@ -209,8 +209,8 @@ impl OpenListeners {
         self.all.iter().map(|open| open.address.clone()).collect()
     }
 
-    /// For each listener, the number of its sockets, its place, and what tells its file from another
-    /// one at its path.
+    /// For each listener, the number of its sockets, its place, and what tells its file from
+    /// another one at its path.
     pub(super) fn passable(&self) -> Vec<(usize, Place, Option<Identity>)> {
         let all = self.all.iter();
         all.map(|open| {

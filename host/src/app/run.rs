@@ -4,7 +4,7 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
@@ -67,6 +67,7 @@ pub(super) async fn run(
         passed: PassedSockets::default(),
         state_lock: None,
         carried: Carried::default(),
+        clock: None,
         program: None,
         notifier: Notifier::default(),
     };
@@ -80,11 +81,12 @@ pub(super) async fn run(
             beginning.passed = sockets;
             beginning.state_lock = found.state_lock.take();
             beginning.carried = carried(found.policies.take());
+            beginning.clock = found.clock;
             former = Some(found);
         }
         beginning.passed.extend(activation.sockets()?);
     }
-    let running = match (beginning.begin(former.as_ref(), started).await, former) {
+    let mut running = match (beginning.begin(former.as_ref(), started).await, former) {
         (Ok(running), None) => running,
         (Ok(running), Some(former)) => {
             former.serves().await?;
@@ -108,6 +110,8 @@ struct Beginning {
     state_lock: Option<File>,
     /// What that one had deployed.
     carried: Carried,
+    /// From when the clock of its policies counts.
+    clock: Option<Instant>,
     program: Option<Program>,
     notifier: Notifier,
 }
@@ -143,11 +147,7 @@ impl Beginning {
         let mut workers = start_workers(config.workers, &control, &admission, &stopping)?;
         workers_adopt(&control, &mut workers, version).await?;
         if let Some(former) = former {
-            control.all_loaded().await?;
-            control.resume_trials().await;
-            former.ready(self.passed.taken()).await?;
-            // Where that one was ready, so is this one.
-            control.set_readiness(Readiness::Ready);
+            may_serve(former, &control, self.passed.taken()).await?;
         }
         let records = start_records(&config, &control)?;
         let pid_file = config.pid_file.as_deref().map(pid_file).transpose()?;
@@ -161,16 +161,12 @@ impl Beginning {
         let mut listeners = OpenListeners::default();
         listeners.follow(ready.listeners, &workers.hands, &stopping);
         workers_adopt(&control, &mut workers, version).await?;
-        listeners.adopt_files();
         self.signals.serving(stop_within(&config));
         // Before the log says "listening": a script that waits for that line must not find the
         // proxy "starting".
         control.set_readiness(Readiness::Ready);
         let watchdog = Watchdog::start(control.stats())?;
-        let reachable = Reachable {
-            listen: listeners.addresses(),
-            admin: admin.as_ref().map(|admin| admin.address),
-        };
+        let reachable = Reachable::of(&listeners, admin.as_ref());
         reachable.log(config.workers);
         started(&reachable, &log);
         Ok(Running {
@@ -208,8 +204,9 @@ impl Beginning {
         let (reloads, reload_requests) = Reloads::new(written);
         let (upgrades, upgrade_requests) = upgrades();
         let state_dir = state_dir(&config, self.state_lock.take())?;
-        let former = (state_dir, std::mem::take(&mut self.carried));
-        let control = load(&config, shares, former, (reloads, upgrades)).await?;
+        let former = (std::mem::take(&mut self.carried), self.clock);
+        let asked = (reloads, upgrades);
+        let control = load(&config, (shares, state_dir), former, asked).await?;
         let listeners = first_listeners(&config, &control, &mut self.passed)?;
         let admin = match &config.admin {
             None => None,
@@ -304,6 +301,13 @@ fn state_dir(config: &Config, lock: Option<File>) -> Result<Option<StateDir>> {
 }
 
 impl Reachable {
+    fn of(listeners: &OpenListeners, admin: Option<&AdminListener>) -> Self {
+        Self {
+            listen: listeners.addresses(),
+            admin: admin.map(|admin| admin.address),
+        }
+    }
+
     fn log(&self, workers: usize) {
         for address in &self.listen {
             tracing::info!(addr = %address, workers, "listening");
@@ -312,6 +316,23 @@ impl Reachable {
             tracing::info!(addr = %address, "admin listening");
         }
     }
+}
+
+/// Returns when the other process allows this one to serve with these listeners of it.
+async fn may_serve(
+    former: &Predecessor,
+    control: &Arc<ControlPlane>,
+    listeners: Vec<usize>,
+) -> Result<()> {
+    control.all_loaded().await?;
+    control.resume_trials().await;
+    let stores = former.ready(listeners).await?;
+    if let Some(Err(e)) = stores.map(|stores| control.restore_stores(stores)) {
+        tracing::error!("the stores of policies begin anew: {e}");
+    }
+    // Where that one was ready, so is this one.
+    control.set_readiness(Readiness::Ready);
+    Ok(())
 }
 
 /// Waits until every worker has adopted this snapshot.
@@ -351,8 +372,8 @@ async fn first_topology(
 /// Resolves the backends and loads the policies.
 async fn load(
     config: &Arc<Config>,
-    shares: Shares,
-    (state_dir, carried): (Option<StateDir>, Carried),
+    (shares, state_dir): (Shares, Option<StateDir>),
+    (carried, clock_began): (Carried, Option<Instant>),
     (reloads, upgrades): (Reloads, mpsc::Sender<UpgradeRequest>),
 ) -> Result<Arc<ControlPlane>> {
     let registry = Registry::new(config.workers).with(Budget::new(shares.backends));
@@ -361,6 +382,7 @@ async fn load(
     let options = EngineOptions {
         workers: config.workers,
         cache: config.cache_dir.clone(),
+        clock_began,
         ..EngineOptions::default()
     };
     let engine = match Engine::new(options.clone()) {

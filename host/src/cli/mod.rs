@@ -79,8 +79,8 @@ pub enum Command {
     /// Everything is optional. Flags override environment variables, which override the file.
     /// SIGTERM, SIGINT and SIGQUIT drain the proxy and stop it; a second SIGTERM or SIGINT stops it
     /// immediately. SIGUSR1 reopens the access log and the recording. SIGHUP reloads the
-    /// configuration, and so does a change of its file. SIGUSR2 lets a new process of the binary take
-    /// over (`waypost upgrade`).
+    /// configuration, and so does a change of its file. SIGUSR2 lets a new process of the binary
+    /// take over (`waypost upgrade`).
     #[command(after_long_help = RUN_HELP)]
     Run(Settings),
     /// Validate a configuration and load every policy, without serving.
@@ -113,8 +113,8 @@ pub enum Command {
     ///
     /// The proxy starts its binary again, as it lies on the disk now, with the same arguments. The
     /// new process reads its configuration and loads its policies; once it is ready, it takes over
-    /// all listening sockets, and the old one finishes what it has begun. If the new one refuses its
-    /// configuration, fails or takes too long, the old one goes on. SIGUSR2 does the same.
+    /// all listening sockets, and the old one finishes what it has begun. If the new one refuses
+    /// its configuration, fails or takes too long, the old one goes on. SIGUSR2 does the same.
     #[command(after_long_help = policy::UPGRADE_HELP)]
     Upgrade(Upgrade),
     /// Inspect, test and measure policies; deploy, watch, promote and roll them back in a running

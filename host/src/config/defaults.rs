@@ -1,9 +1,8 @@
 //! The defaults of a configuration, and how it is shown.
 
 use std::fmt;
-use std::time::Duration;
 
-use super::{Admin, H2Limits, HalfClose, Limits, Rollout, StoreLimits, Timeouts};
+use super::{Admin, H2Limits, HalfClose, Limits, Rollout, StoreLimits};
 
 impl fmt::Debug for Admin {
     /// Omits the token, which must not get into a log.
@@ -39,27 +38,6 @@ impl Default for StoreLimits {
         Self {
             entries: 10_000,
             bytes: 4 << 20,
-        }
-    }
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            header_read: Duration::from_secs(10),
-            idle: Duration::from_secs(60),
-            body_read: Duration::from_secs(15),
-            send: Duration::from_secs(10),
-            linger: Duration::from_secs(30),
-            connect: Duration::from_secs(2),
-            response: Duration::from_secs(60),
-            upstream_idle: Duration::from_secs(30),
-            tunnel_idle: Duration::from_secs(3600),
-            drain: Duration::from_secs(30),
-            drain_idle: Duration::from_secs(2),
-            shutdown_delay: Duration::ZERO,
-            upgrade: Duration::from_secs(60),
-            tls_handshake: Duration::from_secs(10),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Acme, Backend, H2Limits, Listener, PoolHealth, PoolProtocol, ResolverConfig, TrustedPeers,
+    Acme, Backend, H2Limits, Listener, PoolHealth, PoolProtocol, ResolverConfig, Timeouts,
+    TrustedPeers,
 };
 
 /// The whole configuration, with defaults filled in.
@@ -287,44 +288,6 @@ pub enum HalfClose {
     Abort,
     /// `"allow"`: it still wants its answer; only a reset means that it has left.
     Allow,
-}
-
-/// `[timeouts]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Timeouts {
-    /// `header-read`: from the first byte (or the accept) to the end of the head. Default 10 s.
-    pub header_read: Duration,
-    /// `idle`: a kept-alive client connection without a request. Default 60 s.
-    pub idle: Duration,
-    /// `body-read`: between two pieces of a request body. Default 15 s.
-    pub body_read: Duration,
-    /// `send`: a client that takes no byte of its response. Default 10 s.
-    pub send: Duration,
-    /// `linger`: how long a client that still sends when its connection ends may take to read its
-    /// answer. Default 30 s.
-    pub linger: Duration,
-    /// `connect`: to a backend. Default 2 s.
-    pub connect: Duration,
-    /// `response`: from the request sent to the response head, and between two pieces of the body.
-    /// Default 60 s.
-    pub response: Duration,
-    /// `upstream-idle`: a pooled backend connection. Default 30 s.
-    pub upstream_idle: Duration,
-    /// `tunnel-idle`: a connection that has changed its protocol (WebSocket) and on which no byte
-    /// moves. Default 1 h.
-    pub tunnel_idle: Duration,
-    /// `drain`: for requests and tunnels that are open on SIGTERM. Default 30 s.
-    pub drain: Duration,
-    /// `drain-idle`: how long a client connection without a request stays open in a drain, for one
-    /// that is on its way. Default 2 s.
-    pub drain_idle: Duration,
-    /// `shutdown-delay`: from SIGTERM, when `/readyz` is 503, to the end of the listeners. Default 0.
-    pub shutdown_delay: Duration,
-    /// `upgrade`: how long the process that is to take over has until it is ready. Default 60 s.
-    pub upgrade: Duration,
-    /// `tls-handshake`: from the accept, or the PROXY header, to the end of the handshake. Default
-    /// 10 s.
-    pub tls_handshake: Duration,
 }
 
 /// `[rollout]`: when a canary is withdrawn automatically.

@@ -28,6 +28,7 @@ mod sections;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 mod trusted;
 mod upgrade;
 mod values;
@@ -49,6 +50,7 @@ pub use reach::{KeyPairFiles, PoolProtocol, PoolTls};
 pub use resolver::{AddressFamily, ResolverConfig};
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, MAX_FILE_BYTES, Overrides, Sources};
+pub use timeouts::Timeouts;
 pub use trusted::TrustedPeers;
 pub use values::{parse_isolation, parse_listen};
 

@@ -41,9 +41,8 @@ pub(super) fn resolve(
     for entry in common.hosts {
         table.add_host(entry, preserve_header_case);
     }
-    for route in file.routes {
-        table.add_route(route);
-    }
+    let routes = file.routes.into_iter();
+    routes.for_each(|route| table.add_route(route));
     if let Some(counts) = common.range_parameter {
         table.range_parameter(&counts);
     }

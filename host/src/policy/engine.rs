@@ -59,7 +59,7 @@ impl Engine {
                 places: Places::new(profiles.places, profiles.scarce),
                 profiles,
                 workers: options.workers.max(1),
-                epoch: Instant::now(),
+                epoch: options.clock_began.unwrap_or_else(Instant::now),
                 beside: Arc::new(beside),
                 cache: RwLock::new(cache),
                 fuel: options.fuel,

@@ -76,6 +76,6 @@ pub use lists::Lists;
 pub use octets::Octets;
 pub use recorded::Recorded;
 pub use spec::{BackendSpec, EngineOptions, PolicySpec, PoolSpec};
-pub use store::{ENTRY_BYTES, Store, StoreError};
+pub use store::{ENTRY_BYTES, Store, StoreError, StoredEntry};
 pub use tape::{Script, Tape};
 pub use trial::{LEAST_JUDGED, Mode, Sample, Stickiness, Trial, WHOLE};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::compiling::Compiler;
 use super::tape::Script;
@@ -26,6 +26,9 @@ pub struct EngineOptions {
     pub fuel: bool,
     /// The nanoseconds that stores follow in place of the time, for a policy that is asked offline.
     pub store_clock: Option<Arc<AtomicU64>>,
+    /// The moment from which policies' monotonic clock counts; now if `None`. Another one only
+    /// where stores come from an engine before this one.
+    pub clock_began: Option<Instant>,
 }
 
 /// A policy to be loaded.

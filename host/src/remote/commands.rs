@@ -78,17 +78,9 @@ where
             })
         }
         Command::Upgrade { binary } => {
-            let answer = client
-                .send(
-                    Method::POST,
-                    &upgrade(binary.as_deref()),
-                    Bytes::new(),
-                    DEPLOY,
-                )
-                .await?;
-            print(&answer, json, |a| {
-                Ok(render::upgraded(&a.read::<Upgraded>()?))
-            })
+            let path = upgrade(binary.as_deref());
+            let sent = client.send(Method::POST, &path, Bytes::new(), DEPLOY);
+            print(&sent.await?, json, upgraded)
         }
         Command::Change { name, change } => {
             let answer = apply(&client, &name, change).await?;
@@ -251,6 +243,10 @@ fn named(
 
 fn path(name: &str) -> String {
     format!("/policies/{}", segment(name))
+}
+
+fn upgraded(answer: &Answer) -> Result<String, RemoteError> {
+    Ok(render::upgraded(&answer.read::<Upgraded>()?))
 }
 
 fn what_runs(answer: &Answer) -> Result<String, RemoteError> {

@@ -124,8 +124,8 @@ impl ActiveFile {
 }
 
 impl StateDir {
-    /// Opens the folder for this process alone, and creates it if it is missing. `passed` is its lock
-    /// if the process that this one replaces has it.
+    /// Opens the folder for this process alone, and creates it if it is missing. `passed` is its
+    /// lock if the process that this one replaces has it.
     ///
     /// # Errors
     ///

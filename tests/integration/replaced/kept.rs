@@ -143,3 +143,25 @@ fn nothing_is_deployed_while_another_process_is_about_to_take_over() {
     let deployed = service.proxy.put_policy("choice", &guest("pick-first"));
     assert_eq!(deployed.status, 200, "{}", deployed.text());
 }
+
+#[test]
+fn the_stores_of_policies_go_over_with_their_clock() {
+    let upstream = TestUpstream::named("a");
+    let builder = TestProxy::builder()
+        .pool_for_all(&[upstream.address()], &["limit"])
+        .tables(
+            "[policies.limit]\nbuiltin = \"rate-limit\"\ndeadline = \"2s\"\n\
+             [policies.limit.settings]\nrate = 0.001\nburst = 3",
+        );
+    let mut service = Replaceable::start(builder);
+    for _ in 0..2 {
+        assert_eq!(service.proxy.get("a.test", "/").status, 200);
+    }
+    service.upgrade();
+    assert_eq!(service.proxy.get("a.test", "/").status, 200);
+    service.upgrade();
+    let limited = service.proxy.get("a.test", "/");
+    assert_eq!(limited.status, 429);
+    let wait: u64 = limited.value("retry-after").unwrap().parse().unwrap();
+    assert!((1..=1000).contains(&wait), "{wait}");
+}

@@ -2,31 +2,39 @@
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
 
 use super::Replaceable;
 use crate::fixtures::{PATIENCE, Request, TestProxy, TestUpstream};
 
-/// A supervisor's socket.
-struct Supervisor(UnixDatagram);
+/// A supervisor's socket, which is read all the time.
+struct Supervisor(Receiver<Vec<String>>);
 
 impl Supervisor {
     fn listen(path: &Path) -> Self {
         let socket = UnixDatagram::bind(path).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self(socket)
+        let (sender, messages) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length) = socket.recv(&mut buffer) {
+                let text = String::from_utf8_lossy(&buffer[..length]);
+                let lines = text.lines().map(str::to_owned).collect();
+                if sender.send(lines).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(messages)
     }
 
     /// The next message that has this line; others are skipped.
     #[track_caller]
     fn hears(&self, line: &str) -> Vec<String> {
         loop {
-            let mut buffer = [0; 4096];
-            let length = self
+            let lines = self
                 .0
-                .recv(&mut buffer)
+                .recv_timeout(PATIENCE)
                 .unwrap_or_else(|e| panic!("{line}: {e}"));
-            let text = String::from_utf8_lossy(&buffer[..length]);
-            let lines: Vec<String> = text.lines().map(str::to_owned).collect();
             if lines.iter().any(|l| l == line) {
                 return lines;
             }

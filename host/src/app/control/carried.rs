@@ -2,7 +2,7 @@
 //! configuration does not name, and trials. It goes over in a file in memory.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ControlPlane, Managed};
 use crate::admin::{ChangeError, Deployment};
-use crate::policy::{MAX_COMPONENT, Mode, Stickiness, Trial, WHOLE, digest};
+use crate::policy::{MAX_COMPONENT, Mode, Stickiness, StoredEntry, Trial, WHOLE, digest};
 use crate::rollout::Kept;
 
 /// The version of the file's layout.
@@ -84,6 +84,7 @@ pub(in crate::app) struct Carried(Vec<CarriedPolicy>);
 #[derive(Debug)]
 struct CarriedPolicy {
     name: String,
+    last_generation: u64,
     active: Option<Kept>,
     trial: Option<CarriedTrial>,
 }
@@ -129,6 +130,12 @@ impl Carried {
         let entry = self.0.iter_mut().find(|entry| entry.name == name)?;
         entry.active.take()
     }
+
+    /// The highest generation number under this name, the one on trial left out.
+    pub(super) fn last_generation(&self, name: &str) -> Option<u64> {
+        let entry = self.0.iter().find(|entry| entry.name == name)?;
+        Some(entry.last_generation)
+    }
 }
 
 impl Entry {
@@ -154,6 +161,7 @@ impl Entry {
         };
         Ok(CarriedPolicy {
             name: self.name,
+            last_generation: self.last_generation,
             active,
             trial,
         })
@@ -281,6 +289,41 @@ impl ControlPlane {
                 tracing::error!(policy = name, "the trial does not go on: {e}");
             }
         }
+    }
+}
+
+/// The stores of policies by name.
+type Stores = Vec<(String, Vec<StoredEntry>)>;
+
+impl ControlPlane {
+    /// The entries of all stores as they are now, as a file in memory; `None` if there are none.
+    pub(in crate::app) fn carry_stores(&self) -> io::Result<Option<File>> {
+        let all = self.managed();
+        let stored = |policy: &Arc<Managed>| {
+            let entries = self.engine.stored(&policy.name);
+            (!entries.is_empty()).then(|| (policy.name.clone(), entries))
+        };
+        let stores: Stores = all.iter().filter_map(stored).collect();
+        if stores.is_empty() {
+            return Ok(None);
+        }
+        let mut file = memory()?;
+        serde_json::to_writer(BufWriter::new(&mut file), &stores)?;
+        Ok(Some(file))
+    }
+
+    /// Adds the entries that another process has had in its stores.
+    ///
+    /// # Errors
+    ///
+    /// They can't be read.
+    pub(in crate::app) fn restore_stores(&self, mut file: File) -> io::Result<()> {
+        file.rewind()?;
+        let stores: Stores = serde_json::from_reader(BufReader::new(file))?;
+        for (name, entries) in stores {
+            self.engine.restore(&name, entries);
+        }
+        Ok(())
     }
 }
 

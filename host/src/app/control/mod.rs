@@ -16,6 +16,7 @@ mod forgetting;
 mod next_policy;
 mod policy_state;
 mod publish;
+mod readiness;
 mod reloads;
 mod shown;
 mod snapshot;
@@ -29,6 +30,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -281,6 +283,11 @@ impl ControlPlane {
     fn next_id(&self, name: &str) -> PolicyId {
         let mut known = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         known.ids.id(name)
+    }
+
+    /// The moment from which policies' monotonic clock counts.
+    pub(in crate::app) fn clock_began(&self) -> Instant {
+        self.engine.clock_began()
     }
 
     fn carried(&self) -> MutexGuard<'_, Carried> {

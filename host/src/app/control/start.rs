@@ -11,7 +11,6 @@ use tokio::time::timeout;
 
 use super::deploy::Attempt;
 use super::{ControlPlane, Managed, policies};
-use crate::admin::Readiness;
 use crate::config::Policy;
 use crate::ground;
 use crate::policy::{Generation, digest};
@@ -25,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// ... plus this much for each of them.
 const PATIENCE_EACH: Duration = Duration::from_millis(100);
 /// How often the start checks which components take long; it does not wait for those.
-const ASK: Duration = Duration::from_millis(100);
+pub(super) const ASK: Duration = Duration::from_millis(100);
 
 /// Policies that are loaded at the same time. Each has a thread that mostly waits, and the smallest
 /// should not wait behind the others.
@@ -92,36 +91,6 @@ impl ControlPlane {
         self.start_verdict(&awaited)
     }
 
-    /// Waits until all policies are loaded, those too that take long: another process serves
-    /// meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// One was refused, and has no other generation.
-    pub(in crate::app) async fn all_loaded(&self) -> Result<()> {
-        let all = self.managed();
-        loop {
-            let changed = self.settled.notified();
-            if all.iter().all(|policy| policy.state().settled) {
-                break;
-            }
-            let _ = timeout(ASK, changed).await;
-        }
-        for policy in all {
-            let state = policy.state();
-            if state.history.active().is_none() {
-                bail!(
-                    "{}",
-                    state
-                        .history
-                        .last_error()
-                        .unwrap_or("a policy is not loaded")
-                );
-            }
-        }
-        Ok(())
-    }
-
     /// Loads the first generations in this order, many in parallel.
     fn load_in_background(self: &Arc<Self>, all: Vec<(Arc<Managed>, Vec<Choice>)>) {
         let this = Arc::clone(self);
@@ -182,61 +151,6 @@ impl ControlPlane {
             );
         }
         Ok(())
-    }
-
-    /// The policies that are still being loaded for the first time.
-    pub(super) fn unsettled(&self) -> Vec<String> {
-        let all = self.managed();
-        let unsettled = all.iter().filter(|policy| !policy.state().settled);
-        unsettled.map(|policy| policy.name.clone()).collect()
-    }
-
-    /// Whether load balancers should send clients here.
-    pub fn readiness(&self) -> Readiness {
-        let noted = self
-            .readiness
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone();
-        if noted != Readiness::Ready {
-            return noted;
-        }
-        let workers = self.stats().workers().iter().enumerate();
-        let hanging: Vec<usize> = workers
-            .filter(|(_, shard)| shard.hanging_seconds.value() > 0)
-            .map(|(index, _)| index)
-            .collect();
-        if !hanging.is_empty() {
-            return Readiness::Hanging(hanging);
-        }
-        let (loading, refused) = (self.unsettled(), self.refused());
-        match (loading.is_empty(), refused.is_empty()) {
-            (_, false) => Readiness::Refused(refused),
-            (false, true) => Readiness::Loading(loading),
-            (true, true) => Readiness::Ready,
-        }
-    }
-
-    /// The policies that have no generation because every candidate was refused.
-    fn refused(&self) -> Vec<String> {
-        let refused = |policy: &&Arc<Managed>| {
-            let state = policy.state();
-            state.settled && state.history.active().is_none()
-        };
-        let all = self.managed();
-        let refused = all.iter().filter(refused);
-        refused.map(|policy| policy.name.clone()).collect()
-    }
-
-    /// Sentences about problems that the operator should look at although requests are served.
-    pub(super) fn notes(&self) -> Vec<String> {
-        let all = self.managed();
-        all.iter()
-            .filter_map(|policy| policy.state().damage.clone())
-            .chain(self.listener_certificates().notes())
-            .chain(self.pool_files.note())
-            .chain(self.name_notes())
-            .collect()
     }
 
     /// Reads the candidates for this policy.
@@ -309,7 +223,14 @@ impl ControlPlane {
             return Ok(None);
         };
         match state_dir.read(policy) {
-            Ok(kept) => Ok(kept),
+            Ok(mut kept) => {
+                // The generation on trial gets its number again.
+                let last = self.carried().last_generation(policy);
+                if let (Some(kept), Some(last)) = (&mut kept, last) {
+                    kept.last_generation = last.max(kept.generation);
+                }
+                Ok(kept)
+            }
             Err(e) if e.kind() == io::ErrorKind::InvalidData => {
                 let damage = format!(
                     "policy {policy:?}: the component promoted before the restart can't be read \

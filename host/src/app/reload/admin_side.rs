@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use anyhow::Result;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::{Now, refused};
@@ -25,6 +25,8 @@ pub(in crate::app) struct AdminListener {
     pub task: JoinHandle<Result<()>>,
     /// Ends it after the requests under way.
     stop: watch::Sender<bool>,
+    /// Ends when no more connections are accepted.
+    closed: oneshot::Receiver<()>,
 }
 
 /// What becomes of the admin listener.
@@ -46,10 +48,12 @@ impl AdminListener {
         let address = socket.local_addr()?;
         let listener = tokio::net::TcpListener::from_std(socket.try_clone()?)?;
         let (stop, mut stopping) = watch::channel(false);
+        let (closing, closed) = oneshot::channel::<()>();
         let stopped = async move {
             if stopping.wait_for(|stop| *stop).await.is_err() {
                 pending::<()>().await;
             }
+            closing
         };
         let reached = Arc::new(AdminControl(Arc::clone(control)));
         let token = settings.token.clone();
@@ -60,13 +64,20 @@ impl AdminListener {
             socket,
             task: tokio::spawn(async move { Ok(serving.await?) }),
             stop,
+            closed,
         })
     }
 
-    /// Ends it: no more connections, and the requests under way are answered. Returns what waits for
-    /// that.
-    pub(in crate::app) fn end(self) -> JoinHandle<Result<()>> {
+    /// Ends it: no more connections, and the requests under way are answered.
+    pub(in crate::app) fn end(self) {
         self.stop.send_replace(true);
+    }
+
+    /// The same; returns when no more connections are accepted, with what waits for the answers.
+    pub(in crate::app) async fn close(self) -> JoinHandle<Result<()>> {
+        self.stop.send_replace(true);
+        // It is dropped and never sent.
+        let _ = self.closed.await;
         self.task
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -10,6 +11,7 @@ use tokio::time::timeout;
 use super::Running;
 use crate::admin::UpgradeError;
 use crate::app::control::UpgradeRequest;
+use crate::app::pid_file::PidFile;
 use crate::app::upgrade::{Passing, Successor, Upgrading};
 use crate::files;
 
@@ -25,6 +27,11 @@ impl Running {
     ) {
         let ready = match &self.program {
             _ if !upgrading.is_idle() => Err(UpgradeError::Busy),
+            Some(_) if std::process::id() == 1 => {
+                let reason = "this process is the first of its container, whose end would end the \
+                              other one too; start another container";
+                Err(UpgradeError::Unavailable(reason.to_owned()))
+            }
             None => Err(UpgradeError::Unavailable(not_here())),
             Some(program) => {
                 self.control.hold_deployments(true);
@@ -36,7 +43,9 @@ impl Running {
         match ready {
             Ok((program, passing)) => {
                 let within = self.control.current().timeouts.upgrade;
-                upgrading.begin((&program, binary), passing, within, answer);
+                let control = Arc::clone(&self.control);
+                let passed = (passing, Box::new(move || control.carry_stores()) as _);
+                upgrading.begin((&program, binary), passed, within, answer);
             }
             Err(error) => {
                 self.control.hold_deployments(!upgrading.is_idle());
@@ -56,7 +65,7 @@ impl Running {
         if let Some(binary) = binary {
             is_trusted(binary)?;
         }
-        let mut passing = Passing::default();
+        let mut passing = Passing::new(self.control.clock_began());
         let mut copies = self.workers.copies().await;
         let mut seen = HashSet::new();
         // Workers may share a socket.
@@ -92,18 +101,23 @@ impl Running {
     }
 
     /// Another process serves, or can't: then this one goes on.
-    pub(super) fn upgraded(
+    pub(super) async fn upgraded(
         &mut self,
         outcome: Result<Successor, String>,
         upgrading: &mut Upgrading,
     ) {
         match outcome {
             Ok(successor) => {
-                upgrading.answer(Ok(successor.pid));
-                self.hand_over(successor);
+                let pid = successor.pid;
+                self.hand_over(successor).await;
+                upgrading.answer(Ok(pid));
             }
             Err(reason) => {
                 self.control.hold_deployments(false);
+                // The other process may have got that far.
+                if let Some(path) = &self.control.current().pid_file {
+                    self.pid_file = PidFile::follow(None, Some(path));
+                }
                 tracing::error!("the upgrade has failed, and this process goes on: {reason}");
                 upgrading.answer(Err(reason));
             }
@@ -111,7 +125,7 @@ impl Running {
     }
 
     /// Another process serves: what is its own by now is not this one's any more.
-    pub(super) fn hand_over(&mut self, successor: Successor) {
+    async fn hand_over(&mut self, successor: Successor) {
         let pid = successor.pid;
         tracing::info!(
             "process {pid} serves; this one finishes its requests and tunnels, and ends"
@@ -119,7 +133,7 @@ impl Running {
         self.listeners.hand_over(&successor.listeners);
         self.notifier.replaced_by(pid);
         if let Some(admin) = self.admin.take() {
-            self.admin_end = Some(admin.end());
+            self.admin_end = Some(admin.close().await);
         }
         self.successor = Some(successor);
     }

@@ -1,4 +1,5 @@
-//! What a supervisor like systemd passes to the process (`sockets`), and what it is told (`notify`).
+//! What a supervisor like systemd passes to the process (`sockets`), and how it learns of its state
+//! (`notify`).
 
 mod notify;
 mod sockets;

@@ -1,4 +1,4 @@
-//! What a supervisor is told of the state of the process (`sd_notify(3)`).
+//! Messages to a supervisor about the state of the process (`sd_notify(3)`).
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -14,13 +14,24 @@ use crate::app::control::ControlPlane;
 
 /// A status is one line, and no supervisor shows more than this of it.
 const LONGEST: usize = 300;
+/// How long a supervisor may take to make room for a message.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Where the supervisor listens; nothing is sent without one.
 #[derive(Debug, Clone, Default)]
 pub(in crate::app) struct Notifier {
-    to: Option<Arc<(UnixDatagram, SocketAddr)>>,
+    to: Option<Arc<To>>,
     /// How often it wants to hear that the process is alive.
     watchdog: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct To {
+    address: SocketAddr,
+    /// For what must not be lost because the supervisor is busy.
+    patient: UnixDatagram,
+    /// For what another message of its kind follows soon.
+    hasty: UnixDatagram,
 }
 
 impl Notifier {
@@ -78,21 +89,22 @@ impl Notifier {
     }
 
     fn alive(&self) {
-        self.send("WATCHDOG=1");
+        if let Some(to) = &self.to {
+            let _ = to.hasty.send_to_addr(b"WATCHDOG=1", &to.address);
+        }
     }
 
     fn send(&self, text: &str) {
         if let Some(to) = &self.to
-            && let Err(e) = to.0.send_to_addr(text.as_bytes(), &to.1)
+            && let Err(e) = to.patient.send_to_addr(text.as_bytes(), &to.address)
         {
-            // Its socket may be full or gone; both are its own business.
-            tracing::debug!("the supervisor was not notified: {e}");
+            tracing::warn!("the supervisor was not notified: {e}");
         }
     }
 }
 
-/// Tells the supervisor that the process is alive, for as long as no worker hangs: twice in the
-/// time that it waits.
+/// Reports that the process is alive, for as long as no worker hangs: twice in the time that the
+/// supervisor waits.
 pub(in crate::app) async fn keep_alive(notifier: Notifier, control: Arc<ControlPlane>) {
     let Some(every) = notifier.watchdog else {
         return;
@@ -108,8 +120,8 @@ pub(in crate::app) async fn keep_alive(notifier: Notifier, control: Arc<ControlP
     }
 }
 
-fn connected(path: &OsStr) -> io::Result<(UnixDatagram, SocketAddr)> {
-    let to = match path.as_bytes() {
+fn connected(path: &OsStr) -> io::Result<To> {
+    let address = match path.as_bytes() {
         [b'/', ..] => SocketAddr::from_pathname(path)?,
         [b'@', name @ ..] => of_abstract(name)?,
         _ => {
@@ -119,10 +131,15 @@ fn connected(path: &OsStr) -> io::Result<(UnixDatagram, SocketAddr)> {
             ));
         }
     };
-    let socket = UnixDatagram::unbound()?;
+    let (patient, hasty) = (UnixDatagram::unbound()?, UnixDatagram::unbound()?);
     // A supervisor that does not read must not hold the process.
-    socket.set_nonblocking(true)?;
-    Ok((socket, to))
+    patient.set_write_timeout(Some(PATIENCE))?;
+    hasty.set_nonblocking(true)?;
+    Ok(To {
+        address,
+        patient,
+        hasty,
+    })
 }
 
 #[cfg(target_os = "linux")]

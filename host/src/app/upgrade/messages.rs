@@ -2,12 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use crate::app::unix_socket::Identity;
 
-/// The version of these messages. A new key needs no other one: keys that are not known are skipped.
+/// The version of these messages. A new key needs no other one: keys that are not known are
+/// skipped.
 pub(super) const VERSION: u32 = 1;
 /// The environment variable that announces an upgrade: the number of the process that serves.
 pub(super) const VARIABLE: &str = "WAYPOST_UPGRADE";
@@ -23,11 +26,14 @@ pub(super) enum ToSuccessor {
     /// The descriptors of this message.
     Take {
         version: u32,
+        /// From when policies' clock counts: nanoseconds of the system's monotonic clock.
+        clock: u64,
         what: Vec<What>,
         /// Another message with descriptors follows.
         more: bool,
     },
-    /// Serve from now on.
+    /// Serve from now on, with the entries of policies' stores in the descriptor of this message,
+    /// if it has one.
     Serve,
     /// The process that served does not any more.
     Over,
@@ -68,4 +74,36 @@ pub(super) enum What {
     StateLock,
     /// Policies that were deployed, in a file in memory.
     Policies,
+}
+
+/// A moment as the other process knows it. The system's monotonic clock is the same for both.
+pub(super) fn to_nanoseconds(moment: Instant) -> u64 {
+    let passed = u64::try_from(moment.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    monotonic().saturating_sub(passed)
+}
+
+/// The moment that another process has written so; none that is before the machine's start.
+pub(super) fn from_nanoseconds(written: u64) -> Option<Instant> {
+    let passed = monotonic().checked_sub(written)?;
+    Instant::now().checked_sub(Duration::from_nanos(passed))
+}
+
+fn monotonic() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
+    u64::try_from(now.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_the_same_for_both_processes() {
+        let moment = Instant::now();
+        let read = from_nanoseconds(to_nanoseconds(moment)).unwrap();
+        // The two clocks are read one after the other, and a thread may lose its core in between.
+        let apart = read.max(moment) - read.min(moment);
+        assert!(apart < Duration::from_secs(10), "{apart:?}");
+        assert_eq!(from_nanoseconds(u64::MAX), None);
+    }
 }

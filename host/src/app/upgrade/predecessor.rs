@@ -5,13 +5,15 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::task::spawn_blocking;
 
 use super::channel::Channel;
-use super::messages::{LONGEST, ToPredecessor, ToSuccessor, VARIABLE, VERSION, What};
+use super::messages::{
+    LONGEST, ToPredecessor, ToSuccessor, VARIABLE, VERSION, What, from_nanoseconds,
+};
 use crate::app::passed::{Giver, PassedSocket, PassedSockets};
 use crate::app::place::Place;
 
@@ -31,6 +33,8 @@ pub(in crate::app) struct Predecessor {
     pub state_lock: Option<File>,
     /// The policies that were deployed.
     pub policies: Option<File>,
+    /// From when the clock of policies counts, which may have put times into their stores.
+    pub clock: Option<Instant>,
 }
 
 impl Predecessor {
@@ -63,6 +67,7 @@ impl Predecessor {
             pid,
             state_lock: None,
             policies: None,
+            clock: None,
         };
         match this.receive() {
             Ok(sockets) => Ok(Some((this, sockets))),
@@ -83,6 +88,7 @@ impl Predecessor {
             };
             let ToSuccessor::Take {
                 version,
+                clock,
                 what,
                 more,
             } = message
@@ -95,6 +101,7 @@ impl Predecessor {
                      reads {VERSION}): restart instead of upgrading"
                 );
             }
+            self.clock = from_nanoseconds(clock);
             for (what, descriptor) in what.into_iter().zip(descriptors) {
                 sockets.extend(self.take(what, descriptor)?);
             }
@@ -138,7 +145,8 @@ impl Predecessor {
     }
 
     /// Says that this process could serve with these of its listeners, and waits until it may.
-    pub(in crate::app) async fn ready(&self, listeners: Vec<usize>) -> Result<()> {
+    /// Returns the file with the entries of the other's stores, if there are any.
+    pub(in crate::app) async fn ready(&self, listeners: Vec<usize>) -> Result<Option<File>> {
         let channel = Arc::clone(&self.channel);
         let waited = spawn_blocking(move || {
             channel.send(&ToPredecessor::Ready { listeners }, &[])?;
@@ -146,7 +154,7 @@ impl Predecessor {
         });
         let gone = "the former process has ended before it handed over";
         match waited.await? {
-            Ok(Some((ToSuccessor::Serve, _))) => Ok(()),
+            Ok(Some((ToSuccessor::Serve, stores))) => Ok(stores.into_iter().next().map(File::from)),
             Ok(None) => bail!("{gone}"),
             Ok(Some(_)) => bail!("the former process has said something else than to serve"),
             Err(e) if e.kind() == ErrorKind::BrokenPipe => bail!("{gone}"),

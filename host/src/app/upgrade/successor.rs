@@ -1,5 +1,6 @@
 //! The process that is to take this one's place, as this one sees it.
 
+use std::fs::File;
 use std::future::pending;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::channel::Channel;
-use super::messages::{DESCRIPTORS, ToPredecessor, ToSuccessor, VERSION, What};
+use super::messages::{DESCRIPTORS, ToPredecessor, ToSuccessor, VERSION, What, to_nanoseconds};
 use super::program::Program;
 use crate::admin::{UpgradeError, Upgraded};
 use crate::app::place::Place;
@@ -29,10 +30,20 @@ const ENDS: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// What is passed.
-#[derive(Debug, Default)]
-pub(in crate::app) struct Passing(Vec<(What, OwnedFd)>);
+#[derive(Debug)]
+pub(in crate::app) struct Passing {
+    /// From when policies' clock counts.
+    clock: Instant,
+    all: Vec<(What, OwnedFd)>,
+}
 
 impl Passing {
+    /// Nothing but the clock of policies.
+    pub(in crate::app) fn new(clock: Instant) -> Self {
+        let all = Vec::new();
+        Self { clock, all }
+    }
+
     /// A socket of the listener with this number.
     pub(in crate::app) fn socket(
         &mut self,
@@ -53,38 +64,39 @@ impl Passing {
                 file,
             },
         };
-        self.0.push((what, socket));
+        self.all.push((what, socket));
     }
 
     /// Whether there is a socket of the listener with this number.
     pub(in crate::app) fn has(&self, wanted: usize) -> bool {
-        self.0.iter().any(|(what, _)| {
+        self.all.iter().any(|(what, _)| {
             matches!(what, What::Tcp { number, .. } | What::Unix { number, .. } if *number == wanted)
         })
     }
 
     /// The socket of the admin listener.
     pub(in crate::app) fn admin(&mut self, address: SocketAddr, socket: OwnedFd) {
-        self.0.push((What::Admin { address }, socket));
+        self.all.push((What::Admin { address }, socket));
     }
 
     /// The lock of the state directory.
     pub(in crate::app) fn state_lock(&mut self, lock: OwnedFd) {
-        self.0.push((What::StateLock, lock));
+        self.all.push((What::StateLock, lock));
     }
 
     /// Policies that were deployed.
     pub(in crate::app) fn policies(&mut self, file: OwnedFd) {
-        self.0.push((What::Policies, file));
+        self.all.push((What::Policies, file));
     }
 
     fn send(self, to: &Channel) -> std::io::Result<()> {
-        let (mut what, sockets): (Vec<What>, Vec<OwnedFd>) = self.0.into_iter().unzip();
+        let (mut what, sockets): (Vec<What>, Vec<OwnedFd>) = self.all.into_iter().unzip();
         let mut sockets = sockets.as_slice();
         loop {
             let (now, later) = sockets.split_at(sockets.len().min(DESCRIPTORS));
             let message = ToSuccessor::Take {
                 version: VERSION,
+                clock: to_nanoseconds(self.clock),
                 what: what.drain(..now.len()).collect(),
                 more: !later.is_empty(),
             };
@@ -117,7 +129,12 @@ impl Successor {
         let _ = channel.send(&ToSuccessor::Over, &[]);
         let pid = *pid;
         let watch = move || {
-            let end = self.child.wait().map_or_else(|e| e.to_string(), words);
+            let ended = self.child.wait();
+            if ended.as_ref().is_ok_and(ExitStatus::success) {
+                // It was stopped, or replaced in its turn.
+                return;
+            }
+            let end = ended.map_or_else(|e| e.to_string(), words);
             tracing::error!(
                 "process {pid}, which had taken over, has ended: {end}; this process accepts no \
                  connections any more, so a supervisor has to start another one"
@@ -131,6 +148,9 @@ impl Successor {
         }
     }
 }
+
+/// Makes a file with the entries of policies' stores, if there are any, as late as possible.
+pub(in crate::app) type Stores = Box<dyn FnOnce() -> std::io::Result<Option<File>> + Send>;
 
 /// What comes of an attempt; a sentence if it failed.
 type Outcome = Result<Successor, String>;
@@ -157,7 +177,7 @@ impl Upgrading {
     pub(in crate::app) fn begin(
         &mut self,
         (program, file): (&Program, Option<PathBuf>),
-        passing: Passing,
+        (passing, stores): (Passing, Stores),
         within: Duration,
         answer: Option<Answer>,
     ) {
@@ -166,7 +186,7 @@ impl Upgrading {
         let (program, abandoned) = (program.clone(), Arc::clone(&self.abandoned));
         (self.answer, self.path) = (answer, path);
         self.attempt = Some(spawn_blocking(move || {
-            attempt((&program, file), passing, within, &abandoned)
+            attempt((&program, file), (passing, stores), within, &abandoned)
         }));
     }
 
@@ -210,7 +230,7 @@ impl Upgrading {
 
 fn attempt(
     (program, file): (&Program, Option<PathBuf>),
-    passing: Passing,
+    passed: (Passing, Stores),
     within: Duration,
     abandoned: &AtomicBool,
 ) -> Outcome {
@@ -227,7 +247,7 @@ fn attempt(
         child: &mut child,
         abandoned,
     };
-    match dialogue.hold(passing, within) {
+    match dialogue.hold(passed, within) {
         Ok(listeners) => Ok(Successor {
             pid: child.id(),
             listeners,
@@ -256,7 +276,11 @@ struct Dialogue<'a> {
 
 impl Dialogue<'_> {
     /// Returns the numbers of the listeners that the other process has taken.
-    fn hold(mut self, passing: Passing, within: Duration) -> Result<Vec<usize>, String> {
+    fn hold(
+        mut self,
+        (passing, stores): (Passing, Stores),
+        within: Duration,
+    ) -> Result<Vec<usize>, String> {
         let sent = passing.send(self.channel);
         sent.map_err(|e| match e.kind() {
             ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => self.ended(),
@@ -271,7 +295,12 @@ impl Dialogue<'_> {
         if is_over() {
             return Err("this process is to end".to_owned());
         }
-        let asked = self.channel.send(&ToSuccessor::Serve, &[]);
+        let stores = stores().unwrap_or_else(|e| {
+            tracing::error!("the stores of policies begin anew: {e}");
+            None
+        });
+        let beside: Vec<BorrowedFd<'_>> = stores.iter().map(AsFd::as_fd).collect();
+        let asked = self.channel.send(&ToSuccessor::Serve, &beside);
         asked.map_err(|_| self.ended())?;
         // It may have accepted connections already: what this process is to do comes after that.
         match self.hear(SERVES, "does not serve", &|| false)? {

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
-use super::{Cache, Engine, Generation, PolicyError};
+use super::super::store::StoredEntry;
+use super::{Cache, Engine, Generation, PolicyError, Store};
 
 impl Engine {
     /// The store of this generation is the one of its policy's name from now on: one whose limits
@@ -30,6 +32,30 @@ impl Engine {
             .write()
             .unwrap_or_else(PoisonError::into_inner) = cache;
         Ok(())
+    }
+
+    /// The moment from which policies' monotonic clock counts.
+    pub fn clock_began(&self) -> Instant {
+        self.core.epoch
+    }
+
+    /// The entries of the store of this policy name; none without a store.
+    pub fn stored(&self, policy: &str) -> Vec<StoredEntry> {
+        self.store_of(policy)
+            .map_or_else(Vec::new, |store| store.entries())
+    }
+
+    /// Adds entries to the store of this policy name, if there is one.
+    pub fn restore(&self, policy: &str, entries: Vec<StoredEntry>) {
+        if let Some(store) = self.store_of(policy) {
+            store.restore(entries);
+        }
+    }
+
+    fn store_of(&self, policy: &str) -> Option<Arc<Store>> {
+        let stores = self.core.stores.lock();
+        let stores = stores.unwrap_or_else(PoisonError::into_inner);
+        stores.get(policy).map(Arc::clone)
     }
 
     /// Forgets the store of this policy name: its current users keep it, and the next policy of

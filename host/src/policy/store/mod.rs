@@ -6,6 +6,7 @@
 
 mod bounds;
 mod call;
+mod carried;
 mod due;
 mod entry;
 mod shard;
@@ -21,6 +22,7 @@ use std::time::Instant;
 pub use self::bounds::StoreError;
 use self::bounds::{MAX_KEY, MAX_VALUE, divide};
 pub(super) use self::call::{Answer, Call, Calls, Told};
+pub use self::carried::StoredEntry;
 pub use self::entry::ENTRY_BYTES;
 use self::entry::{Kind, NEVER, Name, cost};
 use self::shard::Shard;

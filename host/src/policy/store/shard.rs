@@ -49,6 +49,12 @@ impl Shard {
         }
     }
 
+    /// Copies of all entries: key, content, and when their time is up.
+    pub(in crate::policy) fn entries(&self) -> Vec<(Box<str>, Content, u64)> {
+        let entry = |slot: &Slot| (slot.key.clone(), slot.content.clone(), slot.expires);
+        self.slots.iter().map(entry).collect()
+    }
+
     /// Counts a call.
     pub(in crate::policy) fn called(&mut self) {
         self.counters.operations.increment();

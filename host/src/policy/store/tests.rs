@@ -264,3 +264,27 @@ fn shards_are_fewer_where_there_is_little_to_divide() {
     check(1_000, 1 << 30, 2);
     check(10_000, 300 << 10, 4);
 }
+
+#[test]
+fn entries_go_over_to_another_store_with_what_is_left_of_their_time() {
+    let (one, other) = (told(1_000, 1 << 20), told(1_000, 1 << 20));
+    let bytes = b"\0bytes\xff".to_vec();
+    one.store.set("value".into(), bytes.clone(), 50).unwrap();
+    one.set("stays", "", 0);
+    one.set("over", "", 10);
+    one.store.increment("count".into(), -7, 0).unwrap();
+    one.pass(20);
+    let text = serde_json::to_string(&one.store.entries()).unwrap();
+    other.store.restore(serde_json::from_str(&text).unwrap());
+    assert_eq!(other.store.get("value"), Some(bytes));
+    assert_eq!(
+        (other.get("stays"), other.get("over")),
+        (Some(String::new()), None)
+    );
+    assert_eq!(other.store.counter("count"), Some(-7));
+    other.pass(31);
+    assert_eq!(
+        (other.get("value"), other.get("stays")),
+        (None, Some(String::new()))
+    );
+}

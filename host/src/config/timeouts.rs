@@ -1,0 +1,98 @@
+//! `[timeouts]`: how long things may take.
+
+use std::time::Duration;
+
+use super::sections::{MAX_TIMEOUT, duration};
+use crate::document::{Findings, Section};
+
+/// `[timeouts]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// `header-read`: from the first byte (or the accept) to the end of the head. Default 10 s.
+    pub header_read: Duration,
+    /// `idle`: a kept-alive client connection without a request. Default 60 s.
+    pub idle: Duration,
+    /// `body-read`: between two pieces of a request body. Default 15 s.
+    pub body_read: Duration,
+    /// `send`: a client that takes no byte of its response. Default 10 s.
+    pub send: Duration,
+    /// `linger`: how long a client that still sends when its connection ends may take to read its
+    /// answer. Default 30 s.
+    pub linger: Duration,
+    /// `connect`: to a backend. Default 2 s.
+    pub connect: Duration,
+    /// `response`: from the request sent to the response head, and between two pieces of the body.
+    /// Default 60 s.
+    pub response: Duration,
+    /// `upstream-idle`: a pooled backend connection. Default 30 s.
+    pub upstream_idle: Duration,
+    /// `tunnel-idle`: a connection that has changed its protocol (WebSocket) and on which no byte
+    /// moves. Default 1 h.
+    pub tunnel_idle: Duration,
+    /// `drain`: for requests and tunnels that are open on SIGTERM. Default 30 s.
+    pub drain: Duration,
+    /// `drain-idle`: how long a client connection without a request stays open in a drain, for one
+    /// that is on its way. Default 2 s.
+    pub drain_idle: Duration,
+    /// `shutdown-delay`: from SIGTERM, when `/readyz` is 503, to the end of the listeners. Default
+    /// 0.
+    pub shutdown_delay: Duration,
+    /// `upgrade`: how long the process that is to take over has until it is ready. Default 60 s.
+    pub upgrade: Duration,
+    /// `tls-handshake`: from the accept, or the PROXY header, to the end of the handshake. Default
+    /// 10 s.
+    pub tls_handshake: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            header_read: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            body_read: Duration::from_secs(15),
+            send: Duration::from_secs(10),
+            linger: Duration::from_secs(30),
+            connect: Duration::from_secs(2),
+            response: Duration::from_secs(60),
+            upstream_idle: Duration::from_secs(30),
+            tunnel_idle: Duration::from_secs(3600),
+            drain: Duration::from_secs(30),
+            drain_idle: Duration::from_secs(2),
+            shutdown_delay: Duration::ZERO,
+            upgrade: Duration::from_secs(60),
+            tls_handshake: Duration::from_secs(10),
+        }
+    }
+}
+
+/// `[timeouts]`
+pub(super) fn timeouts(mut section: Section, findings: &mut Findings) -> Timeouts {
+    let default = Timeouts::default();
+    let mut read = |key, least, default| {
+        section
+            .take(key)
+            .and_then(|n| duration(n, findings, &(least..=MAX_TIMEOUT)))
+            .unwrap_or(default)
+    };
+    let least = Duration::from_millis(1);
+    let timeouts = Timeouts {
+        header_read: read("header-read", least, default.header_read),
+        idle: read("idle", least, default.idle),
+        body_read: read("body-read", least, default.body_read),
+        send: read("send", least, default.send),
+        // 0 is allowed: data that a client still sends then resets its connection.
+        linger: read("linger", Duration::ZERO, default.linger),
+        connect: read("connect", least, default.connect),
+        response: read("response", least, default.response),
+        upstream_idle: read("upstream-idle", least, default.upstream_idle),
+        tunnel_idle: read("tunnel-idle", least, default.tunnel_idle),
+        // 0 is allowed: requests in flight are then aborted.
+        drain: read("drain", Duration::ZERO, default.drain),
+        drain_idle: read("drain-idle", Duration::ZERO, default.drain_idle),
+        shutdown_delay: read("shutdown-delay", Duration::ZERO, default.shutdown_delay),
+        upgrade: read("upgrade", least, default.upgrade),
+        tls_handshake: read("tls-handshake", least, default.tls_handshake),
+    };
+    section.finish(findings);
+    timeouts
+}
