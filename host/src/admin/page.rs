@@ -1,6 +1,7 @@
 //! The report as a page for a browser: without scripts, nothing loaded from elsewhere.
 
 mod backends;
+mod names;
 
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
@@ -54,6 +55,7 @@ impl fmt::Display for Page<'_> {
         self.overview(f)?;
         self.statuses(f)?;
         self.backends(f)?;
+        self.names(f)?;
         self.policies(f)?;
         self.workers(f)?;
         f.write_str("</body>\n</html>\n")

@@ -104,6 +104,7 @@ fn shared(control: &Arc<ControlPlane>) -> Shared {
             stats: control.stats(),
             policies: &control.policies(),
             certificates: &control.certificates(),
+            names: &control.name_status(),
             reload: &control.reload_status(),
         };
         admin::stats_page(&view, accept)

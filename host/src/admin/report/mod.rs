@@ -12,6 +12,7 @@ pub use self::backend::{Backend, BackendLatency};
 pub use self::policy::{Policy, PolicyMemory, PolicyStore};
 use super::control::{CertificateStatus, PolicyStatus};
 pub use super::durations::{Microseconds, Nanoseconds};
+use super::names::NameStatus;
 use super::pools::Pool;
 use super::process::Process;
 use super::recording::Recording;
@@ -29,6 +30,8 @@ pub struct StatsView<'a> {
     pub policies: &'a [PolicyStatus],
     /// The certificates of the listeners.
     pub certificates: &'a [CertificateStatus],
+    /// The names of backends.
+    pub names: &'a [NameStatus],
     /// How reloads of the configuration have gone.
     pub reload: &'a ReloadStatus,
 }
@@ -62,6 +65,8 @@ pub struct Report {
     pub recording: Recording,
     /// By address.
     pub backends: BTreeMap<String, Backend>,
+    /// The names of backends, and how their look-ups go.
+    pub names: Vec<NameStatus>,
     /// By name; only pools whose connections are limited.
     pub pools: BTreeMap<String, Pool>,
     /// By name.
@@ -224,6 +229,7 @@ impl Report {
             process: Process::new(),
             recording: Recording::new(view.stats),
             backends: backends(view.stats),
+            names: view.names.to_vec(),
             pools: pools(view.stats),
             policies: policies(view),
             certificates: view.certificates.to_vec(),

@@ -93,6 +93,10 @@ impl Control for TestControl {
         self.policies.lock().unwrap().clone()
     }
 
+    fn names(&self) -> Vec<NameStatus> {
+        Vec::new()
+    }
+
     fn certificates(&self) -> Vec<CertificateStatus> {
         Vec::new()
     }

@@ -350,6 +350,7 @@ async fn every_read_of_an_idle_process_is_valid() {
         stats: &stats,
         policies: &[],
         certificates: &[],
+        names: &[],
         reload: &status_of_reloads(),
     };
     let (_, page) = stats_page(&view, Some(b"text/html"));

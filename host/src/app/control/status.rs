@@ -8,7 +8,7 @@ use rand::distr::{Alphanumeric, SampleString};
 
 use super::{ControlPlane, Managed, PolicyState, Purpose};
 use crate::admin::{
-    CertificateStatus, Change, ChangeError, ChangeFuture, Control, Deployment, OnTrial,
+    CertificateStatus, Change, ChangeError, ChangeFuture, Control, Deployment, NameStatus, OnTrial,
     PolicyDetails, PolicyStatus, Readiness, ReloadFuture, ReloadStatus, UpgradeFuture,
 };
 use crate::config::{Isolation, OnFailure};
@@ -34,6 +34,10 @@ impl Control for AdminControl {
 
     fn certificates(&self) -> Vec<CertificateStatus> {
         self.0.certificates()
+    }
+
+    fn names(&self) -> Vec<NameStatus> {
+        self.0.name_status()
     }
 
     fn policy(&self, name: &str) -> Option<PolicyDetails> {
