@@ -143,6 +143,15 @@ impl Stats {
         all.entry(address.to_owned()).or_insert_with(new).clone()
     }
 
+    /// Forgets the counters of these backends.
+    pub fn forget_backends(&self, addresses: &[Arc<str>]) {
+        let backends = self.inner.backends.lock();
+        let mut backends = backends.unwrap_or_else(PoisonError::into_inner);
+        for address in addresses {
+            backends.remove(&**address);
+        }
+    }
+
     /// The counters of all backends, by address.
     pub fn backends(&self) -> BTreeMap<String, BackendStats> {
         self.inner

@@ -1,6 +1,6 @@
 //! Names for pools and endpoints that stay the same for the life of the process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::Hash;
 use std::net::SocketAddr;
@@ -8,8 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::{Budget, Health, Places, Protocol};
+use super::{Budget, Health, Places, Protocol, Topology};
 use crate::net::tls::{Connector, ConnectorId};
+
+/// Endpoints that have left and are remembered, with their counters: an address that comes back is
+/// the same again.
+const REMEMBERED: usize = 1_024;
 
 /// A pool, by the operator's name for it.
 ///
@@ -47,7 +51,8 @@ impl fmt::Display for PoolId {
 }
 
 /// Gives pools and endpoints their ids, and endpoints their health. An id is never given twice: a
-/// pool or an address that leaves the configuration and comes back is the same one again.
+/// pool or an address that leaves the configuration and comes back is the same one again, unless
+/// many others have left since.
 #[derive(Debug, Clone)]
 pub struct Registry {
     known: Arc<Mutex<Known>>,
@@ -60,6 +65,8 @@ struct Known {
     /// Names need not be unique: the pool of a host may be named as another pool is.
     pools: HashMap<(String, usize), PoolId>,
     endpoints: HashMap<Reached, KnownEndpoint>,
+    /// Endpoints that there have been.
+    given: u32,
     /// Of the endpoints whose connections are limited.
     places: HashMap<EndpointId, Arc<Places>>,
     /// What secured each endpoint's connections last, with its sessions.
@@ -85,6 +92,8 @@ pub(super) struct KnownEndpoint {
     pub health: Arc<Health>,
     /// Its name in statistics.
     pub label: Arc<str>,
+    /// The last topology that was made with it.
+    seen: u64,
 }
 
 impl Registry {
@@ -137,11 +146,16 @@ impl Registry {
             protocol,
             tls: tls.map(|connector| connector.id().clone()),
         };
-        if let Some(endpoint) = known.endpoints.get(&reached) {
+        let seen = known.generation + 1;
+        if let Some(endpoint) = known.endpoints.get_mut(&reached) {
+            endpoint.seen = seen;
             return endpoint.clone();
         }
+        let id = EndpointId(known.given);
+        known.given = known.given.saturating_add(1);
         let endpoint = KnownEndpoint {
-            id: EndpointId(next(&known.endpoints)),
+            id,
+            seen,
             health: Arc::new(Health::new(self.workers)),
             label: known.label(&reached).into(),
         };
@@ -176,6 +190,30 @@ impl Registry {
         self.known().connectors.get(id).cloned()
     }
 
+    /// Forgets the endpoints that have left for longest, if many have: addresses of names come and
+    /// go for as long as the process lives. Those of this topology, which is published, stay.
+    /// Returns what the forgotten ones were called in statistics.
+    pub fn forget(&self, published: &Topology) -> Vec<Arc<str>> {
+        let mut known = self.known();
+        let endpoints = published.pools.iter().flat_map(|pool| &pool.endpoints);
+        let in_use: HashSet<EndpointId> = endpoints.map(|endpoint| endpoint.id).collect();
+        let left = known.endpoints.iter();
+        let left = left.filter(|(_, endpoint)| !in_use.contains(&endpoint.id));
+        let mut left: Vec<_> = left.map(|(at, e)| (e.seen, e.id, at.clone())).collect();
+        let Some(many) = left.len().checked_sub(REMEMBERED + 1) else {
+            return Vec::new();
+        };
+        left.sort_by_key(|(seen, id, _)| (*seen, *id));
+        // Half of them at once, so that not each publication looks for the next one.
+        left.truncate(many + 1 + REMEMBERED / 2);
+        let mut labels = Vec::with_capacity(left.len());
+        for (_, id, reached) in left {
+            known.places.remove(&id);
+            labels.extend(known.endpoints.remove(&reached).map(|e| e.label));
+        }
+        labels
+    }
+
     /// How many workers there are.
     pub(super) fn workers(&self) -> usize {
         self.workers
@@ -198,7 +236,7 @@ impl Known {
     fn label(&self, reached: &Reached) -> String {
         let address = reached.address;
         let others = self.endpoints.keys().filter(|k| k.address == address);
-        let nth = others.count();
+        let mut nth = others.count();
         if nth == 0 {
             return address.to_string();
         }
@@ -211,7 +249,14 @@ impl Known {
         };
         match &reached.tls {
             None => format!("{address} ({protocol})"),
-            Some(id) => format!("{address} ({protocol}, {}, {})", id.name(), nth + 1),
+            Some(id) => loop {
+                nth += 1;
+                let label = format!("{address} ({protocol}, {}, {nth})", id.name());
+                // After one of several was forgotten.
+                if self.endpoints.values().all(|known| *known.label != *label) {
+                    return label;
+                }
+            },
         }
     }
 }

@@ -253,6 +253,39 @@ fn edits_of_one_address_count_for_more_than_those_of_its_name() {
     assert_eq!(endpoints(&pools, &discovery), all);
 }
 
+/// A name whose addresses change every second for a year must not fill the memory.
+#[test]
+fn of_the_endpoints_that_left_a_bounded_number_is_remembered() {
+    let (pools, discovery) = (pools("[\"a.test\"]"), Discovery::default());
+    let registry = Registry::new(1);
+    let mut first = None;
+    let mut forgotten = Vec::new();
+    for n in 0..5_000 {
+        let address = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n));
+        let kept = v6(1);
+        let records = [Record::Address(address), kept];
+        note(&discovery, &host("a.test"), Family::Any, found(records));
+        let made = crate::upstream::topology(&pools, &registry, &discovery, TlsFiles::Keep);
+        let made = made.unwrap();
+        forgotten.extend(registry.forget(&made));
+        let ids = |at: usize| made.pools[0].endpoints[at].id;
+        assert_eq!(
+            ids(1),
+            *first.get_or_insert(ids(1)),
+            "what stays is the same"
+        );
+    }
+    assert!(
+        (3_900..5_000).contains(&forgotten.len()),
+        "{}",
+        forgotten.len()
+    );
+    assert_eq!(
+        &*forgotten[0], "10.0.0.0:80",
+        "what left first is forgotten first"
+    );
+}
+
 #[test]
 fn a_topology_says_how_it_differs_from_the_one_before() {
     let (pools, discovery) = (pools("[\"a.test\"]"), Discovery::default());
