@@ -309,8 +309,10 @@ impl Known {
         let Some(answers) = self.names.get(name) else {
             return "it has not been looked up yet".to_owned();
         };
-        if let NameState::Unresolved { reason } = answers.state() {
-            return reason;
+        match answers.state() {
+            NameState::Unresolved { reason } => return reason,
+            NameState::Asked => return "there was no answer so far".to_owned(),
+            NameState::Resolved | NameState::Stale { .. } => {}
         }
         let mut targets = answers.targets().filter_map(|t| Name::host(&t.host));
         match targets.next() {
