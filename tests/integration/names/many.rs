@@ -58,7 +58,8 @@ fn two_hundred_changes_of_addresses_lose_no_request() {
         }
     });
     assert!(answered.load(Relaxed) > CHANGES as u64, "there was traffic");
-    let failures = proxy.stats()["backends"]
+    let stats = proxy.stats();
+    let failures = stats["backends"]
         .as_object()
         .unwrap()
         .values()

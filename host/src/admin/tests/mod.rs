@@ -1,6 +1,7 @@
 //! The admin listener over real sockets, with a fake control side.
 
 mod access;
+mod names;
 mod pages;
 mod replacing;
 

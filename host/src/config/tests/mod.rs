@@ -4,6 +4,7 @@ mod acme;
 mod file;
 mod listeners;
 mod meaning;
+mod names;
 mod policies;
 mod pools;
 mod properties;

@@ -253,6 +253,7 @@ fn edits_of_one_address_count_for_more_than_those_of_its_name() {
     assert_eq!(endpoints(&pools, &discovery), all);
 }
 
+/// A name whose addresses change every second for a year must not fill the memory.
 #[test]
 fn a_topology_says_how_it_differs_from_the_one_before() {
     let (pools, discovery) = (pools("[\"a.test\"]"), Discovery::default());
