@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Acme, H2Limits, Listener, PoolProtocol, PoolTls, TrustedPeers};
+use super::{Acme, H2Limits, Listener, PoolProtocol, PoolTls, RetryPolicy, TrustedPeers};
 
 /// The whole configuration, with defaults filled in.
 #[derive(Debug, Clone)]
@@ -190,15 +190,14 @@ pub struct Pool {
     pub backends: Vec<Backend>,
     /// `protocol`: what its backends speak. Default HTTP/1.1.
     pub protocol: PoolProtocol,
-    /// Attempts at one request in all. Default 5.
-    pub attempts: u32,
+    /// When a request is sent again; of its routes that say nothing else.
+    pub retry: RetryPolicy,
     /// The most idle connections kept per worker and backend. `None`: as were needed of late.
     pub max_idle: Option<usize>,
-    /// Connections of all workers together to one backend, pooled ones included; 0 = no limit (the
-    /// default).
+    /// Connections of all workers to one backend, pooled ones included; 0 (the default) = any.
     pub max_connections: usize,
-    /// `queue`: requests of all workers that may wait for a connection to one backend, if
-    /// connections are limited. Default 1,000; 0 = no request waits.
+    /// `queue`: requests of all workers that may wait for a limited connection to one backend.
+    /// Default 1,000; 0 = no request waits.
     pub queue: usize,
     /// `queue-timeout`: how long one request waits for connections in total. Default 5 s.
     pub queue_timeout: Duration,
@@ -243,9 +242,10 @@ pub struct Route {
     pub pool: usize,
     /// Indices into [`Config::policies`], in the order of their calls.
     pub policies: Vec<usize>,
-    /// `preserve-header-case`: header names keep the case in which client and backend sent them.
-    /// Default false.
+    /// `preserve-header-case`: header names keep the case in which they were sent. Default false.
     pub preserve_header_case: bool,
+    /// When a request is sent again: as its pool says, where the route says nothing else.
+    pub retry: RetryPolicy,
     /// `upgrade`: the protocols to which a connection may change. Default `["websocket"]`.
     pub upgrade: Vec<String>,
 }

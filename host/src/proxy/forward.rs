@@ -2,6 +2,7 @@
 //! mean.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use http::Method;
 
@@ -19,14 +20,16 @@ use super::presence::Presence;
 use super::refusal::Refusal;
 use super::slow::{Holder, Holding};
 use super::switched::Backend;
+use super::tries::Tries;
 use super::upward::Upward;
 use super::worker::Worker;
 use crate::config::Timeouts;
 use crate::message::{BodyLength, Edited, Fields, Version};
 use crate::net::{Buffer, IoEnd, Wait};
 use crate::policy::ByteRange;
+use crate::stats::RetryReason;
 use crate::upstream::{
-    AttemptOutcome, Carrier, Connection as Upstream, FailedAttempt, Failure, Lease, WorkerEndpoint,
+    AttemptOutcome, Carrier, Connection as Upstream, Failure, Lease, WorkerEndpoint,
 };
 
 /// What is decided about an exchange before its first byte is sent.
@@ -80,19 +83,20 @@ impl<'a> Request<'a> {
 }
 
 impl Exchange<'_> {
-    /// Tries one endpoint. The first pooled connection that turns out to be closed does not count
-    /// as an attempt; after that the request uses new connections.
+    /// Tries one endpoint. If a pooled connection turns out to have ended, which is no failure of
+    /// the backend, it is tried again, once, and with a new connection: that is an attempt too, but
+    /// one that every request may have.
     pub(super) async fn attempt(
         &mut self,
         context: RequestContext<'_>,
         mut lease: Lease<'_>,
         ranges: &[ByteRange],
-        failed: &[FailedAttempt],
+        tries: &Tries<'_>,
     ) -> Attempted {
         let (worker, pool) = (context.worker, lease.pool());
-        let to = Target::new(context, self.outcome.attempts, &lease, ranges);
+        let to = Target::new(context, &lease, ranges, tries);
         let mut _slow_place = None;
-        self.slow_place = self.waits_slowly(&lease, failed);
+        self.slow_place = self.waits_slowly(&lease, tries);
         if self.slow_place {
             let waiting = self.presence().during(self.slow_place(worker, &lease));
             match Box::pin(waiting).await {
@@ -101,7 +105,7 @@ impl Exchange<'_> {
             }
         }
         loop {
-            let upstream = match self.opened(worker, &lease, failed).await {
+            let upstream = match self.opened(worker, &lease, tries).await {
                 Some(Ok(upstream)) => upstream,
                 none => return self.no_connection(lease, none.and_then(Result::err)),
             };
@@ -113,7 +117,7 @@ impl Exchange<'_> {
             };
             match attempted {
                 Attempted::Failed(outcome) if reused && self.may_start_anew(outcome) => {
-                    self.fresh = true;
+                    self.start_anew(worker, tries);
                     lease = pool.lease(to.position);
                 }
                 attempted => return attempted,
@@ -132,12 +136,20 @@ impl Exchange<'_> {
         may && !self.fresh
     }
 
+    #[cold]
+    fn start_anew(&mut self, worker: &Worker, tries: &Tries<'_>) {
+        self.fresh = true;
+        tries.sent.set(tries.sent.get() + 1);
+        self.outcome.attempts = tries.sent.get();
+        worker.shard.retried(RetryReason::Stale);
+    }
+
     /// A connection, pooled or new; `None` if the client leaves while it is waited for.
     async fn opened(
         &self,
         worker: &Worker,
         lease: &Lease<'_>,
-        failed: &[FailedAttempt],
+        tries: &Tries<'_>,
     ) -> Option<Result<Carrier, AttemptOutcome>> {
         if !self.may_connect(lease.endpoint()) {
             return Some(Err(AttemptOutcome::NoShare));
@@ -147,7 +159,7 @@ impl Exchange<'_> {
             // In a box, because most requests find a connection and should not hold the room for
             // making one.
             None => {
-                let opened = boxed(|| self.open(worker, lease, failed));
+                let opened = boxed(|| self.open(worker, lease, tries));
                 self.presence().during(opened).await
             }
         }
@@ -163,7 +175,7 @@ impl Exchange<'_> {
         }
     }
 
-    fn presence(&self) -> Presence<'_> {
+    pub(super) fn presence(&self) -> Presence<'_> {
         let half_close = self.view.settings.limits.half_close;
         let read_whole = self.body_in_hand().is_some();
         self.client.presence(half_close, read_whole)
@@ -192,7 +204,7 @@ impl Exchange<'_> {
         let known = self.circumstances(worker, connection.is_reused(), &duplex, waited);
         let outcome = blame::outcome(&end, known);
         lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
-        if matches!(end, ExchangeEnd::Complete { reusable: true, .. }) {
+        if end.is_reusable() {
             connection.keep(worker.timers.now(), pool.topology.max_idle);
         }
         self.settle(to.endpoint, &plan, &duplex);
@@ -235,16 +247,10 @@ impl Exchange<'_> {
         let in_hand = self.body_in_hand().filter(|_| self.progress.is_none());
         let length = self.facts.body;
         if in_hand.is_none() && self.progress.is_none() {
-            let (keep, most) = (
-                // What a stream was sent may be refused unprocessed, whatever the method.
-                self.may_repeat() || to.endpoint.has_streams(),
-                to.context.view.settings.limits.body_bytes,
-            );
-            self.progress = Some(self.client.progress(length, keep, most));
-            self.edited = self.scratch.head.fields.edited().clone();
-            // Once: another attempt may be sent the trailers that have come by then.
-            let spelling = to.context.rule.preserve_case;
-            self.scratch.request_trailers.keep_spelling(spelling);
+            let policy = to.tries.policy;
+            // What a stream was sent may be refused unprocessed, whatever the method.
+            let keep = self.may_repeat() || to.endpoint.has_streams();
+            self.begin_body(to.context, keep.then_some(policy.buffer));
         }
         let awaits = self.facts.notes.expect_continue;
         let expects = awaits
@@ -262,7 +268,21 @@ impl Exchange<'_> {
             keep_alive: self.keep_alive(),
             expects,
         };
-        (plan, Duplex::new(stage, expects))
+        let duplex = Duplex::new(stage, expects);
+        if !self.may_resend() {
+            duplex.forget();
+        }
+        (plan, duplex)
+    }
+
+    /// From now on the body is read piece by piece, and so much of it kept.
+    pub(super) fn begin_body(&mut self, context: RequestContext<'_>, room: Option<usize>) {
+        let most = context.view.settings.limits.body_bytes;
+        self.progress = Some(self.client.progress(self.facts.body, room, most));
+        self.edited = self.scratch.head.fields.edited().clone();
+        // Once: another attempt may be sent the trailers that have come by then.
+        let spelling = context.rule.preserve_case;
+        self.scratch.request_trailers.keep_spelling(spelling);
     }
 
     /// Sends the head, and the body while the response's head is awaited; then the response.
@@ -275,11 +295,12 @@ impl Exchange<'_> {
         duplex: &Duplex,
     ) -> ExchangeEnd {
         let timeouts = &to.context.view.settings.timeouts;
+        let patience = to.tries.patience(timeouts);
         let held_back = upward.may_hold_back() && plan.in_hand != Some(0);
         let (mut request, mut download) = self.directions(to, upward, plan, duplex);
         let Some(progress) = request.progress.take() else {
             if held_back {
-                return boxed(|| at_once(&mut request.sink, &mut download, timeouts)).await;
+                return boxed(|| at_once(&mut request.sink, &mut download, patience)).await;
             }
             let sent = {
                 // Pinned here: a future that is handed on is stored again by each that holds it.
@@ -290,7 +311,7 @@ impl Exchange<'_> {
                 Some(Err(IoEnd::TimedOut)) => refused(Refusal::ResponseTimeout),
                 // A backend that takes no more may have sent a reason: its answer is still read.
                 Some(_) => {
-                    download.await_head(timeouts.response);
+                    download.await_head(patience);
                     download.run().await
                 }
                 None => LEFT,
@@ -303,9 +324,21 @@ impl Exchange<'_> {
         // In a box: most requests have no body on its way and should not hold the room for one.
         let both = boxed(|| async {
             let (body, sink) = request.with_body(progress, duplex, timeouts);
-            join(upload(body, sink, duplex, timeouts), download.run()).await
+            join(upload(body, sink, duplex, patience), download.run()).await
         });
         both.await.unwrap_or_else(ExchangeEnd::Upload)
+    }
+
+    /// The way down for a response to a request that was sent already.
+    pub(super) fn download<'a>(
+        &'a mut self,
+        to: Target<'a>,
+        upward: Upward<'a>,
+        plan: &Plan,
+        duplex: &'a Duplex,
+    ) -> Download<'a> {
+        let (_, download) = self.directions(to, upward, plan, duplex);
+        download
     }
 
     /// Opens both directions. The head and the buffered part of the body are sent first.
@@ -374,9 +407,9 @@ impl Exchange<'_> {
 async fn at_once(
     sink: &mut MessageSink<'_>,
     download: &mut Download<'_>,
-    timeouts: &Timeouts,
+    patience: Duration,
 ) -> ExchangeEnd {
-    download.await_head(timeouts.response);
+    download.await_head(patience);
     let sent = async { sink.finish().await.map_err(TransferEnd::from) };
     let both = join(sent, download.run()).await;
     both.unwrap_or_else(ExchangeEnd::Upload)

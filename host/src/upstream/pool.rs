@@ -1,5 +1,6 @@
 //! The pools of one worker.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use rand::rngs::SmallRng;
 use tokio::sync::Notify;
 
 use super::facts::Known;
+use super::recent::Recent;
 use super::{
     BackendFacts, Budget, Endpoint, EndpointId, Facts, FailedAttempt, PoolId, PoolTopology,
     Topology, WorkerEndpoint,
@@ -45,6 +47,10 @@ pub struct WorkerPool {
     pub shard: Arc<PoolShard>,
     /// When counting began.
     pub(super) started: Instant,
+    /// Attempts under way that repeat work.
+    pub(super) repeats: Cell<u32>,
+    /// How long responses took of late.
+    pub(super) recent: Recent,
 }
 
 impl WorkerPools {
@@ -122,6 +128,7 @@ impl WorkerPools {
     /// Looks after all connections at this moment, in milliseconds of the worker's clock: closes
     /// what has been idle since before `before`.
     pub fn sweep(&self, now: u64, before: u64) {
+        self.pools.iter().flatten().for_each(|p| p.refresh(now));
         self.endpoints
             .iter()
             .for_each(|e| e.look_after(now, before));
@@ -226,6 +233,8 @@ impl WorkerPool {
             endpoints,
             shard,
             started: stats.started(),
+            repeats: Cell::default(),
+            recent: Recent::default(),
         }
     }
 
@@ -239,7 +248,7 @@ impl WorkerPool {
         known.collect()
     }
 
-    fn takes_traffic(&self, position: u32) -> bool {
+    pub(super) fn takes_traffic(&self, position: u32) -> bool {
         let said = self.topology.endpoints.get(position as usize);
         said.is_some_and(|endpoint| endpoint.weight > 0)
     }

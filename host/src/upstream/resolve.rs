@@ -87,7 +87,6 @@ pub async fn resolve_pool(
         id,
         name: pool.name.clone(),
         endpoints,
-        attempts: pool.attempts,
         max_idle: pool.max_idle.unwrap_or(usize::MAX),
         queue: pool.queue,
         queue_timeout: pool.queue_timeout,

@@ -41,8 +41,6 @@ pub struct PoolTopology {
     /// Each IP address that a configured address resolved to is one endpoint. Policies know them
     /// by their position here.
     pub endpoints: Vec<Endpoint>,
-    /// Attempts at one request in all.
-    pub attempts: u32,
     /// The most idle connections that are kept per worker and endpoint; `usize::MAX` if the
     /// operator set no limit.
     pub max_idle: usize,

@@ -106,7 +106,6 @@ fn topologies_of(registry: &Registry, pools: &[&[&str]]) -> Vec<PoolTopology> {
             .iter()
             .map(|a| endpoint(registry, a.parse().unwrap()))
             .collect(),
-        attempts: 5,
         max_idle: 64,
         queue: 9,
         queue_timeout: Duration::from_secs(1),

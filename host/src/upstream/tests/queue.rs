@@ -301,7 +301,7 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
             name: name.to_owned(),
             backends,
             protocol: PoolProtocol::Http11,
-            attempts: 1,
+            retry: crate::config::RetryPolicy::default(),
             max_idle: Some(1),
             max_connections,
             queue: 1,
