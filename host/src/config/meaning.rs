@@ -196,6 +196,10 @@ pub struct Pool {
     pub max_idle: Option<usize>,
     /// Connections of all workers to one backend, pooled ones included; 0 (the default) = any.
     pub max_connections: usize,
+    /// `max-requests`: requests of all workers under way at one backend; 0 (the default) = any.
+    pub max_requests: usize,
+    /// `max-pool-requests`: the same in the whole pool.
+    pub max_pool_requests: usize,
     /// `queue`: requests of all workers that may wait for a limited connection to one backend.
     /// Default 1,000; 0 = no request waits.
     pub queue: usize,

@@ -62,6 +62,10 @@ fn numbers(pool: &mut Pool, section: &mut Section, findings: &mut Findings) {
     pool.max_idle = number("max-idle", 0..=65_536).map(|n| n as usize);
     pool.max_connections =
         number("max-connections", 0..=1_000_000).map_or(pool.max_connections, |n| n as usize);
+    pool.max_requests =
+        number("max-requests", 0..=1_000_000).map_or(pool.max_requests, |n| n as usize);
+    pool.max_pool_requests =
+        number("max-pool-requests", 0..=1_000_000).map_or(pool.max_pool_requests, |n| n as usize);
     pool.queue = number("queue", 0..=1_000_000).map_or(pool.queue, |n| n as usize);
     pool.max_failures = number("max-failures", 0..=1_000_000).unwrap_or(pool.max_failures);
     let rate = section
@@ -93,6 +97,8 @@ pub(super) fn default_pool(name: &str, backends: Vec<Backend>) -> Pool {
         retry: RetryPolicy::default(),
         max_idle: None,
         max_connections: 0,
+        max_requests: 0,
+        max_pool_requests: 0,
         queue: 1_000,
         queue_timeout: Duration::from_secs(5),
         body_wait: Duration::from_secs(1),

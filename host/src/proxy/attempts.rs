@@ -18,8 +18,31 @@ use crate::config::RetryPolicy;
 use crate::policy::{Attempt, ByteRange};
 use crate::stats::RetryReason;
 use crate::upstream::{
-    AttemptOutcome, FailedAttempt, Failure, Verdict, WorkerEndpoint, WorkerPool,
+    AttemptOutcome, FailedAttempt, Failure, Lease, Repeat, RequestPlace, Verdict, WorkerEndpoint,
+    WorkerPool,
 };
+
+/// The attempts at a request that are over.
+#[derive(Default)]
+struct Past<'p> {
+    /// How many there were, as policies count.
+    number: u32,
+    failed: Vec<FailedAttempt>,
+    /// How the last one ended.
+    last: Option<AttemptOutcome>,
+    /// Its part of the budget, once work was repeated.
+    _repeat: Option<Repeat<'p>>,
+}
+
+/// An attempt that has failed.
+struct Failed {
+    backend: u32,
+    outcome: AttemptOutcome,
+    /// How often the request was sent.
+    sent: u32,
+    /// Another one that ran beside it.
+    beside: Option<FailedAttempt>,
+}
 
 impl Exchange<'_> {
     /// Asks for a backend and tries it, as often as the route allows.
@@ -31,57 +54,130 @@ impl Exchange<'_> {
         let pool = context.view.pools.pool(context.rule.pool);
         let pool = pool.ok_or(Refusal::NoBackend)?;
         let policy = &*context.rule.retry;
+        let mut _place = None;
+        if policy.buffering > 0 || pool.topology.requests.is_some() {
+            match Box::pin(self.admitted(context, pool)).await {
+                Ok(place) => _place = place,
+                Err(ended) => return ended,
+            }
+        }
         self.gather(pool).await;
-        let (mut failed, mut last, mut _repeat) = (Vec::new(), None, None);
-        let mut number = 0;
+        let mut past = Past::default();
         loop {
-            number += 1;
+            past.number += 1;
             let attempt = Attempt {
-                number,
-                failed: &failed,
+                number: past.number,
+                failed: &past.failed,
             };
             let lease = pool.lease(context.chain().select(&mut self.scratch.head, attempt)?);
-            let (endpoint, backend) = (lease.endpoint(), lease.position());
-            let race = Race::default();
-            let mut tries = Tries::new(policy, pool, &failed, number + u32::from(self.fresh));
-            self.outcome.attempts = tries.sent.get();
-            self.outcome.backend = Some(Rc::clone(endpoint));
-            let attempted = match policy.hedge {
-                None => self.attempt(context, lease, ranges, &tries).await,
-                Some(_) => {
-                    tries.race = Some(&race);
-                    boxed(|| self.hedged(context, lease, ranges, &tries)).await
-                }
+            let sent = past.number + u32::from(self.fresh);
+            let tries = Tries::new(policy, pool, &past.failed, sent);
+            let failed = match self.try_at(context, lease, ranges, tries).await {
+                Ok(disposition) => return Ok(disposition),
+                Err(failed) => failed?,
             };
-            self.note_budget(context.worker, &tries);
-            let outcome = match attempted {
-                Attempted::Ended(disposition) => return Ok(disposition),
-                Attempted::Failed(outcome) => outcome,
-                Attempted::Local(local, outcome) if is_no_answer(&local) => outcome,
-                Attempted::Local(local, outcome) => {
-                    note_refusal(context, number, endpoint, &local, outcome);
-                    return Err(local);
-                }
-            };
-            self.note_failure(context, number, endpoint, outcome);
-            let (sent, beside) = (tries.sent.get(), tries.also_failed.take());
-            number += u32::from(beside.is_some());
-            failed.extend(beside);
-            failed.push(FailedAttempt {
-                backend,
-                failure: outcome.failure(),
-            });
-            let tries = Tries::new(policy, pool, &failed, sent);
-            let reason = self.follow_up(context.worker, &tries, backend, outcome, last)?;
-            context.worker.shard.retried(reason);
-            if repeats_work(outcome) {
-                _repeat = Some(pool.repeat());
-            }
-            if pool.is_single() && !self.pause(context.worker, policy, number).await {
+            let followed = boxed(|| self.follow_up(context, pool, &mut past, failed));
+            if !followed.await? {
                 return Ok(self.client_left());
             }
-            last = Some(outcome);
         }
+    }
+
+    /// One attempt, or two beside each other. The error is an attempt that another one may follow,
+    /// or the answer.
+    #[inline]
+    async fn try_at(
+        &mut self,
+        context: RequestContext<'_>,
+        lease: Lease<'_>,
+        ranges: &[ByteRange],
+        mut tries: Tries<'_>,
+    ) -> Result<Disposition, Result<Failed, Box<LocalReply>>> {
+        let (endpoint, backend) = (lease.endpoint(), lease.position());
+        self.outcome.attempts = tries.sent.get();
+        self.outcome.backend = Some(Rc::clone(endpoint));
+        let race = Race::default();
+        let attempted = match tries.policy.hedge {
+            None => self.attempt(context, lease, ranges, &tries).await,
+            Some(_) => {
+                tries.race = Some(&race);
+                boxed(|| self.hedged(context, lease, ranges, &tries)).await
+            }
+        };
+        self.note_budget(context.worker, &tries);
+        let outcome = match attempted {
+            Attempted::Ended(disposition) => return Ok(disposition),
+            Attempted::Failed(outcome) => outcome,
+            Attempted::Local(local, outcome) if is_no_answer(&local) => outcome,
+            Attempted::Local(local, outcome) => {
+                note_refusal(context, tries.sent.get(), endpoint, &local, outcome);
+                return Err(Err(local));
+            }
+        };
+        self.note_failure(context, tries.sent.get(), endpoint, outcome);
+        Err(Ok(Failed {
+            backend,
+            outcome,
+            sent: tries.sent.get(),
+            beside: tries.also_failed.take(),
+        }))
+    }
+
+    /// What comes before the first attempt where it is asked for: the body is read, and the pool's
+    /// limit of requests is looked at. The error is how the request ended meanwhile.
+    #[cold]
+    async fn admitted(
+        &mut self,
+        context: RequestContext<'_>,
+        pool: &WorkerPool,
+    ) -> Result<Option<RequestPlace>, Result<Disposition, Box<LocalReply>>> {
+        let policy = &*context.rule.retry;
+        if policy.buffering > 0 && self.body_in_hand().is_none() {
+            let read = self.buffer_body(context, policy).await;
+            read.map_err(Attempted::before_a_backend)?;
+        }
+        let Some(limit) = &pool.topology.requests else {
+            return Ok(None);
+        };
+        match self.request_place(context.worker, pool, limit, true).await {
+            Some(Ok(place)) => Ok(Some(place)),
+            Some(Err(_)) => Err(Err(at_limit(pool).into())),
+            None => Err(Ok(self.client_left())),
+        }
+    }
+
+    /// Gets ready for the attempt that follows a failed one; if none does, the error is what the
+    /// client gets. Returns whether the client is still there.
+    #[cold]
+    async fn follow_up<'p>(
+        &mut self,
+        context: RequestContext<'_>,
+        pool: &'p WorkerPool,
+        past: &mut Past<'p>,
+        failed: Failed,
+    ) -> Result<bool, Box<LocalReply>> {
+        let (worker, policy) = (context.worker, &*context.rule.retry);
+        let Failed {
+            backend,
+            outcome,
+            sent,
+            beside,
+        } = failed;
+        let first = past.number;
+        past.number += u32::from(beside.is_some());
+        past.failed.extend(beside);
+        past.failed.push(FailedAttempt {
+            backend,
+            failure: outcome.failure(),
+        });
+        let tries = Tries::new(policy, pool, &past.failed, sent);
+        let reason = self.may_follow(worker, &tries, backend, outcome, past.last)?;
+        worker.shard.retried(reason);
+        if repeats_work(outcome) {
+            past._repeat = Some(pool.repeat());
+        }
+        past.last = Some(outcome);
+        Ok(!pool.is_single() || self.pause(worker, policy, first).await)
     }
 
     /// Notes for a trace how an attempt has failed.
@@ -114,7 +210,7 @@ impl Exchange<'_> {
 
     /// Why another attempt follows one with this outcome; if none does, what the client gets.
     #[cold]
-    fn follow_up(
+    fn may_follow(
         &mut self,
         worker: &Worker,
         tries: &Tries<'_>,
@@ -204,6 +300,13 @@ impl Exchange<'_> {
     }
 }
 
+/// The answer when no more requests may be under way.
+#[cold]
+fn at_limit(pool: &WorkerPool) -> Refusal {
+    pool.shard.refused.increment();
+    Refusal::AtLimit
+}
+
 /// Whether it is the proxy's answer for a backend that gave none.
 fn is_no_answer(local: &LocalReply) -> bool {
     matches!(
@@ -268,6 +371,7 @@ fn exhausted(
     last: AttemptOutcome,
 ) -> Refusal {
     match last {
+        AttemptOutcome::NoPlace if pool.limits_requests => at_limit(pool),
         AttemptOutcome::NoPlace => {
             pool.shard.refused.increment();
             Refusal::Busy

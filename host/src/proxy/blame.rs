@@ -84,7 +84,9 @@ fn refused(refusal: &Refusal) -> AttemptOutcome {
         | Refusal::PolicyFailed { .. }
         | Refusal::PolicyNotAsked { .. }
         | Refusal::PolicyAbsent { .. } => AttemptOutcome::Replaced,
-        Refusal::NoBackend | Refusal::Busy | Refusal::TooManyConnections => AttemptOutcome::NoPlace,
+        Refusal::NoBackend | Refusal::Busy | Refusal::AtLimit | Refusal::TooManyConnections => {
+            AttemptOutcome::NoPlace
+        }
         Refusal::Malformed(_)
         | Refusal::Method
         | Refusal::Path(_)

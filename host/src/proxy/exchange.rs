@@ -9,7 +9,7 @@ use super::call;
 use super::client::Client;
 use super::connection::Disposition;
 use super::context::RequestContext;
-use super::refusal::LocalReply;
+use super::refusal::{LocalReply, Refusal};
 use super::scratch::Scratch;
 use super::snapshot::WorkerSnapshot;
 use crate::decision::RequestPolicyState;
@@ -60,6 +60,17 @@ pub(super) enum Attempted {
     Failed(AttemptOutcome),
     /// The client gets this answer.
     Local(Box<LocalReply>, AttemptOutcome),
+}
+
+impl Attempted {
+    /// The same of a request that has not come to a backend.
+    pub(super) fn before_a_backend(self) -> Result<Disposition, Box<LocalReply>> {
+        match self {
+            Self::Ended(disposition) => Ok(disposition),
+            Self::Local(local, _) => Err(local),
+            Self::Failed(_) => Err(Refusal::NoBackend.into()),
+        }
+    }
 }
 
 impl<'a> Exchange<'a> {

@@ -24,6 +24,7 @@ use super::switched::Backend;
 use super::tries::{Tries, is_idempotent};
 use super::upward::Upward;
 use crate::config::{HedgeAfter, RetryPolicy};
+use crate::message::BodyLength;
 use crate::net::Wait;
 use crate::observe::Hedge;
 use crate::policy::{Attempt, ByteRange};
@@ -154,6 +155,11 @@ fn begin<'p>(
     };
     let chosen = context.chain().select(&mut request.head, attempt);
     let backend = chosen.ok().filter(|chosen| *chosen != first.backend)?;
+    // It waits in no queue: others need the place more.
+    let place = match tries.pool.request_limit(backend) {
+        None => None,
+        Some(limit) => Some(limit.take()?),
+    };
     let slow = tries.pool.endpoints[first.backend as usize].address;
     let number = tries.sent.get();
     context.state.attempted(number, slow, || "slow".to_owned());
@@ -167,6 +173,7 @@ fn begin<'p>(
     Some(Second {
         lease: tries.pool.lease(backend),
         repeat: tries.pool.repeat(),
+        place,
         request,
         may_connect,
         patience: (tries.within(timeouts.connect), tries.patience(timeouts)),
@@ -247,24 +254,37 @@ impl Exchange<'_> {
     /// what it is sent.
     fn may_hedge(&self, tries: &Tries<'_>, position: u32) -> Option<(Duration, Copied)> {
         let head = &self.scratch.head;
-        let may = is_idempotent(&head.method)
-            && self.progress.is_none()
-            && head.upgrade.is_empty()
-            && tries.has_another(position);
-        let length = self.body_in_hand().filter(|_| may)?;
-        if length > tries.policy.buffer {
-            return None;
-        }
+        let may =
+            is_idempotent(&head.method) && head.upgrade.is_empty() && tries.has_another(position);
+        let (body, length) = self
+            .whole_body()
+            .filter(|(body, _)| may && body.len() <= tries.policy.most_held())?;
         let after = match tries.policy.hedge? {
             HedgeAfter::Time(after) => after,
             HedgeAfter::Percentile(percentile) => tries.pool.recent(percentile)?,
         };
         let copied = Copied {
             head: head.clone(),
-            body: self.client.in_hand_bytes(length).to_vec(),
-            length: self.facts.body,
+            body: body.to_vec(),
+            length,
         };
         Some((after, copied))
+    }
+
+    /// The request's body, if all of it is there.
+    fn whole_body(&self) -> Option<(&[u8], BodyLength)> {
+        match &self.progress {
+            None => {
+                let body = self.client.in_hand_bytes(self.body_in_hand()?);
+                Some((body, self.facts.body))
+            }
+            Some(progress) if progress.is_whole() && progress.is_at_end() => {
+                let (body, trailers) = (progress.kept(), &self.scratch.request_trailers);
+                let length = BodyLength::Known(body.len() as u64);
+                trailers.is_empty().then_some((body, length))
+            }
+            Some(_) => None,
+        }
     }
 
     /// Sends a response on whose head a second attempt has brought.
@@ -278,6 +298,7 @@ impl Exchange<'_> {
         let Brought {
             lease,
             repeat: _repeat,
+            place: _place,
             mut backend,
             reused,
             mut buffer,

@@ -12,8 +12,8 @@ use super::worker::Worker;
 use crate::net::{Buffer, TimedIo, Timer, Wait};
 use crate::stats::PoolShard;
 use crate::upstream::{
-    AttemptOutcome, Carrier, Connection as Upstream, Lease, Place, SlowPlace, Turn, WorkerEndpoint,
-    WorkerPool,
+    AttemptOutcome, Carrier, Connection as Upstream, Lease, Place, RequestLimit, RequestPlace,
+    SlowPlace, Turn, WorkerEndpoint, WorkerPool,
 };
 
 impl Exchange<'_> {
@@ -53,6 +53,43 @@ impl Exchange<'_> {
             .wait_in_queue(worker, pool, endpoint.wait_slowly(pool.topology.queue))
             .await;
         waited.map(Some).ok_or(AttemptOutcome::NoPlace)
+    }
+
+    /// The same at the endpoint of a lease, if its requests are limited.
+    #[cold]
+    pub(super) async fn place_at(
+        &self,
+        worker: &Worker,
+        lease: &Lease<'_>,
+        tries: &Tries<'_>,
+    ) -> Option<Result<Option<RequestPlace>, AttemptOutcome>> {
+        let pool = lease.pool();
+        let Some(limit) = pool.request_limit(lease.position()) else {
+            return Some(Ok(None));
+        };
+        let place = self.request_place(worker, pool, limit, may_wait(lease, tries));
+        Some(Box::pin(place).await?.map(Some))
+    }
+
+    /// The right to have the request under way here, at once or by waiting for it; `None` if the
+    /// client leaves meanwhile.
+    #[cold]
+    pub(super) async fn request_place(
+        &self,
+        worker: &Worker,
+        pool: &WorkerPool,
+        limit: &RequestLimit,
+        may_wait: bool,
+    ) -> Option<Result<RequestPlace, AttemptOutcome>> {
+        if let Some(place) = limit.take() {
+            return Some(Ok(place));
+        }
+        if !may_wait {
+            return Some(Err(AttemptOutcome::NoPlace));
+        }
+        let waiting = self.wait_in_queue(worker, pool, limit.wait(pool.topology.queue));
+        let waited = self.presence().during(Box::pin(waiting)).await?;
+        Some(waited.ok_or(AttemptOutcome::NoPlace))
     }
 
     /// Waits for as long as the request may still wait for connections.
@@ -250,7 +287,7 @@ impl Exchange<'_> {
 }
 
 /// Whether a request waits for a place at this endpoint, which is full, rather than try another.
-fn may_wait(lease: &Lease<'_>, tries: &Tries<'_>) -> bool {
+pub(super) fn may_wait(lease: &Lease<'_>, tries: &Tries<'_>) -> bool {
     tries.is_last() || lease.pool().should_wait(lease.position(), tries.failed)
 }
 

@@ -20,7 +20,7 @@ use crate::h1::{Arrival, ResponseMeta, parse_response};
 use crate::h2::{self, RequestExtras};
 use crate::message::{BodyLength, Malformed, RequestHead, ResponseHead};
 use crate::net::{Buffer, IoEnd, Timer, Wait};
-use crate::upstream::{AttemptOutcome, Carrier, Lease, Repeat, Slot};
+use crate::upstream::{AttemptOutcome, Carrier, Lease, Repeat, RequestPlace, Slot};
 
 /// Interim responses that are passed over before the final one.
 const MOST_INTERIM: u32 = 100;
@@ -37,6 +37,8 @@ pub(super) struct Second<'p> {
     pub lease: Lease<'p>,
     /// Its part of the budget.
     pub repeat: Repeat<'p>,
+    /// Its place, where requests are limited.
+    pub place: Option<RequestPlace>,
     pub request: Copied,
     /// Whether it may have a connection of its own.
     pub may_connect: bool,
@@ -48,6 +50,7 @@ pub(super) struct Second<'p> {
 pub(super) struct Brought<'p> {
     pub lease: Lease<'p>,
     pub repeat: Repeat<'p>,
+    pub place: Option<RequestPlace>,
     pub backend: Backend,
     pub reused: bool,
     pub buffer: Buffer,
@@ -92,6 +95,7 @@ impl<'p> Second<'p> {
             Ok((backend, meta)) => Some(Brought {
                 lease: self.lease,
                 repeat: self.repeat,
+                place: self.place,
                 backend,
                 reused,
                 buffer,

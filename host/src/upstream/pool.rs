@@ -51,6 +51,8 @@ pub struct WorkerPool {
     pub(super) repeats: Cell<u32>,
     /// How long responses took of late.
     pub(super) recent: Recent,
+    /// Whether the requests of any of its endpoints are limited.
+    pub limits_requests: bool,
 }
 
 impl WorkerPools {
@@ -223,6 +225,8 @@ impl WorkerPool {
     ) -> Self {
         let mut all = topology.endpoints.iter();
         let is_limited = all.any(|e| e.places.is_some() || e.streams.connections > 0);
+        let limits_requests = topology.endpoints.iter().any(|e| e.requests.is_some());
+        let is_limited = is_limited || limits_requests || topology.requests.is_some();
         let shard = if is_limited {
             Arc::clone(&stats.pool(&topology.name)[worker])
         } else {
@@ -235,6 +239,7 @@ impl WorkerPool {
             started: stats.started(),
             repeats: Cell::default(),
             recent: Recent::default(),
+            limits_requests,
         }
     }
 
@@ -264,9 +269,9 @@ impl WorkerPool {
     pub fn should_wait(&self, position: u32, failed: &[FailedAttempt]) -> bool {
         let tried = |b: u32| failed.iter().any(|f| f.backend == b);
         tried(position)
-            || !(0..)
-                .zip(&self.endpoints)
-                .any(|(b, other)| b != position && !tried(b) && !other.is_full())
+            || !(0..).zip(&self.endpoints).any(|(b, other)| {
+                b != position && !tried(b) && !other.is_full() && !self.is_at_limit(b)
+            })
     }
 }
 

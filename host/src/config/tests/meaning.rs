@@ -165,6 +165,8 @@ fn the_long_form_means_what_it_says() {
         },
         max_idle: Some(1),
         max_connections: 10,
+        max_requests: 0,
+        max_pool_requests: 0,
         queue: 7,
         queue_timeout: Duration::from_secs(3),
         body_wait: Duration::ZERO,

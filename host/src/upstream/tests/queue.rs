@@ -304,6 +304,8 @@ async fn an_address_has_the_least_places_that_a_pool_gives_it() {
             retry: crate::config::RetryPolicy::default(),
             max_idle: Some(1),
             max_connections,
+            max_requests: 0,
+            max_pool_requests: 0,
             queue: 1,
             queue_timeout: Duration::from_secs(1),
             body_wait: Duration::ZERO,
