@@ -22,6 +22,7 @@ mod reach;
 mod record;
 mod resolve;
 mod retry;
+mod retry_policy;
 mod sections;
 mod sources;
 #[cfg(test)]
@@ -42,7 +43,7 @@ pub use listeners::{
 };
 pub use meaning::*;
 pub use reach::{KeyPairFiles, PoolProtocol, PoolTls};
-pub use retry::{HedgeAfter, RetryBudget, RetryOn, RetryPolicy};
+pub use retry_policy::{HedgeAfter, RetryBudget, RetryOn, RetryPolicy};
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, MAX_FILE_BYTES, Overrides, Sources};
 pub use trusted::TrustedPeers;

@@ -24,19 +24,11 @@ impl Exchange<'_> {
     ) -> Attempted {
         let (worker, pool) = (context.worker, lease.pool());
         let to = Target::new(context, &lease, ranges, tries);
-        let mut _request_place = None;
-        if pool.limits_requests {
-            match self.place_at(worker, &lease, tries).await {
-                Some(Ok(place)) => _request_place = place,
-                none => return self.no_connection(lease, none.and_then(Result::err)),
-            }
-        }
-        let mut _slow_place = None;
+        let mut _places = None;
         self.slow_place = self.waits_slowly(&lease, tries);
-        if self.slow_place {
-            let waiting = self.presence().during(self.slow_place(worker, &lease));
-            match Box::pin(waiting).await {
-                Some(Ok(place)) => _slow_place = place,
+        if self.slow_place || pool.limits_requests {
+            match Box::pin(self.places(worker, &lease, tries)).await {
+                Some(Ok(places)) => _places = Some(places),
                 none => return self.no_connection(lease, none.and_then(Result::err)),
             }
         }

@@ -10,9 +10,8 @@ use super::boxed::boxed;
 use super::connection::Disposition;
 use super::context::RequestContext;
 use super::exchange::{Attempted, Exchange};
-use super::hedge::Race;
 use super::refusal::{LocalReply, Refusal};
-use super::tries::{Tries, is_idempotent};
+use super::tries::{Race, Tries, is_idempotent};
 use super::worker::Worker;
 use crate::config::RetryPolicy;
 use crate::policy::{Attempt, ByteRange};
@@ -307,12 +306,9 @@ fn at_limit(pool: &WorkerPool) -> Refusal {
     Refusal::AtLimit
 }
 
-/// Whether it is the proxy's answer for a backend that gave none.
+/// Whether it is the proxy's answer for a backend that gave none. A head that was cut short is one.
 fn is_no_answer(local: &LocalReply) -> bool {
-    matches!(
-        local,
-        LocalReply::Refusal(Refusal::ResponseTimeout | Refusal::ClosedEarly)
-    )
+    matches!(local, LocalReply::Refusal(Refusal::ResponseTimeout))
 }
 
 /// Whether the backend may have done the request's work, so that another attempt repeats it. Of a

@@ -1,7 +1,9 @@
 //! Bodies that are read before a backend is chosen, so that a slow upload holds neither a
 //! connection nor a place at one.
 
-use super::body::{BodyParts, Duplex, Pieces, Ready, Stage, TransferEnd, Waits};
+use super::body::{
+    BodyParts, BodySource, Duplex, MessageSink, Pieces, Ready, Stage, TransferEnd, Waits,
+};
 use super::context::RequestContext;
 use super::end::ExchangeEnd;
 use super::exchange::{Attempted, Exchange};
@@ -43,7 +45,7 @@ impl Exchange<'_> {
             client.interim(100, None);
             client.flush().await.map_err(|_| TransferEnd::ClientLeft)?;
         }
-        let mut body = from.body(BodyParts {
+        let body = from.body(BodyParts {
             progress,
             trailers: &mut scratch.request_trailers,
             edited: &self.edited,
@@ -54,19 +56,27 @@ impl Exchange<'_> {
                 reads_by: None,
             },
         });
-        let mut held = 0;
-        loop {
-            match body.ready()? {
-                Ready::Content(_) if held == most => break,
-                Ready::Content(n) => {
-                    let n = n.min(most - held);
-                    body.consume(n);
-                    held += n;
-                }
-                Ready::Nothing => body.fill(&client).await?,
-                Ready::End => break,
+        keep(body, &client, most).await
+    }
+}
+
+/// Reads so much of a body, which keeps what was read.
+async fn keep(
+    mut body: BodySource<'_, '_>,
+    client: &MessageSink<'_>,
+    most: usize,
+) -> Result<(), TransferEnd> {
+    let mut held = 0;
+    loop {
+        match body.ready()? {
+            Ready::Content(_) if held == most => return Ok(()),
+            Ready::Content(n) => {
+                let n = n.min(most - held);
+                body.consume(n);
+                held += n;
             }
+            Ready::Nothing => body.fill(client).await?,
+            Ready::End => return Ok(()),
         }
-        Ok(())
     }
 }

@@ -90,6 +90,10 @@ impl Download<'_> {
             // In a box, because few responses are a 101.
             return Box::pin(self.switch(meta)).await;
         }
+        self.pass_on(meta).await
+    }
+
+    async fn pass_on(&mut self, meta: ResponseMeta) -> Result<ExchangeEnd, ExchangeEnd> {
         let body = self.edit(&meta)?;
         let whole = body.cut.is_none() && body.from != Framing::UntilClose;
         let keep_alive = self.may_keep_alive(&body);

@@ -2,7 +2,6 @@
 //! first response that is no failure is taken. The other attempt is given up, without blame for its
 //! backend.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -19,25 +18,16 @@ use super::context::{RequestContext, Target};
 use super::download::Download;
 use super::end::{ExchangeEnd, LEFT};
 use super::exchange::{Attempted, Exchange};
-use super::second::{Brought, Copied, Second};
+use super::second::{Brought, Copied, Second, upward};
 use super::switched::Backend;
-use super::tries::{Tries, is_idempotent};
-use super::upward::Upward;
+use super::tries::{Race, Tries, is_idempotent};
+use super::worker::Worker;
 use crate::config::{HedgeAfter, RetryPolicy};
 use crate::message::BodyLength;
 use crate::net::Wait;
 use crate::observe::Hedge;
 use crate::policy::{Attempt, ByteRange};
-use crate::upstream::{FailedAttempt, Failure, Lease};
-
-/// What two attempts at one request know of each other.
-#[derive(Debug, Default)]
-pub(super) struct Race {
-    /// The first one has a response that is taken.
-    decided: Cell<bool>,
-    /// The second one is under way: a first one that has a failure to pass on waits for it.
-    second: Cell<bool>,
-}
+use crate::upstream::{FailedAttempt, Failure, Lease, WorkerPool};
 
 impl Download<'_> {
     /// The first of two attempts has a response head: takes it, or waits for what the other has to
@@ -77,6 +67,15 @@ struct Beside<'f, 'p, F> {
 }
 
 impl<'f, 'p, F: FnOnce() -> Option<Running<'f, 'p>>> Beside<'f, 'p, F> {
+    fn after(delay: Duration, begin: F) -> Self {
+        Self {
+            delay: Box::pin(sleep(delay)),
+            begin: Some(begin),
+            running: None,
+            failure: None,
+        }
+    }
+
     /// Whether it has ended; what it has brought, unless that is a failure.
     fn poll(
         &mut self,
@@ -137,6 +136,19 @@ fn fails(status: u16, policy: &RetryPolicy) -> bool {
     status >= 500 || policy.repeats_status(status)
 }
 
+/// Gives the connection back for the next request; a stream is given back by its end.
+fn keep(worker: &Worker, pool: &WorkerPool, backend: Backend) {
+    if let Backend::Connection(connection) = backend {
+        connection.keep(worker.timers.now(), pool.topology.max_idle);
+    }
+}
+
+/// What policies see of the attempt at this position, which goes on.
+fn slow(backend: u32) -> FailedAttempt {
+    let failure = Failure::Other;
+    FailedAttempt { backend, failure }
+}
+
 /// Chooses the second backend; `None` if there is to be none.
 fn begin<'p>(
     context: RequestContext<'_>,
@@ -160,20 +172,16 @@ fn begin<'p>(
         None => None,
         Some(limit) => Some(limit.take()?),
     };
-    let slow = tries.pool.endpoints[first.backend as usize].address;
+    let at = tries.pool.endpoints[first.backend as usize].address;
     let number = tries.sent.get();
-    context.state.attempted(number, slow, || "slow".to_owned());
-    let failure = first.failure;
-    tries
-        .also_failed
-        .set(Some(FailedAttempt { backend, failure }));
+    context.state.attempted(number, at, || "slow".to_owned());
+    tries.also_failed.set(Some(slow(backend)));
     tries.race?.second.set(true);
     context.worker.shard.attempts.hedges.increment();
     let timeouts = &context.view.settings.timeouts;
     Some(Second {
         lease: tries.pool.lease(backend),
-        repeat: tries.pool.repeat(),
-        place,
+        held: (tries.pool.repeat(), place),
         request,
         may_connect,
         patience: (tries.within(timeouts.connect), tries.patience(timeouts)),
@@ -194,23 +202,13 @@ impl Exchange<'_> {
         let Some((after, copied)) = self.may_hedge(tries, position) else {
             return self.attempt(context, lease, ranges, tries).await;
         };
-        let (began, failure) = (Instant::now(), Failure::Other);
-        let first = FailedAttempt {
-            backend: position,
-            failure,
-        };
+        let (began, first) = (Instant::now(), slow(position));
         // A stream may only use what connections there are.
         let may_connect = matches!(self.client, Client::H1(_));
-        let second = || {
+        let mut beside = Beside::after(after, || {
             let second = begin(context, tries, copied, first, may_connect)?;
             Some(Box::pin(second.run(context)) as Running<'_, '_>)
-        };
-        let mut beside = Beside {
-            delay: Box::pin(sleep(after)),
-            begin: Some(second),
-            running: None,
-            failure: None,
-        };
+        });
         let raced = {
             let mut attempt = boxed(|| self.attempt(context, lease, ranges, tries));
             poll_fn(|cx| poll_race(cx, attempt.as_mut(), &mut beside, tries)).await
@@ -218,21 +216,21 @@ impl Exchange<'_> {
         if tries.also_failed.get().is_some() {
             self.outcome.hedge = Hedge::Lost;
         }
-        let brought = match raced {
+        let (attempted, brought) = match raced {
+            Raced::First(attempted @ Attempted::Ended(_), _) => return attempted,
+            Raced::First(attempted, brought) => (Some(attempted), brought),
             Raced::Second(brought) => {
                 pool.endpoints[position as usize].was_slow(began.elapsed());
-                brought
-            }
-            Raced::First(Attempted::Ended(disposition), _) => return Attempted::Ended(disposition),
-            Raced::First(attempted, brought) => {
-                match self.second_alone(brought, beside.running.take()).await {
-                    Ok(Some(brought)) => brought,
-                    Ok(None) => return attempted,
-                    Err(disposition) => return Attempted::Ended(disposition),
-                }
+                (None, Some(brought))
             }
         };
-        self.take(context, *brought, ranges, (tries, first)).await
+        let brought = self.second_alone(brought, beside.running.take()).await;
+        match (brought, attempted) {
+            (Ok(Some(brought)), _) => self.take(context, *brought, ranges, (tries, first)).await,
+            (Ok(None), Some(attempted)) => attempted,
+            (Ok(None), None) => Attempted::Ended(self.client_left()),
+            (Err(disposition), _) => Attempted::Ended(disposition),
+        }
     }
 
     /// The first attempt has failed: what the second brings is taken, whatever it is.
@@ -297,15 +295,41 @@ impl Exchange<'_> {
     ) -> Attempted {
         let Brought {
             lease,
-            repeat: _repeat,
-            place: _place,
-            mut backend,
+            held: _held,
             reused,
+            mut backend,
             mut buffer,
             response,
             meta,
             duplex,
         } = brought;
+        self.note_won(context, &lease, tries);
+        let (failed, sent) = ([first], tries.sent.get() + 1);
+        let tries = Tries::new(tries.policy, tries.pool, &failed, sent);
+        let to = Target::new(context, &lease, ranges, &tries);
+        let (plan, _) = self.plan(to);
+        let waited = self.client.timer().moved.waited.get();
+        let end = {
+            let upward = upward(&mut backend, &mut buffer);
+            let mut download = self.download(to, upward, &plan, &duplex);
+            *download.response = response;
+            download.respond_to(meta).await.unwrap_or_else(|end| end)
+        };
+        let known = self.circumstances(context.worker, reused, &duplex, waited);
+        let outcome = blame::outcome(&end, known);
+        self.settle(lease.endpoint(), &plan, &duplex);
+        lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
+        context.worker.buffers.take_back(buffer);
+        if end.is_reusable() {
+            keep(context.worker, tries.pool, backend);
+        }
+        self.note_budget(context.worker, &tries);
+        self.ended(end, duplex.status(), true, outcome)
+    }
+
+    /// The second attempt has brought what is taken.
+    fn note_won(&mut self, context: RequestContext<'_>, lease: &Lease<'_>, tries: &Tries<'_>) {
+        // The first one may have been waiting still.
         for wait in [Wait::UpstreamRead, Wait::UpstreamWrite, Wait::Presence] {
             self.client.timer().disarm(wait);
         }
@@ -313,33 +337,5 @@ impl Exchange<'_> {
         self.outcome.attempts = tries.sent.get() + 1;
         self.outcome.backend = Some(Rc::clone(lease.endpoint()));
         context.worker.shard.attempts.hedges_won.increment();
-        let failed = [first];
-        let tries = Tries::new(tries.policy, tries.pool, &failed, tries.sent.get() + 1);
-        let to = Target::new(context, &lease, ranges, &tries);
-        let (plan, _) = self.plan(to);
-        let waited = self.client.timer().moved.waited.get();
-        let upward = match &mut backend {
-            Backend::Connection(connection) => Upward::Connection(connection, &mut buffer),
-            Backend::Stream(stream) => Upward::Stream(stream),
-        };
-        let end = {
-            let mut download = self.download(to, upward, &plan, &duplex);
-            *download.response = response;
-            let responded = download.respond_to(meta).await;
-            responded.unwrap_or_else(|end| end)
-        };
-        let known = self.circumstances(context.worker, reused, &duplex, waited);
-        let outcome = blame::outcome(&end, known);
-        let (pool, endpoint) = (lease.pool(), Rc::clone(lease.endpoint()));
-        lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
-        context.worker.buffers.take_back(buffer);
-        if let Backend::Connection(connection) = backend
-            && end.is_reusable()
-        {
-            connection.keep(context.worker.timers.now(), pool.topology.max_idle);
-        }
-        self.settle(&endpoint, &plan, &duplex);
-        self.note_budget(context.worker, &tries);
-        self.ended(end, duplex.status(), true, outcome)
     }
 }

@@ -40,7 +40,7 @@ impl Exchange<'_> {
     }
 
     /// The right of a slow upload to a place at this endpoint; others need none.
-    pub(super) async fn slow_place(
+    async fn slow_place(
         &self,
         worker: &Worker,
         lease: &Lease<'_>,
@@ -55,20 +55,28 @@ impl Exchange<'_> {
         waited.map(Some).ok_or(AttemptOutcome::NoPlace)
     }
 
-    /// The same at the endpoint of a lease, if its requests are limited.
+    /// What the request needs before it takes a connection here: the right to be under way, where
+    /// requests are limited, and that of a slow upload. `None` if the client leaves meanwhile.
     #[cold]
-    pub(super) async fn place_at(
+    pub(super) async fn places(
         &self,
         worker: &Worker,
         lease: &Lease<'_>,
         tries: &Tries<'_>,
-    ) -> Option<Result<Option<RequestPlace>, AttemptOutcome>> {
-        let pool = lease.pool();
-        let Some(limit) = pool.request_limit(lease.position()) else {
-            return Some(Ok(None));
-        };
-        let place = self.request_place(worker, pool, limit, may_wait(lease, tries));
-        Some(Box::pin(place).await?.map(Some))
+    ) -> Option<Result<(Option<RequestPlace>, Option<SlowPlace>), AttemptOutcome>> {
+        let (pool, mut place) = (lease.pool(), None);
+        if let Some(limit) = pool.request_limit(lease.position()) {
+            let may_wait = may_wait(lease, tries);
+            match self.request_place(worker, pool, limit, may_wait).await? {
+                Ok(taken) => place = Some(taken),
+                Err(outcome) => return Some(Err(outcome)),
+            }
+        }
+        if !self.slow_place {
+            return Some(Ok((place, None)));
+        }
+        let slow = self.presence().during(self.slow_place(worker, lease));
+        Some(slow.await?.map(|slow| (place, slow)))
     }
 
     /// The right to have the request under way here, at once or by waiting for it; `None` if the
@@ -287,7 +295,7 @@ impl Exchange<'_> {
 }
 
 /// Whether a request waits for a place at this endpoint, which is full, rather than try another.
-pub(super) fn may_wait(lease: &Lease<'_>, tries: &Tries<'_>) -> bool {
+fn may_wait(lease: &Lease<'_>, tries: &Tries<'_>) -> bool {
     tries.is_last() || lease.pool().should_wait(lease.position(), tries.failed)
 }
 

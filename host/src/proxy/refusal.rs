@@ -249,6 +249,18 @@ impl Refusal {
         }
     }
 
+    /// Whether the same request may well be served in a moment.
+    pub fn may_pass(&self) -> bool {
+        matches!(self.status(), 429 | 503)
+    }
+
+    fn busy(&self) -> &'static str {
+        match self {
+            Self::AtLimit => AT_LIMIT,
+            _ => "All connections to the backend are in use; try again later.",
+        }
+    }
+
     /// The sentence for the client.
     pub fn sentence(&self) -> String {
         let fixed = match self {
@@ -270,8 +282,7 @@ impl Refusal {
             Self::HiddenClient => HIDDEN_CLIENT,
             Self::BodyTooLarge => "The request's body is too large.",
             Self::NoBackend => "No backend is available for this request.",
-            Self::Busy => "All connections to the backend are in use; try again later.",
-            Self::AtLimit => AT_LIMIT,
+            Self::Busy | Self::AtLimit => self.busy(),
             Self::OutOfConnections => OUT_OF_CONNECTIONS,
             Self::StreamLimit => STREAM_LIMIT,
             Self::Unreachable => "No backend could be reached, or none has answered this request.",

@@ -86,7 +86,7 @@ impl<'a> Answer<'a> {
             }
             Refusal::Method => fields.push(("allow", ALLOW.into())),
             // RFC 9110 section 15.6.4. What is in the way may be gone at any moment.
-            refusal if matches!(refusal.status(), 429 | 503) => {
+            refusal if refusal.may_pass() => {
                 fields.push(("retry-after", b"1".into()));
             }
             _ => {}

@@ -13,7 +13,8 @@ impl Download<'_> {
     #[inline]
     pub(super) fn is_retried(&self) -> bool {
         let policy = self.to.tries.policy;
-        (self.response.status >= 400 || policy.looks_at_grpc()) && self.is_wanted_elsewhere()
+        (policy.repeats_status(self.response.status) || policy.looks_at_grpc())
+            && self.is_wanted_elsewhere()
     }
 
     #[cold]

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use super::blame::{self, Circumstances};
-use super::body::{Duplex, MessageReader, MessageSink, Stage, TransferEnd, join};
+use super::body::{Duplex, H2Reader, MessageReader, MessageSink, Reader, Stage, TransferEnd, join};
 use super::context::RequestContext;
 use super::end::{ExchangeEnd, bad, refused, stream_end};
 use super::forward::upstream_length;
@@ -35,10 +35,8 @@ pub(super) struct Copied {
 /// A second attempt on its way.
 pub(super) struct Second<'p> {
     pub lease: Lease<'p>,
-    /// Its part of the budget.
-    pub repeat: Repeat<'p>,
-    /// Its place, where requests are limited.
-    pub place: Option<RequestPlace>,
+    /// Its part of the budget, and its place where requests are limited.
+    pub held: (Repeat<'p>, Option<RequestPlace>),
     pub request: Copied,
     /// Whether it may have a connection of its own.
     pub may_connect: bool,
@@ -49,8 +47,7 @@ pub(super) struct Second<'p> {
 /// A response head that a second attempt has brought, and what the rest of it comes by.
 pub(super) struct Brought<'p> {
     pub lease: Lease<'p>,
-    pub repeat: Repeat<'p>,
-    pub place: Option<RequestPlace>,
+    pub held: (Repeat<'p>, Option<RequestPlace>),
     pub backend: Backend,
     pub reused: bool,
     pub buffer: Buffer,
@@ -76,26 +73,11 @@ impl<'p> Second<'p> {
         let (mut buffer, mut response) = (Buffer::default(), ResponseHead::default());
         response.fields.keep_spelling(context.rule.preserve_case);
         let duplex = Duplex::new(Stage::Whole, false);
-        let opened = match carrier {
-            Carrier::H1(connection) => Ok(Backend::Connection(connection)),
-            Carrier::H2(slot) => self.stream(slot).map(Backend::Stream),
-        };
-        let asked = match opened {
-            Ok(mut backend) => {
-                let upward = match &mut backend {
-                    Backend::Connection(connection) => Upward::Connection(connection, &mut buffer),
-                    Backend::Stream(stream) => Upward::Stream(stream),
-                };
-                let asked = self.ask(context, upward, &timer, (&mut response, &duplex));
-                asked.await.map(|meta| (backend, meta))
-            }
-            Err(end) => Err(end),
-        };
-        match asked {
+        let with = (&mut buffer, &mut response, &duplex);
+        match self.converse(context, carrier, &timer, with).await {
             Ok((backend, meta)) => Some(Brought {
                 lease: self.lease,
-                repeat: self.repeat,
-                place: self.place,
+                held: self.held,
                 backend,
                 reused,
                 buffer,
@@ -114,6 +96,22 @@ impl<'p> Second<'p> {
                 None
             }
         }
+    }
+
+    async fn converse(
+        &self,
+        context: RequestContext<'_>,
+        carrier: Carrier,
+        timer: &Timer,
+        (buffer, response, duplex): (&mut Buffer, &mut ResponseHead, &Duplex),
+    ) -> Result<(Backend, ResponseMeta), ExchangeEnd> {
+        let mut backend = match carrier {
+            Carrier::H1(connection) => Backend::Connection(connection),
+            Carrier::H2(slot) => Backend::Stream(self.stream(slot)?),
+        };
+        let upward = upward(&mut backend, buffer);
+        let meta = self.ask(context, upward, timer, (response, duplex)).await?;
+        Ok((backend, meta))
     }
 
     /// Only what can't be the request's doing is reported: what else fails may have failed in both
@@ -194,62 +192,72 @@ impl<'p> Second<'p> {
     }
 }
 
+/// What carries a request that is sent by this.
+pub(super) fn upward<'a>(backend: &'a mut Backend, buffer: &'a mut Buffer) -> Upward<'a> {
+    match backend {
+        Backend::Connection(connection) => Upward::Connection(connection, buffer),
+        Backend::Stream(stream) => Upward::Stream(stream),
+    }
+}
+
 /// Waits for the final head of a response.
 async fn read_head(
     reader: &mut MessageReader<'_>,
     response: &mut ResponseHead,
     head: &RequestHead,
 ) -> Result<ResponseMeta, ExchangeEnd> {
-    let (mut arrival, mut interim): (Option<Arrival>, _) = (None, 0);
-    loop {
+    for _ in 0..MOST_INTERIM {
         let meta = match reader {
-            MessageReader::H2(reader) => {
-                let (timers, timer, from) = (reader.timers, reader.timer, &mut *reader.from);
-                let parts = poll_fn(|cx| from.poll_head(cx));
-                let parts = timers.watch(timer, Wait::UpstreamRead, parts).await;
-                let parts = parts.map_err(|_| refused(Refusal::ResponseTimeout))?;
-                let parts = parts.map_err(|e| stream_end(&e))?;
-                let facts = h2::read_response(response, &parts, RESPONSE_LIMITS).map_err(bad)?;
-                meta_of_stream(
-                    facts,
-                    reader.from.is_at_end(),
-                    response.status,
-                    &head.method,
-                )
-            }
-            MessageReader::H1(reader) => {
-                let (limits, input) = (reader.limits, reader.buffer.filled());
-                let due = match &mut arrival {
-                    None => !input.is_empty(),
-                    Some(arrival) => arrival.is_due(input, limits),
-                };
-                let parsed = match due {
-                    true => parse_response(response, input, &head.method, limits).map_err(bad)?,
-                    false => None,
-                };
-                let Some(meta) = parsed else {
-                    if due {
-                        arrival.get_or_insert_with(|| Arrival::after(input.len()));
-                    }
-                    let read = reader.read.read_first(reader.buffer, reader.buffers).await;
-                    received(read, reader.buffer.is_empty() && interim == 0)?;
-                    continue;
-                };
-                reader.buffer.consume(meta.head_len);
-                arrival = None;
-                meta
-            }
+            MessageReader::H1(reader) => head_of_connection(reader, response, head).await?,
+            MessageReader::H2(reader) => head_of_stream(reader, response, head).await?,
         };
         match response.status {
             200.. => return Ok(meta),
             101 => return Err(refused(Refusal::UnaskedUpgrade)),
             _ => {}
         }
-        interim += 1;
-        if interim > MOST_INTERIM {
-            return Err(bad(Malformed::Interim));
-        }
     }
+    Err(bad(Malformed::Interim))
+}
+
+async fn head_of_connection(
+    reader: &mut Reader<'_>,
+    response: &mut ResponseHead,
+    head: &RequestHead,
+) -> Result<ResponseMeta, ExchangeEnd> {
+    let mut arrival: Option<Arrival> = None;
+    loop {
+        let (limits, input) = (reader.limits, reader.buffer.filled());
+        let due = match &mut arrival {
+            None => !input.is_empty(),
+            Some(arrival) => arrival.is_due(input, limits),
+        };
+        if due {
+            let parsed = parse_response(response, input, &head.method, limits);
+            if let Some(meta) = parsed.map_err(bad)? {
+                reader.buffer.consume(meta.head_len);
+                return Ok(meta);
+            }
+            arrival.get_or_insert_with(|| Arrival::after(input.len()));
+        }
+        let read = reader.read.read_first(reader.buffer, reader.buffers).await;
+        received(read, reader.buffer.is_empty())?;
+    }
+}
+
+async fn head_of_stream(
+    reader: &mut H2Reader<'_>,
+    response: &mut ResponseHead,
+    head: &RequestHead,
+) -> Result<ResponseMeta, ExchangeEnd> {
+    let (timers, timer, from) = (reader.timers, reader.timer, &mut *reader.from);
+    let parts = poll_fn(|cx| from.poll_head(cx));
+    let parts = timers.watch(timer, Wait::UpstreamRead, parts).await;
+    let parts = parts.map_err(|_| refused(Refusal::ResponseTimeout))?;
+    let parts = parts.map_err(|e| stream_end(&e))?;
+    let facts = h2::read_response(response, &parts, RESPONSE_LIMITS).map_err(bad)?;
+    let is_end = reader.from.is_at_end();
+    Ok(meta_of_stream(facts, is_end, response.status, &head.method))
 }
 
 /// What it means for a head that so many bytes came; `nothing` came before.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::hedge::Race;
 use crate::config::{RetryPolicy, Timeouts};
 use crate::upstream::{FailedAttempt, WorkerPool};
 
@@ -26,6 +25,15 @@ pub(super) struct Tries<'a> {
     pub race: Option<&'a Race>,
     /// The attempt at the second backend, if there was one.
     pub also_failed: Cell<Option<FailedAttempt>>,
+}
+
+/// What two attempts at one request know of each other.
+#[derive(Debug, Default)]
+pub(super) struct Race {
+    /// The first one has a response that is taken.
+    pub decided: Cell<bool>,
+    /// The second one is under way: a first one that has a failure to pass on waits for it.
+    pub second: Cell<bool>,
 }
 
 impl<'a> Tries<'a> {

@@ -1,7 +1,11 @@
-//! How many attempts that repeat work a worker may have under way, so that a pool in trouble does
-//! not get more requests than one that is well.
+//! What a pool says to a request that is to be sent again, or twice: how many attempts may repeat
+//! work, so that a pool in trouble does not get more requests than one that is well; which endpoints
+//! are left; how long answers take.
 
-use super::{FailedAttempt, WorkerPool};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{FailedAttempt, RequestLimit, WorkerPool};
 use crate::config::RetryBudget;
 
 /// An attempt that repeats work, for as long as it is under way.
@@ -38,6 +42,29 @@ impl WorkerPool {
     /// Whether only one endpoint takes requests.
     pub fn is_single(&self) -> bool {
         self.positions().filter(|b| self.takes_traffic(*b)).count() == 1
+    }
+
+    /// How many requests the endpoint at this position may have under way, if that is limited.
+    pub fn request_limit(&self, position: u32) -> Option<&Arc<RequestLimit>> {
+        let endpoint = self.topology.endpoints.get(position as usize)?;
+        endpoint.requests.as_ref()
+    }
+
+    /// Whether the endpoint at this position has as many requests as it may have.
+    pub(super) fn is_at_limit(&self, position: u32) -> bool {
+        self.limits_requests && self.request_limit(position).is_some_and(|l| l.is_full())
+    }
+
+    /// The time within which this percentage of the responses began of late, as this worker has
+    /// seen it; `None` if there were too few.
+    pub fn recent(&self, percentile: u8) -> Option<Duration> {
+        self.recent.quantile(percentile)
+    }
+
+    pub(super) fn refresh(&self, now: u64) {
+        let endpoints = self.endpoints.iter();
+        let counted = endpoints.map(|e| &e.shard.latency_microseconds);
+        self.recent.refresh(now, counted);
     }
 
     fn positions(&self) -> impl Iterator<Item = u32> + use<> {

@@ -3,10 +3,8 @@
 //! Only where `max-requests` or `max-pool-requests` is set there is any of this. The queue is first
 //! come, first served over all workers.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use super::WorkerPool;
 use super::places::{Held, Rights};
 
 /// How many requests may be under way.
@@ -59,7 +57,7 @@ impl RequestLimit {
         Some(RequestPlace { _held: held })
     }
 
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         !self.rights.has_free()
     }
 }
@@ -67,18 +65,5 @@ impl RequestLimit {
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
-    }
-}
-
-impl WorkerPool {
-    /// How many requests the endpoint at this position may have under way, if that is limited.
-    pub fn request_limit(&self, position: u32) -> Option<&Arc<RequestLimit>> {
-        let endpoint = self.topology.endpoints.get(position as usize)?;
-        endpoint.requests.as_ref()
-    }
-
-    /// Whether the endpoint at this position has as many requests as it may have.
-    pub(super) fn is_at_limit(&self, position: u32) -> bool {
-        self.limits_requests && self.request_limit(position).is_some_and(|l| l.is_full())
     }
 }

@@ -170,7 +170,8 @@ fn limit(
     places.into_values().collect()
 }
 
-/// Gives pools and endpoints whose requests are limited what counts them, and says how many of each.
+/// Gives pools and endpoints whose requests are limited what counts them, and says how many each
+/// may have.
 fn limit_requests(
     pools: &[Pool],
     resolved: &mut [PoolTopology],

@@ -234,6 +234,34 @@ fn a_body_is_sent_again_whatever_its_size_and_however_it_comes() {
     }
 }
 
+/// The rest comes from the client while the second backend is asked.
+#[test]
+fn a_503_within_the_body_is_asked_for_elsewhere_with_all_of_the_body() {
+    let one = TestUpstream::start(|connection| {
+        connection.head();
+        connection.send(response("503 Service Unavailable", &[], "busy"));
+        connection.wait_for_close();
+    });
+    let two = TestUpstream::echo();
+    let proxy = picking(&[&one, &two], "max-failures = 0");
+    let body = body_of(40_000);
+    for chunked in [false, true] {
+        let request = Picking::of("PUT", "0,1");
+        let request = match chunked {
+            false => request.body(&body).bytes(),
+            true => request.chunks([&body[..]]).bytes(),
+        };
+        let before = two.received().len();
+        let mut client = proxy.client();
+        client.send(&request[..20_000]);
+        two.wait_for_heads(before + 1);
+        client.send(&request[20_000..]);
+        assert_eq!(client.response_to("PUT").body, body, "{chunked}");
+    }
+    one.wait_until_unused();
+    assert_eq!(two.complete().len(), 2);
+}
+
 #[test]
 fn more_of_a_body_is_kept_where_the_pool_says_so_and_none_where_it_says_that() {
     for (buffer, status) in [("\"1MiB\"", 200), ("0", 503)] {
