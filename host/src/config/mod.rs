@@ -24,6 +24,8 @@ mod reach;
 mod record;
 mod resolve;
 mod resolver;
+mod retry;
+mod retry_policy;
 mod sections;
 mod sources;
 #[cfg(test)]
@@ -48,6 +50,7 @@ pub use meaning::*;
 pub use pool_health::{Ejection, PoolHealth, Probe, ProbeKind};
 pub use reach::{KeyPairFiles, PoolProtocol, PoolTls};
 pub use resolver::{AddressFamily, ResolverConfig};
+pub use retry_policy::{HedgeAfter, RetryBudget, RetryOn, RetryPolicy};
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, MAX_FILE_BYTES, Overrides, Sources};
 pub use timeouts::Timeouts;

@@ -39,7 +39,8 @@ impl Exchange<'_> {
         };
         let known = self.circumstances(to.context.worker, reused, &duplex, waited);
         let outcome = self.outcome(to, &end, known);
-        lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
+        let reported = self.reported(to, outcome);
+        lease.finish(reported, &mut self.doubt, self.scratch.head.client);
         self.settle(to.endpoint, &plan, &duplex);
         let uploaded = duplex.stage() == Stage::Whole;
         self.ended(end, duplex.status(), uploaded, outcome)

@@ -31,6 +31,18 @@ impl Exchange<'_> {
         }
     }
 
+    /// What is reported of an outcome to the health of the backend: a status for which another one
+    /// is asked need not be a failure.
+    #[inline]
+    pub(super) fn reported(&self, to: Target<'_>, outcome: AttemptOutcome) -> AttemptOutcome {
+        match outcome {
+            AttemptOutcome::Unavailable if !to.is_failure(self.scratch.response.status) => {
+                AttemptOutcome::Answered
+            }
+            outcome => outcome,
+        }
+    }
+
     /// What the end of an exchange means for the backend.
     #[inline]
     pub(super) fn outcome(

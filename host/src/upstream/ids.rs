@@ -11,7 +11,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 
 use self::forgetting::Gone;
-use super::{Budget, Health, Places, Protocol};
+use super::{Budget, Health, Places, Protocol, RequestLimit};
 use crate::net::tls::{Connector, ConnectorId};
 
 /// A pool, by the operator's name for it.
@@ -76,6 +76,8 @@ struct Known {
     labels: HashSet<Arc<str>>,
     /// Of the endpoints whose connections are limited.
     places: HashMap<EndpointId, Arc<Places>>,
+    /// Of the endpoints and pools whose requests are limited.
+    requests: HashMap<Limited, Arc<RequestLimit>>,
     /// What secured each endpoint's connections last, with its sessions.
     connectors: HashMap<ConnectorId, Arc<Connector>>,
     /// Wakes the workers when pooled connections are in the way of waiting requests.
@@ -92,6 +94,12 @@ type PoolName = (String, usize);
 /// pool or the endpoint is gone.
 #[derive(Debug, Clone, Default)]
 pub struct Presence(Arc<()>);
+/// Where requests are limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Limited {
+    Endpoint(EndpointId),
+    Pool(PoolId),
+}
 
 /// Where and how an endpoint is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -190,6 +198,12 @@ impl Registry {
         Arc::clone(places.entry(endpoint).or_insert_with(new))
     }
 
+    /// The same of the requests under way.
+    pub(super) fn requests(&self, of: Limited, count: usize) -> Arc<RequestLimit> {
+        let new = || Arc::new(RequestLimit::new(count));
+        Arc::clone(self.known().requests.entry(of).or_insert_with(new))
+    }
+
     /// This connector, or the one before it if that does the same: that one has sessions to resume,
     /// and its connections may stay.
     pub(super) fn connector(&self, connector: Connector) -> Arc<Connector> {
@@ -236,6 +250,7 @@ impl Known {
             endpoints_so_far: 0,
             labels: HashSet::new(),
             places: HashMap::new(),
+            requests: HashMap::new(),
             connectors: HashMap::new(),
             wanted: Arc::default(),
             generation: 0,

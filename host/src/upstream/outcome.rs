@@ -68,6 +68,8 @@ pub enum AttemptOutcome {
     Answered,
     /// It answered with a status that is a failure, as 503 is.
     FailureStatus,
+    /// It answered by a status for which another backend is asked.
+    Unavailable,
     /// Its body ended before its framing said so, or was not correctly chunked.
     BodyCut,
     /// It stopped within bytes that it had announced.
@@ -101,6 +103,7 @@ impl AttemptOutcome {
             | Self::NoResponse
             | Self::Malformed
             | Self::FailureStatus
+            | Self::Unavailable
             | Self::BodyCut
             | Self::BodyStalled => Verdict::Failed,
             Self::NoPlace
@@ -188,6 +191,7 @@ mod tests {
             (AttemptOutcome::Replaced, Well),
             (AttemptOutcome::Answered, Well),
             (AttemptOutcome::FailureStatus, Failed),
+            (AttemptOutcome::Unavailable, Failed),
             (AttemptOutcome::BodyCut, Failed),
             (AttemptOutcome::BodyStalled, Failed),
             (AttemptOutcome::Quiet, Unknown),

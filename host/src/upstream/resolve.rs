@@ -6,10 +6,11 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::discovery::{Located, Wanted};
+use super::ids::Limited;
 use super::topology::KEPT;
 use super::{
     AdminState, Discovery, Endpoint, EndpointId, Places, PoolId, PoolTopology, Protocol, Registry,
-    StreamRules, Topology,
+    RequestLimit, StreamRules, Topology,
 };
 use crate::config::{Backend, Pool, PoolProtocol};
 use crate::net::tls::{Alpn, Connector, ConnectorError, ConnectorId};
@@ -70,10 +71,12 @@ pub fn topology(
         resolved.push(pool_topology(pool, id, registry, (discovery, files))?);
     }
     let limits = limit(pools, &mut resolved, registry);
+    let request_limits = limit_requests(pools, &mut resolved, registry);
     Ok(Topology {
         generation: registry.next_generation(),
         pools: resolved.into_iter().map(Arc::new).collect(),
         limits,
+        request_limits,
     })
 }
 
@@ -103,13 +106,13 @@ pub fn pool_topology(
         id,
         name: pool.name.clone(),
         endpoints,
-        attempts: pool.attempts,
         max_idle: pool.max_idle.unwrap_or(usize::MAX),
         queue: pool.queue,
         queue_timeout: pool.queue_timeout,
         body_wait: pool.body_wait,
         slow_client: pool.slow_client,
         slow_client_rate: pool.slow_client_rate,
+        requests: None,
         health: pool.health.clone(),
         _presence: registry.presence(id),
     })
@@ -262,4 +265,35 @@ fn limit(
         endpoint.places = own.map(|(places, _)| Arc::clone(places));
     }
     places.into_values().collect()
+}
+
+/// Gives pools and endpoints whose requests are limited what counts them, and says how many each
+/// may have.
+fn limit_requests(
+    pools: &[Pool],
+    resolved: &mut [PoolTopology],
+    registry: &Registry,
+) -> Vec<(Arc<RequestLimit>, usize)> {
+    let (mut limits, mut least) = (Vec::new(), HashMap::<EndpointId, usize>::new());
+    for (pool, topology) in pools.iter().zip(&mut *resolved) {
+        if pool.max_pool_requests > 0 {
+            let limit = registry.requests(Limited::Pool(topology.id), pool.max_pool_requests);
+            topology.requests = Some(Arc::clone(&limit));
+            limits.push((limit, pool.max_pool_requests));
+        }
+        for endpoint in topology.endpoints.iter().filter(|_| pool.max_requests > 0) {
+            let limit = least.entry(endpoint.id).or_insert(pool.max_requests);
+            *limit = pool.max_requests.min(*limit);
+        }
+    }
+    for endpoint in resolved.iter_mut().flat_map(|pool| &mut pool.endpoints) {
+        let limit = least.get(&endpoint.id);
+        endpoint.requests =
+            limit.map(|limit| registry.requests(Limited::Endpoint(endpoint.id), *limit));
+    }
+    limits.extend(least.into_iter().map(|(endpoint, limit)| {
+        let requests = registry.requests(Limited::Endpoint(endpoint), limit);
+        (requests, limit)
+    }));
+    limits
 }

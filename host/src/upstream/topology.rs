@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     AdminState, Budget, EndpointId, Health, Origin, Places, PoolId, Presence, Protocol, Registry,
-    StreamRules,
+    RequestLimit, StreamRules,
 };
 use crate::config::PoolHealth;
 use crate::net::tls::Connector;
@@ -23,6 +23,8 @@ pub struct Topology {
     pub pools: Vec<Arc<PoolTopology>>,
     /// How many connections there may be, where they are limited.
     pub(super) limits: Vec<(Arc<Places>, usize)>,
+    /// How many requests there may be, where they are limited.
+    pub(super) request_limits: Vec<(Arc<RequestLimit>, usize)>,
 }
 
 impl Topology {
@@ -31,6 +33,9 @@ impl Topology {
     pub fn apply_limits(&self) {
         for (places, limit) in &self.limits {
             places.resize(*limit);
+        }
+        for (requests, limit) in &self.request_limits {
+            requests.resize(*limit);
         }
     }
 }
@@ -119,8 +124,6 @@ pub struct PoolTopology {
     /// Each IP address that a configured address resolved to is one endpoint. Policies know them
     /// by their position here. Those that stay keep their order. May be empty.
     pub endpoints: Vec<Endpoint>,
-    /// Attempts at one request in all.
-    pub attempts: u32,
     /// The most idle connections that are kept per worker and endpoint; `usize::MAX` if the
     /// operator set no limit.
     pub max_idle: usize,
@@ -137,6 +140,8 @@ pub struct PoolTopology {
     pub slow_client: Duration,
     /// Bytes a second that are not slow.
     pub slow_client_rate: u64,
+    /// How many requests all workers may have under way in it. `None` = no limit.
+    pub requests: Option<Arc<RequestLimit>>,
     /// When its endpoints are healthy.
     pub health: PoolHealth,
     /// Keeps its id.
@@ -177,6 +182,9 @@ pub struct Endpoint {
     /// How many connections of HTTP/1.1 all workers together may have to it: the least
     /// `max-connections` of the pools that name it. `None` = no limit.
     pub places: Option<Arc<Places>>,
+    /// How many requests all workers may have under way there: the least `max-requests` of the
+    /// pools that name it. `None` = no limit.
+    pub requests: Option<Arc<RequestLimit>>,
     /// Idle connections that each worker keeps for as long as one may be idle; it has more only
     /// while they are needed.
     pub kept: usize,
@@ -216,6 +224,7 @@ impl Endpoint {
             labels: Vec::new(),
             health: known.health,
             places: None,
+            requests: None,
             kept: KEPT,
             budget: Arc::clone(registry.budget()),
             presence: known.presence,

@@ -8,6 +8,7 @@ mod names;
 mod policies;
 mod pools;
 mod properties;
+mod retries;
 mod rollout;
 mod routes;
 mod sources;

@@ -167,6 +167,16 @@ impl WorkerHealth {
         }
     }
 
+    /// A response head did not come in so long, and is not waited for any more.
+    pub(super) fn was_slow(&self, waited: Duration) {
+        self.condition.took(waited);
+    }
+
+    /// Requests under way at this worker.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.condition.in_flight()
+    }
+
     /// A response head arrived, with a status that is a failure.
     pub(super) fn refused(&self) {
         self.condition.answered();

@@ -42,7 +42,7 @@ fn pool_of(
         id,
         name: "a".to_owned(),
         endpoints: ports.map(endpoint).collect(),
-        attempts: 5,
+        requests: None,
         max_idle: 1,
         queue: 1,
         queue_timeout: LONG,
@@ -59,6 +59,7 @@ fn topology(generation: u64, pool: &Arc<PoolTopology>) -> Topology {
         generation,
         pools: vec![Arc::clone(pool)],
         limits: Vec::new(),
+        request_limits: Vec::new(),
     }
 }
 

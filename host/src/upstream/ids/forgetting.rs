@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{EndpointId, Known, PoolId, PoolName, Presence, Reached, Registry};
+use super::{EndpointId, Known, Limited, PoolId, PoolName, Presence, Reached, Registry};
 use crate::stats::{Departed, Stats};
 
 /// How many endpoints, and how many pools, are remembered after they have gone. One of them takes
@@ -75,6 +75,7 @@ impl Known {
             if let Some(endpoint) = self.endpoints.remove(reached) {
                 self.labels.remove(&endpoint.label);
                 self.places.remove(&endpoint.id);
+                self.requests.remove(&Limited::Endpoint(endpoint.id));
             }
         }
         forgotten.contains(&true)
@@ -105,6 +106,7 @@ impl Known {
         for (name, id) in &all {
             self.pools.remove(name);
             self.presences.remove(id);
+            self.requests.remove(&Limited::Pool(*id));
             self.free.insert(id.0);
         }
         !all.is_empty()

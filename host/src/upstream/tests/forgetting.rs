@@ -46,6 +46,7 @@ impl Changing {
             generation: self.generation,
             pools: self.ids.iter().zip(pools).map(pool).map(Arc::new).collect(),
             limits: Vec::new(),
+            request_limits: Vec::new(),
         };
         let former = self.worker.as_ref();
         self.worker = Some(WorkerPools::new(&topology, former, &self.stats, 0));
