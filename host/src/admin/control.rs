@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
+use super::backends::{BackendsChange, BackendsFuture, PoolStatus};
 use super::reload::{ReloadFuture, ReloadStatus};
 use super::times::{rfc3339_of, timestamp};
 use crate::policy::Stickiness;
@@ -52,6 +53,13 @@ pub trait Control: Send + Sync + 'static {
 
     /// How reloads have gone so far.
     fn reload_status(&self) -> ReloadStatus;
+
+    /// The pools that run, with their endpoints.
+    fn pools(&self) -> Vec<PoolStatus>;
+
+    /// Changes the backends of a pool beside the configuration, publishes that, and waits for all
+    /// workers to follow.
+    fn change_backends<'a>(&'a self, pool: &'a str, change: BackendsChange) -> BackendsFuture<'a>;
 
     /// The configuration that runs, without secrets.
     fn config(&self) -> serde_json::Value;

@@ -1,13 +1,15 @@
 //! Admin: how does an operator or a script see and change a running proxy?
 //!
 //! It serves the statistics as JSON, as a page and as Prometheus text; lists, deploys, promotes and
-//! withdraws policies (`policies`, `deploy`); issues explain tokens; and reports whether the
+//! withdraws policies (`policies`, `deploy`); lists and changes backends (`backends`); issues explain tokens; and reports whether the
 //! process is alive and ready. `app` starts [`serve()`] on the control runtime and implements
 //! [`Control`], through which this room changes what runs; it also reads the counters of `stats`
 //! and `ground`. `app` hands [`stats_page`] to the workers for `[stats] path`: that page alone is
 //! made on a worker. This room loads no policy and decides nothing about a request.
 
 mod accept;
+mod backends;
+mod body;
 mod connection;
 mod control;
 mod crowd;
@@ -32,6 +34,10 @@ mod tests;
 mod times;
 mod uploads;
 
+pub use backends::{
+    BackendsChange, BackendsChanged, BackendsError, BackendsFuture, EndpointStatus, FileStatus,
+    PoolStatus, Said, ShownEndpoint, ShownPool, unknown_pool,
+};
 pub use control::{
     CertificateStatus, Change, ChangeError, ChangeFuture, Control, Deployment, OnTrial,
     OrderStatus, PolicyDetails, PolicyStatus, Readiness,

@@ -1,5 +1,7 @@
 //! The report as a page for a browser: without scripts, nothing loaded from elsewhere.
 
+mod pools;
+
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -49,6 +51,7 @@ impl fmt::Display for Page<'_> {
         self.reload(f)?;
         self.overview(f)?;
         self.statuses(f)?;
+        self.pools(f)?;
         self.backends(f)?;
         self.policies(f)?;
         self.workers(f)?;

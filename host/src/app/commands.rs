@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use super::ask::{ask_for_reload, ask_proxy};
+use super::ask::{ask_for_backends, ask_for_reload, ask_proxy};
 use super::check::check;
 use super::rehearse::rehearse;
 use super::reload::Source;
@@ -83,6 +83,9 @@ fn with_runtime(command: Command, signals: Option<Signals>) -> Result<ExitCode> 
             ) => ask_proxy(remote, action).await.map(|()| ExitCode::SUCCESS),
             (Command::Reload(reload), _) => {
                 ask_for_reload(reload).await.map(|()| ExitCode::SUCCESS)
+            }
+            (Command::Backends(backends), _) => {
+                ask_for_backends(backends).await.map(|()| ExitCode::SUCCESS)
             }
             // `execute` has handled these.
             (Command::Policy(_), _) | (_, None) => Ok(ExitCode::FAILURE),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
 
+use super::backend_files::BackendFiles;
 use super::certificates::ListenerCertificates;
 use super::control::{ControlPlane, Process, Reloads, warning};
 use super::data_plane::End;
@@ -195,6 +196,14 @@ async fn load(
 ) -> Result<Arc<ControlPlane>> {
     let registry = Registry::new(config.workers).with(Budget::new(shares.backends));
     let names = Names::new(&config.resolver).map_err(anyhow::Error::msg)?;
+    let state_dir = match &config.state_dir {
+        None => None,
+        Some(folder) => Some(
+            StateDir::open(folder)
+                .with_context(|| format!("`state-dir` {} can't be used", folder.display()))?,
+        ),
+    };
+    let backend_files = BackendFiles::start(config, names.discovery(), state_dir.as_ref())?;
     let topology = first_topology(config, &registry, &names).await?;
     let options = EngineOptions {
         workers: config.workers,
@@ -212,13 +221,6 @@ async fn load(
         }
         engine => engine?,
     };
-    let state_dir = match &config.state_dir {
-        None => None,
-        Some(folder) => Some(
-            StateDir::open(folder)
-                .with_context(|| format!("`state-dir` {} can't be used", folder.display()))?,
-        ),
-    };
     let certificates = ListenerCertificates::load(config)
         .map_err(|problems| anyhow::Error::msg(problems.join("\n")))?;
     certificates.log_notes();
@@ -230,6 +232,7 @@ async fn load(
         certificates: Arc::new(certificates),
         reloads,
         names,
+        backend_files,
     };
     let control = ControlPlane::new(Arc::clone(config), &Arc::new(topology), process);
     let control = Arc::new(control);

@@ -70,6 +70,7 @@ fn shared(control: &Arc<ControlPlane>) -> Shared {
             policies: &control.policies(),
             certificates: &control.certificates(),
             reload: &control.reload_status(),
+            pools: &control.pools(),
         };
         admin::stats_page(&view, accept)
     };

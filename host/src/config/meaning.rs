@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Acme, Backend, H2Limits, Listener, PoolProtocol, ResolverConfig, TrustedPeers};
+use super::{
+    Acme, Backend, H2Limits, Listener, PoolProtocol, PoolTls, ResolverConfig, TrustedPeers,
+};
 
 /// The whole configuration, with defaults filled in.
 #[derive(Debug, Clone)]
@@ -188,8 +190,12 @@ pub enum Isolation {
 pub struct Pool {
     /// The name, or the host of the short form.
     pub name: String,
-    /// At least one.
+    /// At least one, unless there is a file.
     pub backends: Vec<Backend>,
+    /// `file`: lists more, as JSON.
+    pub file: Option<PathBuf>,
+    /// `tls`: how its backends are reached that are not written with a scheme of their own.
+    pub tls: Option<PoolTls>,
     /// `protocol`: what its backends speak. Default HTTP/1.1.
     pub protocol: PoolProtocol,
     /// Attempts at one request in all. Default 5.

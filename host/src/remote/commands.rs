@@ -10,6 +10,7 @@ use http::{HeaderValue, Method};
 
 use super::RemoteError;
 use super::answers::{Details, Fate, Policies, Reloaded, Token};
+use super::backends;
 use super::client::{Answer, CHANGE, Client, DEPLOY, segment};
 use super::display::Display;
 use super::options::{Change, Command, Deploy, Proxy, Role, Watching, chosen_by};
@@ -76,6 +77,10 @@ where
             print(&answer, json, |a| {
                 Ok(render::reloaded(&a.read::<Reloaded>()?))
             })
+        }
+        Command::Backends(command) => {
+            let (answer, shown) = backends::ask(&client, command).await?;
+            print(&answer, json, shown)
         }
         Command::Change { name, change } => {
             let answer = apply(&client, &name, change).await?;

@@ -3,6 +3,7 @@
 mod certificates;
 mod families;
 mod policies;
+mod pools;
 mod reload;
 mod traffic;
 
@@ -83,6 +84,7 @@ impl Collector for Snapshot {
         self.backends(&mut out)?;
         self.handshakes(&mut out)?;
         self.pools(&mut out)?;
+        self.topology(&mut out)?;
         self.certificates(&mut out)?;
         self.policies(&mut out)
     }

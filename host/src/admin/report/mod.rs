@@ -10,6 +10,7 @@ use serde::Serialize;
 
 pub use self::backend::{Backend, BackendLatency};
 pub use self::policy::{Policy, PolicyMemory, PolicyStore};
+use super::backends::{PoolStatus, ShownPool};
 use super::control::{CertificateStatus, PolicyStatus};
 pub use super::durations::{Microseconds, Nanoseconds};
 use super::pools::Pool;
@@ -31,6 +32,8 @@ pub struct StatsView<'a> {
     pub certificates: &'a [CertificateStatus],
     /// How reloads of the configuration have gone.
     pub reload: &'a ReloadStatus,
+    /// The pools that run.
+    pub pools: &'a [PoolStatus],
 }
 
 /// All statistics. Serialised, it is the body of `GET /stats`.
@@ -62,6 +65,8 @@ pub struct Report {
     pub recording: Recording,
     /// By address.
     pub backends: BTreeMap<String, Backend>,
+    /// The pools that run, by name: where their endpoints come from, and how they are.
+    pub topology: BTreeMap<String, ShownPool>,
     /// By name; only pools whose connections are limited.
     pub pools: BTreeMap<String, Pool>,
     /// By name.
@@ -184,7 +189,6 @@ impl Report {
             workers.iter().map(|w| counter(w).value()).sum::<u64>()
         };
         let uptime = view.stats.started().elapsed();
-        let now = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: uptime.as_secs(),
@@ -224,7 +228,8 @@ impl Report {
             log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),
             process: Process::new(),
             recording: Recording::new(view.stats),
-            backends: backends(view.stats, now),
+            topology: topology(view),
+            backends: backends(view.stats),
             pools: pools(view.stats),
             policies: policies(view),
             certificates: view.certificates.to_vec(),
@@ -286,8 +291,19 @@ fn by_status(stats: &Stats) -> BTreeMap<u16, u64> {
         .collect()
 }
 
+/// Of pools that share a name, the first.
+fn topology(view: &StatsView<'_>) -> BTreeMap<String, ShownPool> {
+    let counted = backends(view.stats);
+    let pools = view.pools.iter().rev();
+    pools
+        .map(|pool| (pool.name.clone(), ShownPool::new(pool, &counted)))
+        .collect()
+}
+
 /// What was forgotten is a row as well, so that sums over rows never fall.
-fn backends(stats: &Stats, now: u64) -> BTreeMap<String, Backend> {
+pub(super) fn backends(stats: &Stats) -> BTreeMap<String, Backend> {
+    let uptime = stats.started().elapsed();
+    let now = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
     let Named { by_name, forgotten } = stats.backends();
     let backend = |(label, counted): (String, BackendStats)| (label, Backend::new(&counted, now));
     let mut all: BTreeMap<_, _> = by_name.into_iter().map(backend).collect();

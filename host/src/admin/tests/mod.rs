@@ -1,6 +1,7 @@
 //! The admin listener over real sockets, with a fake control side.
 
 mod access;
+mod backends;
 mod pages;
 mod replacing;
 
@@ -13,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
+use self::backends::pool_status;
 use super::serve::serve_within;
 use super::shared::Limits;
 use super::*;
@@ -154,6 +156,30 @@ impl Control for TestControl {
 
     fn reload_status(&self) -> ReloadStatus {
         status_of_reloads()
+    }
+
+    fn pools(&self) -> Vec<PoolStatus> {
+        vec![pool_status()]
+    }
+
+    fn change_backends<'a>(&'a self, pool: &'a str, change: BackendsChange) -> BackendsFuture<'a> {
+        self.asked
+            .lock()
+            .unwrap()
+            .push(format!("{pool}: {change:?}"));
+        Box::pin(async move {
+            match change {
+                BackendsChange::Replace(text) if text == "bad" => {
+                    Err(BackendsError::Refused(vec!["one".into(), "two".into()]))
+                }
+                BackendsChange::Remove(_) => Err(BackendsError::Unknown("no such".to_owned())),
+                _ => Ok(BackendsChanged {
+                    pool: pool_status(),
+                    adopted: true,
+                    warnings: vec!["look".to_owned()],
+                }),
+            }
+        })
     }
 
     fn config(&self) -> serde_json::Value {

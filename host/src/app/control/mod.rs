@@ -6,6 +6,7 @@
 //! `next_policy` loads what that needs), `snapshot` makes what is published, and `status` reports.
 
 mod adoption;
+mod backends;
 mod change;
 mod changes;
 mod configure;
@@ -27,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use super::backend_files::BackendFiles;
 use super::certificates::{ListenerCertificates, PoolFiles};
 use super::names::Names;
 use super::policies;
@@ -43,6 +45,7 @@ use forgetting::KnownPolicies;
 use policy_state::PolicyState;
 
 pub use adoption::Adoption;
+pub(in crate::app) use backends::restore_backends;
 pub(in crate::app) use configure::Prepared;
 pub(in crate::app) use discovered::warning;
 pub(in crate::app) use forgetting::forget;
@@ -66,6 +69,8 @@ pub struct Process {
     pub(in crate::app) reloads: Reloads,
     /// The names of backends.
     pub(in crate::app) names: Arc<Names>,
+    /// The files of pools.
+    pub(in crate::app) backend_files: BackendFiles,
 }
 
 /// The control side.
@@ -88,6 +93,9 @@ pub struct ControlPlane {
     pool_files: PoolFiles,
     reloads: Reloads,
     names: Arc<Names>,
+    backend_files: BackendFiles,
+    /// Held while the admin API changes backends, so that one change is made at a time.
+    changing_backends: tokio::sync::Mutex<()>,
     /// The policies of the newest snapshot, in the order of its configuration.
     policies: Mutex<Vec<Arc<Managed>>>,
     ids: Mutex<KnownPolicies>,
@@ -142,6 +150,7 @@ impl ControlPlane {
             certificates,
             reloads,
             names,
+            backend_files,
         } = process;
         let mut known = KnownPolicies::default();
         let managed = |policy: &Policy| {
@@ -180,6 +189,8 @@ impl ControlPlane {
             settled: Notify::new(),
             reloads,
             names,
+            backend_files,
+            changing_backends: Default::default(),
             configuring: Default::default(),
         }
     }
@@ -242,6 +253,11 @@ impl ControlPlane {
     /// What is known of the files of the pools' `tls`.
     pub(in crate::app) fn pool_files(&self) -> &PoolFiles {
         &self.pool_files
+    }
+
+    /// What is known of the files of pools.
+    pub(in crate::app) fn backend_files(&self) -> &BackendFiles {
+        &self.backend_files
     }
 
     /// Sets whether load balancers should send clients here.

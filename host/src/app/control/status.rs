@@ -7,8 +7,9 @@ use rand::distr::{Alphanumeric, SampleString};
 
 use super::{ControlPlane, Managed, PolicyState, Purpose};
 use crate::admin::{
-    CertificateStatus, Change, ChangeError, ChangeFuture, Control, Deployment, OnTrial,
-    PolicyDetails, PolicyStatus, Readiness, ReloadFuture, ReloadStatus,
+    BackendsChange, BackendsFuture, CertificateStatus, Change, ChangeError, ChangeFuture, Control,
+    Deployment, OnTrial, PolicyDetails, PolicyStatus, PoolStatus, Readiness, ReloadFuture,
+    ReloadStatus,
 };
 use crate::config::{Isolation, OnFailure};
 use crate::policy::{Mode, Trial, WHOLE};
@@ -87,6 +88,14 @@ impl Control for AdminControl {
 
     fn reload_status(&self) -> ReloadStatus {
         self.0.reload_status()
+    }
+
+    fn pools(&self) -> Vec<PoolStatus> {
+        self.0.pools()
+    }
+
+    fn change_backends<'a>(&'a self, pool: &'a str, change: BackendsChange) -> BackendsFuture<'a> {
+        Box::pin(self.0.change_backends(pool, change))
     }
 
     fn config(&self) -> serde_json::Value {

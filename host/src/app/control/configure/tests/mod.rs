@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::admin::{Deployment, StatsView, stats_page};
+use crate::app::backend_files::BackendFiles;
 use crate::app::control::{Process, Reloads, Written};
 use crate::app::names::Names;
 use crate::config::Pool;
@@ -61,6 +62,7 @@ async fn started(config: &Arc<Config>) -> Arc<ControlPlane> {
         certificates: Arc::default(),
         reloads: Reloads::new(Written::default()).0,
         names,
+        backend_files: BackendFiles::default(),
     };
     let control = ControlPlane::new(Arc::clone(config), &topology, process);
     let control = Arc::new(control);
@@ -200,6 +202,7 @@ async fn selections_count_for_the_address_that_was_selected() {
         policies: &control.policies(),
         certificates: &[],
         reload: &control.reload_status(),
+        pools: &[],
     };
     let (_, page) = stats_page(&view, Some(b"application/json"));
     let page: serde_json::Value = serde_json::from_slice(&page).unwrap();
