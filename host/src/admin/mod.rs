@@ -1,11 +1,12 @@
 //! Admin: how does an operator or a script see and change a running proxy?
 //!
 //! It serves the statistics as JSON, as a page and as Prometheus text; lists, deploys, promotes and
-//! withdraws policies (`policies`, `deploy`); lists and changes backends (`backends`); issues explain tokens; and reports whether the
-//! process is alive and ready. `app` starts [`serve()`] on the control runtime and implements
-//! [`Control`], through which this room changes what runs; it also reads the counters of `stats`
-//! and `ground`. `app` hands [`stats_page`] to the workers for `[stats] path`: that page alone is
-//! made on a worker. This room loads no policy and decides nothing about a request.
+//! withdraws policies (`policies`, `deploy`); lists and changes backends (`backends`); issues
+//! explain tokens; and reports whether the process is alive and ready. `app` starts [`serve()`] on
+//! the control runtime and implements [`Control`], through which this room changes what runs; it
+//! also reads the counters of `stats` and `ground`. `app` hands [`stats_page`] to the workers for
+//! `[stats] path`: that page alone is made on a worker. This room loads no policy and decides
+//! nothing about a request.
 
 mod accept;
 mod backends;
@@ -36,7 +37,7 @@ mod uploads;
 
 pub use backends::{
     BackendsChange, BackendsChanged, BackendsError, BackendsFuture, EndpointStatus, FileStatus,
-    PoolStatus, Said, ShownEndpoint, ShownPool, unknown_pool,
+    PoolStatus, Said, unknown_pool,
 };
 pub use control::{
     CertificateStatus, Change, ChangeError, ChangeFuture, Control, Deployment, OnTrial,
@@ -46,6 +47,6 @@ pub use metrics::metrics_page;
 pub use page::stats_page;
 pub use recording::Recording;
 pub use reload::{Changes, Difference, ReloadError, ReloadFuture, ReloadStatus, Reloaded};
-pub use report::{Report, StatsView};
+pub use report::{Report, ShownEndpoint, ShownPool, StatsView};
 pub use serve::{AdminError, serve};
 pub use shared::CONNECTIONS;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
 
-use super::backend_files::BackendFiles;
+use super::backend_files;
 use super::certificates::ListenerCertificates;
 use super::control::{ControlPlane, Process, Reloads, warning};
 use super::data_plane::End;
@@ -203,7 +203,7 @@ async fn load(
                 .with_context(|| format!("`state-dir` {} can't be used", folder.display()))?,
         ),
     };
-    let backend_files = BackendFiles::start(config, names.discovery(), state_dir.as_ref())?;
+    let backend_files = backend_files::start(config, names.discovery(), state_dir.as_ref())?;
     let topology = first_topology(config, &registry, &names).await?;
     let options = EngineOptions {
         workers: config.workers,

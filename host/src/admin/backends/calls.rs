@@ -6,13 +6,13 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::{BackendsChange, BackendsChanged, BackendsError, PoolStatus, Said, ShownPool};
+use super::{BackendsChange, BackendsChanged, BackendsError, PoolStatus, Said, unknown_pool};
 use crate::admin::body;
 use crate::admin::control::Control;
 use crate::admin::crowd::{Caller, Doing};
 use crate::admin::policies::decoded;
 use crate::admin::reply::{self, Reply};
-use crate::admin::report::backends;
+use crate::admin::report::{ShownPool, backends};
 use crate::admin::shared::Shared;
 
 /// The largest list: ten thousand backends with labels.
@@ -92,15 +92,6 @@ fn one(shared: &Shared, name: &str) -> Reply {
         Some(pool) => reply::json(StatusCode::OK, &shown(pool, &*shared.control)),
         None => refused(&unknown_pool(name, pools.iter().map(|p| p.name.as_str()))),
     }
-}
-
-/// That there is no such pool, and which there are.
-pub fn unknown_pool<'n>(name: &str, all: impl Iterator<Item = &'n str>) -> BackendsError {
-    let all: Vec<&str> = all.collect();
-    BackendsError::Unknown(match all.is_empty() {
-        true => format!("no pool is named {name:?}; there are none"),
-        false => format!("no pool is named {name:?}; there are {}", all.join(", ")),
-    })
 }
 
 fn shown(pool: &PoolStatus, control: &dyn Control) -> Value {

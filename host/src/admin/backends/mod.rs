@@ -1,16 +1,12 @@
 //! The pools and their backends as they run, and changes of them beside the configuration.
 
 pub(super) mod calls;
-mod shown;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
 use serde::Serialize;
-
-pub use self::calls::unknown_pool;
-pub use self::shown::{ShownEndpoint, ShownPool};
 
 /// The future of a change of a pool's backends.
 pub type BackendsFuture<'a> =
@@ -70,6 +66,15 @@ pub enum BackendsChange {
     Remove(String),
     /// An operator says this of a backend.
     Say(String, Said),
+}
+
+/// That there is no such pool, and which there are.
+pub fn unknown_pool<'n>(name: &str, all: impl Iterator<Item = &'n str>) -> BackendsError {
+    let all: Vec<&str> = all.collect();
+    BackendsError::Unknown(match all.is_empty() {
+        true => format!("no pool is named {name:?}; there are none"),
+        false => format!("no pool is named {name:?}; there are {}", all.join(", ")),
+    })
 }
 
 /// What an operator says of a backend.

@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::Snapshot;
 use super::families::{Families, Labels};
-use crate::admin::backends::{FileStatus, ShownEndpoint};
+use crate::admin::backends::FileStatus;
+use crate::admin::report::ShownEndpoint;
 
 /// What an endpoint can be.
 const STATES: [&str; 4] = ["healthy", "ejected", "draining", "down"];

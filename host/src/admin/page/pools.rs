@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{Page, table};
-use crate::admin::backends::ShownEndpoint;
 use crate::admin::escaped::Escaped;
+use crate::admin::report::ShownEndpoint;
 use crate::units::number;
 
 impl Page<'_> {

@@ -2,6 +2,7 @@
 
 mod backend;
 mod policy;
+mod topology;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use serde::Serialize;
 
 pub use self::backend::{Backend, BackendLatency};
 pub use self::policy::{Policy, PolicyMemory, PolicyStore};
-use super::backends::{PoolStatus, ShownPool};
+pub use self::topology::{ShownEndpoint, ShownPool};
+use super::backends::PoolStatus;
 use super::control::{CertificateStatus, PolicyStatus};
 pub use super::durations::{Microseconds, Nanoseconds};
 use super::pools::Pool;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{EndpointStatus, FileStatus, PoolStatus};
-use crate::admin::report::Backend;
+use super::Backend;
+use crate::admin::backends::{EndpointStatus, FileStatus, PoolStatus};
 
 /// One pool, as answers and statistics show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
