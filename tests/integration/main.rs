@@ -42,6 +42,7 @@ mod limits;
 mod lingering;
 mod listeners;
 mod loops;
+mod names;
 mod passed_on;
 mod paths;
 mod policy_commands;

@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 use serde::{Serialize, Serializer};
 
 use super::backends::{BackendsChange, BackendsFuture, PoolStatus};
+use super::names::NameStatus;
 use super::reload::{ReloadFuture, ReloadStatus};
-use super::times::{rfc3339_of, timestamp};
+use super::times::{rfc3339, rfc3339_of};
 use crate::policy::Stickiness;
 use crate::rollout::{Event, GenerationEntry, State, TrialReport};
 use crate::stats::Stats;
@@ -25,6 +26,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// The certificates of the listeners.
     fn certificates(&self) -> Vec<CertificateStatus>;
+
+    /// The names of backends.
+    fn names(&self) -> Vec<NameStatus>;
 
     /// One policy with its generations, its history and its trial.
     fn policy(&self, name: &str) -> Option<PolicyDetails>;
@@ -293,11 +297,4 @@ pub enum Readiness {
 
 fn microseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(duration.as_micros().try_into().unwrap_or(u64::MAX))
-}
-
-fn rfc3339<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => serializer.serialize_str(&timestamp(*time)),
-        None => serializer.serialize_none(),
-    }
 }

@@ -132,6 +132,7 @@ fn with_view(shared: &Shared, page: impl FnOnce(&StatsView<'_>) -> Reply) -> Rep
         stats: shared.control.stats(),
         policies: &shared.control.policies(),
         certificates: &shared.control.certificates(),
+        names: &shared.control.names(),
         reload: &shared.control.reload_status(),
         pools: &shared.control.pools(),
     })

@@ -20,6 +20,7 @@ mod endpoints;
 mod escaped;
 mod guard;
 mod metrics;
+mod names;
 mod page;
 mod policies;
 mod pools;
@@ -44,6 +45,7 @@ pub use control::{
     OrderStatus, PolicyDetails, PolicyStatus, Readiness,
 };
 pub use metrics::metrics_page;
+pub use names::NameStatus;
 pub use page::stats_page;
 pub use recording::Recording;
 pub use reload::{Changes, Difference, ReloadError, ReloadFuture, ReloadStatus, Reloaded};

@@ -1,5 +1,6 @@
 //! The report as a page for a browser: without scripts, nothing loaded from elsewhere.
 
+mod names;
 mod pools;
 
 use std::fmt;
@@ -8,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::accept::prefers;
 use super::control::PolicyStatus;
 use super::escaped::Escaped;
-use super::report::{Backend, Policy, PolicyStore, Report, StatsView};
+use super::report::{Policy, PolicyStore, Report, StatsView};
 use super::times::timestamp;
 use crate::stats::HistogramSnapshot;
 use crate::units::{counted, duration, microseconds, nanoseconds, number, size};
@@ -53,6 +54,7 @@ impl fmt::Display for Page<'_> {
         self.statuses(f)?;
         self.pools(f)?;
         self.backends(f)?;
+        self.names(f)?;
         self.policies(f)?;
         self.workers(f)?;
         f.write_str("</body>\n</html>\n")
@@ -135,34 +137,6 @@ impl Page<'_> {
         table(f, &["status", "responses"], rows)
     }
 
-    fn backends(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<h2>Backends</h2>\n")?;
-        if self.0.backends.is_empty() {
-            return f.write_str("<p>none</p>\n");
-        }
-        let head = [
-            "address",
-            "state",
-            "requests",
-            "failures",
-            "in a row",
-            "in flight",
-            "connections",
-            "average",
-            "median",
-            "90 %",
-            "99 %",
-        ];
-        table(
-            f,
-            &head,
-            self.0
-                .backends
-                .iter()
-                .map(|(address, backend)| backend_row(address, backend)),
-        )
-    }
-
     fn policies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<h2>Policies</h2>\n")?;
         if self.0.policies.is_empty() {
@@ -194,27 +168,6 @@ impl Page<'_> {
             rows,
         )
     }
-}
-
-fn backend_row(address: &str, b: &Backend) -> Vec<String> {
-    let state = match b.set_aside_by_workers {
-        0 => "<span class=\"good\">healthy</span>".to_owned(),
-        n => format!("<span class=\"bad\">ejected by {n}</span>"),
-    };
-    let all = &b.latency.all.0;
-    vec![
-        Escaped(address).to_string(),
-        state,
-        number(b.requests),
-        number(b.failures),
-        number(b.consecutive_failures),
-        number(b.in_flight),
-        number(b.connections),
-        microseconds(b.latency.ewma_microseconds),
-        microseconds(all.quantile(0.5)),
-        microseconds(all.quantile(0.9)),
-        microseconds(all.quantile(0.99)),
-    ]
 }
 
 fn policy_section(f: &mut fmt::Formatter<'_>, name: &str, p: &Policy) -> fmt::Result {

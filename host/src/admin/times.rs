@@ -12,6 +12,16 @@ pub(super) fn rfc3339_of<S: Serializer>(
     serializer.serialize_str(&timestamp(*time))
 }
 
+pub(super) fn rfc3339<S: Serializer>(
+    time: &Option<SystemTime>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => serializer.serialize_str(&timestamp(*time)),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// RFC 3339 in UTC, to the second.
 pub(super) fn timestamp(time: SystemTime) -> String {
     let mut text = String::new();

@@ -69,6 +69,7 @@ fn shared(control: &Arc<ControlPlane>) -> Shared {
             stats: control.stats(),
             policies: &control.policies(),
             certificates: &control.certificates(),
+            names: &control.name_status(),
             reload: &control.reload_status(),
             pools: &control.pools(),
         };

@@ -47,6 +47,48 @@ fn the_settings_on_top_of_each_source_are_taken() {
     }
 }
 
+/// As while a name can't be resolved.
+#[test]
+fn each_is_loaded_for_a_pool_without_backends() {
+    let pool = "[pools.web]\nbackends = [\"nowhere.invalid\"]\n[[routes]]\npool = \"web\"\n";
+    for name in names() {
+        let settings = settings(&name);
+        let policy = settings
+            .split_once("[policies.")
+            .and_then(|(_, rest)| rest.split_once('.'))
+            .unwrap()
+            .0;
+        let scratch = Scratch::new();
+        scratch.write("policy.wasm", component(&name));
+        scratch.write(
+            "waypost.toml",
+            format!(
+                "{pool}policies = [\"{policy}\"]\n\
+                 [policies.{policy}]\ncomponent = \"policy.wasm\"\n{settings}"
+            ),
+        );
+        let exit = waypost(["check", "--config", "waypost.toml"], scratch.path());
+        let loaded = format!("policy \"{policy}\": ok");
+        assert!(exit.stdout.contains(&loaded), "{name}: {exit:?}");
+        assert!(exit.stdout.contains("nowhere.invalid"), "{name}: {exit:?}");
+    }
+    let scratch = Scratch::new();
+    let builtin = [
+        "random",
+        "range",
+        "header-router",
+        "rate-limit",
+        "least-loaded",
+        "sticky",
+    ];
+    scratch.write("waypost.toml", format!("{pool}policies = {builtin:?}\n"));
+    let exit = waypost(["check", "--config", "waypost.toml"], scratch.path());
+    for name in builtin {
+        let loaded = format!("policy \"{name}\": ok");
+        assert!(exit.stdout.contains(&loaded), "{name}: {exit:?}");
+    }
+}
+
 #[test]
 fn each_refuses_a_key_that_it_does_not_know_and_names_it() {
     for name in names() {

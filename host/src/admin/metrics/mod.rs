@@ -2,6 +2,7 @@
 
 mod certificates;
 mod families;
+mod names;
 mod policies;
 mod pools;
 mod reload;
@@ -85,6 +86,7 @@ impl Collector for Snapshot {
         self.handshakes(&mut out)?;
         self.pools(&mut out)?;
         self.topology(&mut out)?;
+        self.names(&mut out)?;
         self.certificates(&mut out)?;
         self.policies(&mut out)
     }

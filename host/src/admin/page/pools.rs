@@ -1,11 +1,11 @@
-//! The pools of the page.
+//! The pools and the backends of the page.
 
 use std::fmt;
 
 use super::{Page, table};
 use crate::admin::escaped::Escaped;
-use crate::admin::report::ShownEndpoint;
-use crate::units::number;
+use crate::admin::report::{Backend, ShownEndpoint};
+use crate::units::{microseconds, number};
 
 impl Page<'_> {
     /// Where the endpoints of each pool come from, and how they are.
@@ -24,6 +24,34 @@ impl Page<'_> {
         let head = ["pool", "address", "source", "weight", "state", "reason"];
         table(f, &head, rows)
     }
+
+    pub(super) fn backends(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<h2>Backends</h2>\n")?;
+        if self.0.backends.is_empty() {
+            return f.write_str("<p>none</p>\n");
+        }
+        let head = [
+            "address",
+            "state",
+            "requests",
+            "failures",
+            "in a row",
+            "in flight",
+            "connections",
+            "average",
+            "median",
+            "90 %",
+            "99 %",
+        ];
+        table(
+            f,
+            &head,
+            self.0
+                .backends
+                .iter()
+                .map(|(address, backend)| backend_row(address, backend)),
+        )
+    }
 }
 
 fn endpoint_row(pool: &str, e: &ShownEndpoint) -> Vec<String> {
@@ -38,5 +66,26 @@ fn endpoint_row(pool: &str, e: &ShownEndpoint) -> Vec<String> {
         number(e.said.weight.into()),
         format!("<span class=\"{class}\">{}</span>", e.state),
         Escaped(e.reason.as_deref().unwrap_or_default()).to_string(),
+    ]
+}
+
+fn backend_row(address: &str, b: &Backend) -> Vec<String> {
+    let state = match b.set_aside_by_workers {
+        0 => "<span class=\"good\">healthy</span>".to_owned(),
+        n => format!("<span class=\"bad\">ejected by {n}</span>"),
+    };
+    let all = &b.latency.all.0;
+    vec![
+        Escaped(address).to_string(),
+        state,
+        number(b.requests),
+        number(b.failures),
+        number(b.consecutive_failures),
+        number(b.in_flight),
+        number(b.connections),
+        microseconds(b.latency.ewma_microseconds),
+        microseconds(all.quantile(0.5)),
+        microseconds(all.quantile(0.9)),
+        microseconds(all.quantile(0.99)),
     ]
 }

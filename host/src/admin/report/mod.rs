@@ -15,6 +15,7 @@ pub use self::topology::{ShownEndpoint, ShownPool};
 use super::backends::PoolStatus;
 use super::control::{CertificateStatus, PolicyStatus};
 pub use super::durations::{Microseconds, Nanoseconds};
+use super::names::NameStatus;
 use super::pools::Pool;
 use super::process::Process;
 use super::recording::Recording;
@@ -32,6 +33,8 @@ pub struct StatsView<'a> {
     pub policies: &'a [PolicyStatus],
     /// The certificates of the listeners.
     pub certificates: &'a [CertificateStatus],
+    /// The names of backends.
+    pub names: &'a [NameStatus],
     /// How reloads of the configuration have gone.
     pub reload: &'a ReloadStatus,
     /// The pools that run.
@@ -69,6 +72,8 @@ pub struct Report {
     pub backends: BTreeMap<String, Backend>,
     /// The pools that run, by name: where their endpoints come from, and how they are.
     pub topology: BTreeMap<String, ShownPool>,
+    /// The names of backends, and how their look-ups go.
+    pub names: Vec<NameStatus>,
     /// By name; only pools whose connections are limited.
     pub pools: BTreeMap<String, Pool>,
     /// By name.
@@ -232,6 +237,7 @@ impl Report {
             recording: Recording::new(view.stats),
             topology: topology(view),
             backends: backends(view.stats),
+            names: view.names.to_vec(),
             pools: pools(view.stats),
             policies: policies(view),
             certificates: view.certificates.to_vec(),

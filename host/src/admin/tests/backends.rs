@@ -26,6 +26,21 @@ pub(super) fn pool_status() -> PoolStatus {
     }
 }
 
+/// What comes of a change.
+pub(super) fn changed(change: BackendsChange) -> Result<BackendsChanged, BackendsError> {
+    match change {
+        BackendsChange::Replace(text) if text == "bad" => {
+            Err(BackendsError::Refused(vec!["one".into(), "two".into()]))
+        }
+        BackendsChange::Remove(_) => Err(BackendsError::Unknown("no such".to_owned())),
+        _ => Ok(BackendsChanged {
+            pool: pool_status(),
+            adopted: true,
+            warnings: vec!["look".to_owned()],
+        }),
+    }
+}
+
 #[tokio::test]
 async fn pools_are_listed_and_shown_with_the_state_of_each_endpoint() {
     let admin = TestAdmin::start(None).await;

@@ -2,6 +2,7 @@
 
 mod access;
 mod backends;
+mod names;
 mod pages;
 mod replacing;
 
@@ -14,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
-use self::backends::pool_status;
+use self::backends::{changed, pool_status};
 use super::serve::serve_within;
 use super::shared::Limits;
 use super::*;
@@ -94,6 +95,10 @@ impl Control for TestControl {
         self.policies.lock().unwrap().clone()
     }
 
+    fn names(&self) -> Vec<NameStatus> {
+        Vec::new()
+    }
+
     fn certificates(&self) -> Vec<CertificateStatus> {
         Vec::new()
     }
@@ -167,19 +172,7 @@ impl Control for TestControl {
             .lock()
             .unwrap()
             .push(format!("{pool}: {change:?}"));
-        Box::pin(async move {
-            match change {
-                BackendsChange::Replace(text) if text == "bad" => {
-                    Err(BackendsError::Refused(vec!["one".into(), "two".into()]))
-                }
-                BackendsChange::Remove(_) => Err(BackendsError::Unknown("no such".to_owned())),
-                _ => Ok(BackendsChanged {
-                    pool: pool_status(),
-                    adopted: true,
-                    warnings: vec!["look".to_owned()],
-                }),
-            }
-        })
+        Box::pin(async move { changed(change) })
     }
 
     fn config(&self) -> serde_json::Value {

@@ -182,7 +182,7 @@ async fn head_is_get_without_a_body() {
 }
 
 /// Families by name, samples by name and labels; panics on any line that is neither.
-fn exposition(text: &str) -> (BTreeMap<String, String>, BTreeMap<String, f64>) {
+pub(super) fn exposition(text: &str) -> (BTreeMap<String, String>, BTreeMap<String, f64>) {
     let (mut families, mut samples) = (BTreeMap::new(), BTreeMap::new());
     for line in text.lines().filter(|l| *l != "# EOF") {
         if let Some(comment) = line.strip_prefix("# ") {
@@ -347,6 +347,7 @@ async fn every_read_of_an_idle_process_is_valid() {
         stats: &stats,
         policies: &[],
         certificates: &[],
+        names: &[],
         reload: &status_of_reloads(),
         pools: &[],
     };

@@ -10,11 +10,12 @@ use tokio::task::spawn_blocking;
 use super::backends::NextBackends;
 use super::changes::changes;
 use super::{ControlPlane, Purpose};
+use crate::admin::NameStatus;
 use crate::app::names::Asked;
 use crate::config::{Config, Pool};
 use crate::ground;
 use crate::upstream::{
-    Discovery, NameState, Registry, ResolveError, TlsFiles, Topology, topology, unresolved,
+    self, Discovery, NameState, Registry, ResolveError, TlsFiles, Topology, topology, unresolved,
 };
 
 /// Answers come in groups: both families of a name, and many names of a start.
@@ -121,6 +122,12 @@ impl ControlPlane {
 }
 
 impl ControlPlane {
+    /// What is known of the names of backends.
+    pub(in crate::app) fn name_status(&self) -> Vec<NameStatus> {
+        let all = self.discovery().status().into_iter();
+        all.map(shown).collect()
+    }
+
     /// Sentences about names that can't be resolved now.
     pub(super) fn name_notes(&self) -> Vec<String> {
         let discovery = self.discovery();
@@ -136,6 +143,31 @@ impl ControlPlane {
             ))
         });
         missing.iter().map(warning).chain(stale).collect()
+    }
+}
+
+fn shown(name: upstream::NameStatus) -> NameStatus {
+    let (state, stale_since, reason) = match name.state {
+        NameState::Asked => ("asked", None, None),
+        NameState::Resolved => ("resolved", None, None),
+        NameState::Stale { since, reason } => ("stale", Some(since), Some(reason)),
+        NameState::Unresolved { reason } => ("unresolved", None, Some(reason)),
+    };
+    NameStatus {
+        name: name.name,
+        kind: match name.is_service {
+            true => "srv",
+            false => "host",
+        },
+        state,
+        stale_since,
+        records: name.records,
+        ttl: name.ttl,
+        answered: name.answered,
+        next_lookup: name.next,
+        lookups: name.lookups,
+        failures: name.failures,
+        last_error: reason.or(name.error),
     }
 }
 

@@ -8,8 +8,8 @@ use rand::distr::{Alphanumeric, SampleString};
 use super::{ControlPlane, Managed, PolicyState, Purpose};
 use crate::admin::{
     BackendsChange, BackendsFuture, CertificateStatus, Change, ChangeError, ChangeFuture, Control,
-    Deployment, OnTrial, PolicyDetails, PolicyStatus, PoolStatus, Readiness, ReloadFuture,
-    ReloadStatus,
+    Deployment, NameStatus, OnTrial, PolicyDetails, PolicyStatus, PoolStatus, Readiness,
+    ReloadFuture, ReloadStatus,
 };
 use crate::config::{Isolation, OnFailure};
 use crate::policy::{Mode, Trial, WHOLE};
@@ -34,6 +34,10 @@ impl Control for AdminControl {
 
     fn certificates(&self) -> Vec<CertificateStatus> {
         self.0.certificates()
+    }
+
+    fn names(&self) -> Vec<NameStatus> {
+        self.0.name_status()
     }
 
     fn policy(&self, name: &str) -> Option<PolicyDetails> {

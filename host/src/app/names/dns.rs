@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hickory_resolver::config::{self, NameServerConfig, ResolverOpts};
 use hickory_resolver::lookup::Lookup;
@@ -23,10 +23,15 @@ pub(super) struct Resolver {
     inner: TokioResolver,
     hosts: Arc<Hosts>,
     timeout: Duration,
+    /// The system's files as they were read.
+    files: Files,
 }
+
+type Files = [Option<(SystemTime, u64)>; 2];
 
 impl Resolver {
     pub(super) fn new(settings: &ResolverConfig) -> Result<Self, String> {
+        let files = files();
         let (config, mut options) = system(settings);
         if let Some(timeout) = settings.timeout {
             options.timeout = timeout;
@@ -50,11 +55,17 @@ impl Resolver {
             inner,
             hosts,
             timeout,
+            files,
         })
     }
 
     pub(super) fn settings(&self) -> &ResolverConfig {
         &self.settings
+    }
+
+    /// Whether the system's files are still those that were read.
+    pub(super) fn is_current(&self) -> bool {
+        self.files == files()
     }
 
     pub(super) fn families(&self, name: &Name) -> &'static [Family] {
@@ -142,6 +153,14 @@ impl Resolver {
         };
         Answer::failed(reason)
     }
+}
+
+/// The versions of the system's files. Asking for them takes microseconds.
+fn files() -> Files {
+    ["/etc/resolv.conf", "/etc/hosts"].map(|path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    })
 }
 
 /// The system's name servers and options; or others, with its search domains.

@@ -12,6 +12,7 @@ mod schedule;
 #[cfg(not(feature = "dns"))]
 mod system;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
@@ -167,16 +168,18 @@ impl Names {
         let kept: BTreeSet<Question> = wanted.keys().cloned().collect();
         self.discovery.keep(&kept);
         for (question, resolver) in wanted {
-            if !state.asking.contains_key(&question) {
-                self.discovery.expect(&question.0, question.1);
-                let mut task = JoinSet::new();
-                task.spawn(keep_asking(
-                    Arc::downgrade(self),
-                    question.clone(),
-                    resolver,
-                ));
-                state.asking.insert(question, task);
-            }
+            let Entry::Vacant(new) = state.asking.entry(question) else {
+                continue;
+            };
+            let (name, family) = new.key();
+            self.discovery.expect(name, *family);
+            let mut task = JoinSet::new();
+            task.spawn(keep_asking(
+                Arc::downgrade(self),
+                new.key().clone(),
+                resolver,
+            ));
+            new.insert(task);
         }
     }
 
@@ -203,6 +206,24 @@ impl Names {
                 changed = ended.changed() => if changed.is_err() { return },
                 () = late => return,
             }
+        }
+    }
+
+    /// Reads the system's settings again if they have changed since this resolver read them: all is
+    /// asked again then.
+    fn renew(self: &Arc<Self>, resolver: &Arc<Resolver>) {
+        let mut state = self.state();
+        if resolver.is_current() || !Arc::ptr_eq(resolver, &state.resolver) {
+            return;
+        }
+        match Resolver::new(&state.settings) {
+            Ok(next) => {
+                state.resolver = Arc::new(next);
+                state.asking.clear();
+                drop(state);
+                self.reconcile();
+            }
+            Err(reason) => tracing::warn!("{reason}; names are looked up as before"),
         }
     }
 
@@ -242,11 +263,15 @@ async fn ask_again(names: Weak<Names>, question: Question, resolver: Arc<Resolve
         };
         let looked_up = timeout(LONGEST, resolver.look_up(&question.0, question.1)).await;
         drop(permit);
-        let answer = looked_up.unwrap_or_else(|_| {
+        let mut answer = looked_up.unwrap_or_else(|_| {
             resolver::Answer::failed(format!("no answer within {} s", LONGEST.as_secs()))
         });
         let wait = schedule.next(&answer);
+        if let Outcome::Found { ttl, .. } = &mut answer.outcome {
+            *ttl = wait;
+        }
         names.note(&question, answer.outcome, wait);
+        names.renew(&resolver);
         drop(names);
         sleep(wait).await;
     }

@@ -30,6 +30,11 @@ impl Resolver {
         &self.settings
     }
 
+    /// The C library looks after its files itself.
+    pub(super) fn is_current(&self) -> bool {
+        true
+    }
+
     pub(super) fn families(&self, _name: &Name) -> &'static [Family] {
         &[Family::Any]
     }

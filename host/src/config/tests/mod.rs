@@ -5,6 +5,7 @@ mod backend_list;
 mod file;
 mod listeners;
 mod meaning;
+mod names;
 mod policies;
 mod pools;
 mod properties;

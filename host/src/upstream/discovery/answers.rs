@@ -61,7 +61,7 @@ pub enum Outcome {
     Found {
         /// In any order, and as often as the answer has them.
         records: Vec<Record>,
-        /// For how long they are valid.
+        /// For how long they are used.
         ttl: Duration,
     },
     /// There is no such record, or no such name: a sentence says which.

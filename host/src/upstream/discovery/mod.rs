@@ -109,9 +109,11 @@ impl Discovery {
     pub fn overlay(&self, pool: &str, origin: Origin, overlay: Overlay) {
         let mut known = self.known();
         let key = (pool.to_owned(), origin);
-        let has_changed = match overlay.is_empty() {
-            true => known.overlays.remove(&key).is_some(),
-            false => known.overlays.insert(key, overlay.clone()).as_ref() != Some(&overlay),
+        let former = known.overlays.get(&key);
+        let has_changed = *former.unwrap_or(&Overlay::default()) != overlay;
+        match overlay.is_empty() {
+            true => known.overlays.remove(&key),
+            false => known.overlays.insert(key, overlay),
         };
         drop(known);
         if has_changed {
@@ -319,8 +321,10 @@ impl Known {
         let Some(answers) = self.names.get(name) else {
             return "it has not been looked up yet".to_owned();
         };
-        if let NameState::Unresolved { reason } = answers.state() {
-            return reason;
+        match answers.state() {
+            NameState::Unresolved { reason } => return reason,
+            NameState::Asked => return "there was no answer so far".to_owned(),
+            NameState::Resolved | NameState::Stale { .. } => {}
         }
         let mut targets = answers.targets().filter_map(|t| Name::host(&t.host));
         match targets.next() {

@@ -142,7 +142,7 @@ impl ControlPlane {
             }
             BackendsChange::Say(address, said) => {
                 let written = self.known_address(pool, address, former)?;
-                say(&mut next, written, *said);
+                say(&mut next, &written, *said);
             }
         }
         self.forget_edits(pool, former, &mut next);
@@ -222,11 +222,11 @@ fn normalised(address: &str, pool: &Pool) -> String {
     }
 }
 
-fn say(overlay: &mut Overlay, address: String, said: Said) {
+fn say(overlay: &mut Overlay, address: &str, said: Said) {
     let mut others = overlay.edits.iter();
     // What was said of a name holds for its addresses.
-    let is_covered = others.any(|(other, edit)| *other != address && edit.state.is_some());
-    let edit = overlay.edits.entry(address.clone()).or_default();
+    let is_covered = others.any(|(other, edit)| other != address && edit.state.is_some());
+    let edit = overlay.edits.entry(address.to_owned()).or_default();
     match said {
         Said::Drain => edit.state = Some(AdminState::Draining),
         Said::Down => edit.state = Some(AdminState::Down),
@@ -234,7 +234,7 @@ fn say(overlay: &mut Overlay, address: String, said: Said) {
         Said::Weight(weight) => edit.weight = weight,
     }
     if *edit == Default::default() {
-        overlay.edits.remove(&address);
+        overlay.edits.remove(address);
     }
 }
 

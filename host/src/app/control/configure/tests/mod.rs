@@ -201,6 +201,7 @@ async fn selections_count_for_the_address_that_was_selected() {
         stats: control.stats(),
         policies: &control.policies(),
         certificates: &[],
+        names: &[],
         reload: &control.reload_status(),
         pools: &[],
     };
