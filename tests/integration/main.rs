@@ -19,6 +19,7 @@ mod fixtures;
 mod acme;
 mod backend_hygiene;
 mod backend_nonsense;
+mod backends;
 mod bodies;
 mod builtin_policies;
 mod clients_that_leave;

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
+use super::backends::{BackendsChange, BackendsFuture, PoolStatus};
 use super::names::NameStatus;
 use super::reload::{ReloadFuture, ReloadStatus};
 use super::times::{rfc3339, rfc3339_of};
@@ -62,6 +63,13 @@ pub trait Control: Send + Sync + 'static {
     /// Has another process of the program take this one's place, from this file if it is another
     /// one.
     fn upgrade(&self, binary: Option<PathBuf>) -> UpgradeFuture<'_>;
+
+    /// The pools that run, with their endpoints.
+    fn pools(&self) -> Vec<PoolStatus>;
+
+    /// Changes the backends of a pool beside the configuration, publishes that, and waits for all
+    /// workers to follow.
+    fn change_backends<'a>(&'a self, pool: &'a str, change: BackendsChange) -> BackendsFuture<'a>;
 
     /// The configuration that runs, without secrets.
     fn config(&self) -> serde_json::Value;

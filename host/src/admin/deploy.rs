@@ -3,28 +3,13 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
-use tokio::time::timeout;
+use hyper::body::Incoming;
 
+use super::body;
 use super::control::{Change, ChangeError, ChangeFuture, Control, Deployment, PolicyDetails};
 use super::crowd::{Caller, Doing};
 use super::reply::{self, Reply};
-use super::shared::{Limits, Shared};
-use super::uploads::Room;
-
-/// Why a body was not read to its end.
-#[derive(Debug, thiserror::Error)]
-enum Unread {
-    #[error("the component is larger than {0} bytes, the most that is accepted")]
-    TooLarge(usize),
-    #[error("the upload stalled; send the whole component without a pause")]
-    TooSlow,
-    #[error("other uploads needed this one's memory; try again")]
-    NoRoom,
-    #[error("the body ended early or is not framed correctly: {0}")]
-    Broken(#[source] hyper::Error),
-}
+use super::shared::Shared;
 
 /// Reads the component and deploys it once it is complete, one at a time for each policy. A failure
 /// changes nothing.
@@ -36,18 +21,10 @@ pub(super) async fn deploy(
     body: Incoming,
 ) -> Reply {
     let limits = &shared.limits;
-    // Before reading, so that a client that waits for 100 (Continue) need not send the body.
-    if body.size_hint().lower() > limits.component_bytes as u64 {
-        return unread(&Unread::TooLarge(limits.component_bytes));
-    }
-    let room = shared.uploads.begin();
-    let read = tokio::select! {
-        read = read(body, limits, caller, &room) => read,
-        () = room.taken_away() => Err(Unread::NoRoom),
-    };
-    let component = match read {
-        Ok(component) => component,
-        Err(error) => return unread(&error),
+    let what = ("component", limits.component_bytes);
+    let (component, room) = match body::read(shared, caller, body, what).await {
+        Ok(read) => read,
+        Err(unread) => return unread.reply(),
     };
     room.is_whole();
     if component.is_empty() {
@@ -98,49 +75,6 @@ async fn settle(
             )
         }
     }
-}
-
-async fn read(
-    mut body: Incoming,
-    limits: &Limits,
-    caller: &Caller,
-    room: &Room,
-) -> Result<Vec<u8>, Unread> {
-    // Grows with what arrives: an announced length reserves no memory.
-    let mut component = Vec::new();
-    caller.is(Doing::Uploading);
-    let whole = async {
-        while let Some(frame) = timeout(limits.body_idle, body.frame())
-            .await
-            .map_err(|_| Unread::TooSlow)?
-        {
-            if let Ok(piece) = frame.map_err(Unread::Broken)?.into_data() {
-                if component.len() + piece.len() > limits.component_bytes {
-                    return Err(Unread::TooLarge(limits.component_bytes));
-                }
-                if !room.grow(piece.len()) {
-                    return Err(Unread::NoRoom);
-                }
-                caller.is(Doing::Uploading);
-                component.extend_from_slice(&piece);
-            }
-        }
-        Ok(())
-    };
-    timeout(limits.body_total, whole)
-        .await
-        .map_err(|_| Unread::TooSlow)??;
-    Ok(component)
-}
-
-fn unread(error: &Unread) -> Reply {
-    let status = match error {
-        Unread::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-        Unread::TooSlow => StatusCode::REQUEST_TIMEOUT,
-        Unread::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
-        Unread::Broken(_) => StatusCode::BAD_REQUEST,
-    };
-    reply::error(status, &error.to_string())
 }
 
 fn refused(error: &ChangeError) -> Reply {

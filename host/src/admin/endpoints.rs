@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
 
+use super::backends;
 use super::control::Readiness;
 use super::crowd::Caller;
 use super::metrics::metrics_page;
@@ -19,7 +20,7 @@ use super::shared::Shared;
 use super::upgrading::upgrade;
 use crate::decision::{EXPLAIN, TRACE};
 
-const ENDPOINTS: [&str; 16] = [
+const ENDPOINTS: [&str; 23] = [
     "GET /stats",
     "GET /metrics",
     "GET /policies",
@@ -30,6 +31,13 @@ const ENDPOINTS: [&str; 16] = [
     "POST /policies/NAME/canary",
     "DELETE /policies/NAME/canary",
     "DELETE /policies/NAME/shadow",
+    "GET /pools",
+    "GET /pools/NAME",
+    "PUT /pools/NAME/backends",
+    "PUT /pools/NAME/backends/ADDRESS",
+    "DELETE /pools/NAME/backends/ADDRESS",
+    "POST /pools/NAME/backends/ADDRESS/{drain,up,down}",
+    "POST /pools/NAME/backends/ADDRESS/weight?value=N",
     "POST /explain",
     "GET /config",
     "POST /reload",
@@ -53,6 +61,10 @@ pub(super) async fn answer(shared: &Shared, caller: &Caller, request: Request<In
         let answer = policies::answer(shared, caller, name, &path, request).await;
         return answer.unwrap_or_else(|| reply::nothing_here(&path, &ENDPOINTS));
     }
+    if let Some(rest) = path.strip_prefix("/pools/") {
+        let answer = backends::calls::answer(shared, caller, rest, &path, request).await;
+        return answer.unwrap_or_else(|| reply::nothing_here(&path, &ENDPOINTS));
+    }
     let page: fn(&Shared, &HeaderMap) -> Reply = match path.as_str() {
         "/healthz" => |_, _| reply::json(StatusCode::OK, &json!({ "status": "ok" })),
         "/readyz" => |shared, _| ready(shared),
@@ -67,6 +79,7 @@ pub(super) async fn answer(shared: &Shared, caller: &Caller, request: Request<In
             })
         },
         "/policies" => |shared, _| all_policies(shared),
+        "/pools" => |shared, _| backends::calls::all(shared),
         "/config" => |shared, _| reply::json(StatusCode::OK, &shared.control.config()),
         "/reload" if *request.method() == Method::POST => {
             return reload(shared, request.uri().query()).await;
@@ -131,6 +144,7 @@ fn with_view(shared: &Shared, page: impl FnOnce(&StatsView<'_>) -> Reply) -> Rep
         certificates: &shared.control.certificates(),
         names: &shared.control.names(),
         reload: &shared.control.reload_status(),
+        pools: &shared.control.pools(),
     })
 }
 

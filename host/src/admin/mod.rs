@@ -1,13 +1,16 @@
 //! Admin: how does an operator or a script see and change a running proxy?
 //!
 //! It serves the statistics as JSON, as a page and as Prometheus text; lists, deploys, promotes and
-//! withdraws policies (`policies`, `deploy`); issues explain tokens; and reports whether the
-//! process is alive and ready. `app` starts [`serve()`] on the control runtime and implements
-//! [`Control`], through which this room changes what runs; it also reads the counters of `stats`
-//! and `ground`. `app` hands [`stats_page`] to the workers for `[stats] path`: that page alone is
-//! made on a worker. This room loads no policy and decides nothing about a request.
+//! withdraws policies (`policies`, `deploy`); lists and changes backends (`backends`); issues
+//! explain tokens; and reports whether the process is alive and ready. `app` starts [`serve()`] on
+//! the control runtime and implements [`Control`], through which this room changes what runs; it
+//! also reads the counters of `stats` and `ground`. `app` hands [`stats_page`] to the workers for
+//! `[stats] path`: that page alone is made on a worker. This room loads no policy and decides
+//! nothing about a request.
 
 mod accept;
+mod backends;
+mod body;
 mod connection;
 mod control;
 mod crowd;
@@ -35,6 +38,10 @@ mod upgrade;
 mod upgrading;
 mod uploads;
 
+pub use backends::{
+    BackendsChange, BackendsChanged, BackendsError, BackendsFuture, EndpointStatus, FileStatus,
+    PoolStatus, Said, unknown_pool,
+};
 pub use control::{
     CertificateStatus, Change, ChangeError, ChangeFuture, Control, Deployment, OnTrial,
     OrderStatus, PolicyDetails, PolicyStatus, Readiness,
@@ -44,7 +51,7 @@ pub use names::NameStatus;
 pub use page::stats_page;
 pub use recording::Recording;
 pub use reload::{Changes, Difference, ReloadError, ReloadFuture, ReloadStatus, Reloaded};
-pub use report::{Report, StatsView};
+pub use report::{Report, ShownEndpoint, ShownPool, StatsView};
 pub use serve::{AdminError, serve};
 pub use shared::CONNECTIONS;
 pub use upgrade::{UpgradeError, UpgradeFuture, Upgraded};

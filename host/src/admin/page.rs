@@ -2,11 +2,10 @@
 
 mod backends;
 mod names;
+mod pools;
 
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
-
-use backends::backend_row;
 
 use super::accept::prefers;
 use super::control::PolicyStatus;
@@ -54,6 +53,7 @@ impl fmt::Display for Page<'_> {
         self.reload(f)?;
         self.overview(f)?;
         self.statuses(f)?;
+        self.pools(f)?;
         self.backends(f)?;
         self.names(f)?;
         self.policies(f)?;
@@ -137,34 +137,6 @@ impl Page<'_> {
             .iter()
             .map(|(code, n)| vec![code.to_string(), number(*n)]);
         table(f, &["status", "responses"], rows)
-    }
-
-    fn backends(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<h2>Backends</h2>\n")?;
-        if self.0.backends.is_empty() {
-            return f.write_str("<p>none</p>\n");
-        }
-        let head = [
-            "address",
-            "state",
-            "requests",
-            "failures",
-            "in a row",
-            "in flight",
-            "connections",
-            "average",
-            "median",
-            "90 %",
-            "99 %",
-        ];
-        table(
-            f,
-            &head,
-            self.0
-                .backends
-                .iter()
-                .map(|(address, backend)| backend_row(address, backend)),
-        )
     }
 
     fn policies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -213,7 +213,7 @@ fn policy_name(segment: &str) -> Option<String> {
 }
 
 /// The text without percent-encoding; `None` if that is invalid or not UTF-8.
-fn decoded(text: &str) -> Option<Cow<'_, str>> {
+pub(super) fn decoded(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
         return Some(Cow::Borrowed(text));
     }

@@ -3,9 +3,11 @@
 use anyhow::Result;
 
 use super::signals::interrupted;
-use crate::cli::{self, Action, By, Mode};
+use crate::cli::{self, Action, BackendsTask, By, Mode};
 use crate::policy::Stickiness;
-use crate::remote::{self, Change, Command, Deploy, Proxy, Role, Surroundings, Watching};
+use crate::remote::{
+    self, Backends, Change, Command, Deploy, Proxy, Role, Said, Surroundings, Watching,
+};
 
 /// Sends a command about policies to a running proxy.
 pub(super) async fn ask_proxy(remote: cli::Remote, action: Action) -> Result<()> {
@@ -22,6 +24,49 @@ pub(super) async fn ask_for_reload(reload: cli::Reload) -> Result<()> {
 pub(super) async fn ask_for_upgrade(upgrade: cli::Upgrade) -> Result<()> {
     let binary = upgrade.binary.map(std::path::absolute).transpose()?;
     ask(upgrade.remote, Command::Upgrade { binary }).await
+}
+
+/// Shows or changes the backends of a running proxy.
+pub(super) async fn ask_for_backends(backends: cli::Backends) -> Result<()> {
+    let task = backends.task.unwrap_or(BackendsTask::List { pool: None });
+    ask(backends.remote, Command::Backends(about_backends(task))).await
+}
+
+fn about_backends(task: BackendsTask) -> Backends {
+    let say = |named: cli::Named, said| Backends::Say {
+        pool: named.pool,
+        addresses: named.addresses,
+        said,
+    };
+    match task {
+        BackendsTask::List { pool } => Backends::List { pool },
+        BackendsTask::Add {
+            pool,
+            addresses,
+            weight,
+            labels,
+        } => Backends::Add {
+            pool,
+            addresses,
+            weight,
+            labels,
+        },
+        BackendsTask::Remove(cli::Named { pool, addresses }) => {
+            Backends::Remove { pool, addresses }
+        }
+        BackendsTask::Drain(named) => say(named, Said::Drain),
+        BackendsTask::Up(named) => say(named, Said::Up),
+        BackendsTask::Down(named) => say(named, Said::Down),
+        BackendsTask::SetWeight {
+            pool,
+            address,
+            weight,
+        } => Backends::Say {
+            pool,
+            addresses: vec![address],
+            said: Said::Weight(weight.0),
+        },
+    }
 }
 
 async fn ask(remote: cli::Remote, command: Command) -> Result<()> {

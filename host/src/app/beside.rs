@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 
 #[cfg(feature = "acme")]
 use super::acme;
+use super::backend_files;
 use super::certificates::{ListenerCertificates, watch as watch_certificates, watch_pools};
 use super::control::{ControlPlane, forget};
 use super::health::review;
@@ -20,6 +21,7 @@ pub(super) struct Beside {
     _always: JoinSet<()>,
     policies: JoinSet<()>,
     certificates: JoinSet<()>,
+    backends: JoinSet<()>,
 }
 
 impl Beside {
@@ -37,6 +39,7 @@ impl Beside {
             _always: always,
             policies: policies(control),
             certificates: certificates(control),
+            backends: backends(control),
         }
     }
 
@@ -49,6 +52,7 @@ impl Beside {
         former: &Arc<ListenerCertificates>,
     ) {
         self.policies = policies(control);
+        self.backends = backends(control);
         if !Arc::ptr_eq(former, &control.listener_certificates()) {
             self.certificates = certificates(control);
         }
@@ -63,6 +67,12 @@ fn policies(control: &Arc<ControlPlane>) -> JoinSet<()> {
         })
         .await;
     });
+    all
+}
+
+fn backends(control: &Arc<ControlPlane>) -> JoinSet<()> {
+    let mut all = JoinSet::new();
+    all.spawn(backend_files::watch(Arc::clone(control)));
     all
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
+use super::backend_files;
 use super::certificates::ListenerCertificates;
 use super::descriptors::Shares;
 use super::names::Names;
@@ -17,7 +18,9 @@ use crate::policy::{Engine, EngineOptions, Generation, PolicyError};
 use crate::rollout::StateDir;
 use crate::stats::Stats;
 use crate::units::counted;
-use crate::upstream::{PoolTopology, Registry, TlsFiles, pool_topology, unresolved};
+use crate::upstream::{
+    Origin, Overlay, PoolTopology, Registry, TlsFiles, pool_topology, unresolved,
+};
 
 /// Prints a line. A reader that has left, such as `head`, is not an error; a full disk is one.
 macro_rules! say {
@@ -76,6 +79,21 @@ impl Check {
             strict: true,
             ..config.resolver.clone()
         };
+        for pool in &config.pools {
+            let Some(path) = &pool.file else { continue };
+            match backend_files::read(path, pool) {
+                Ok(added) => {
+                    let edits = Default::default();
+                    let overlay = Overlay { added, edits };
+                    names.discovery().overlay(&pool.name, Origin::File, overlay);
+                }
+                Err(unusable) => {
+                    self.errors += 1;
+                    let reason = unusable.reason();
+                    say!("error: pool {:?}: `file`: {reason}", pool.name)?;
+                }
+            }
+        }
         let asked = names.ask(&config.pools, &strict).await;
         let _asked = asked.map_err(anyhow::Error::msg)?;
         let discovery = names.discovery();

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use super::ask::{ask_for_reload, ask_for_upgrade, ask_proxy};
+use super::ask::{ask_for_backends, ask_for_reload, ask_for_upgrade, ask_proxy};
 use super::check::check;
 use super::rehearse::rehearse;
 use super::reload::Source;
@@ -91,6 +91,9 @@ fn with_runtime(
             }
             (Command::Upgrade(upgrade), _) => {
                 ask_for_upgrade(upgrade).await.map(|()| ExitCode::SUCCESS)
+            }
+            (Command::Backends(backends), _) => {
+                ask_for_backends(backends).await.map(|()| ExitCode::SUCCESS)
             }
             // `execute` has handled these.
             (Command::Policy(_), _) | (_, None) => Ok(ExitCode::FAILURE),

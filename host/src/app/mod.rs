@@ -8,6 +8,7 @@
 #[cfg(feature = "acme")]
 mod acme;
 mod ask;
+mod backend_files;
 #[cfg(feature = "authoring")]
 mod begin;
 mod beside;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
 
+use super::backend_files;
 use super::certificates::ListenerCertificates;
 use super::control::{
     Carried, ControlPlane, Process, Reloads, Request, UpgradeRequest, upgrades, warning,
@@ -378,6 +379,7 @@ async fn load(
 ) -> Result<Arc<ControlPlane>> {
     let registry = Registry::new(config.workers).with(Budget::new(shares.backends));
     let names = Names::new(&config.resolver).map_err(anyhow::Error::msg)?;
+    let backend_files = backend_files::start(config, names.discovery(), state_dir.as_ref())?;
     let topology = first_topology(config, &registry, &names).await?;
     let options = EngineOptions {
         workers: config.workers,
@@ -409,6 +411,7 @@ async fn load(
         reloads,
         upgrades,
         names,
+        backend_files,
     };
     let control = ControlPlane::new(Arc::clone(config), &Arc::new(topology), process);
     let control = Arc::new(control);

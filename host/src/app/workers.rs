@@ -106,6 +106,7 @@ fn shared(control: &Arc<ControlPlane>) -> Shared {
             certificates: &control.certificates(),
             names: &control.name_status(),
             reload: &control.reload_status(),
+            pools: &control.pools(),
         };
         admin::stats_page(&view, accept)
     };

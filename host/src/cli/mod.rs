@@ -4,6 +4,7 @@
 //! environment. Called by `main` and `app`. This room runs no command, reads no file, and sees the
 //! environment only through a closure.
 
+mod backends;
 #[cfg(feature = "demo")]
 mod demo;
 mod left_out;
@@ -25,6 +26,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{ConfigError, ConfigErrors, FileSource, Overrides, Place, Sources};
 
+pub use backends::{Backends, BackendsTask, Named, Weight};
 #[cfg(feature = "demo")]
 pub use demo::{Demo, Origin};
 #[cfg(feature = "authoring")]
@@ -117,6 +119,11 @@ pub enum Command {
     /// its configuration, fails or takes too long, the old one goes on. SIGUSR2 does the same.
     #[command(after_long_help = policy::UPGRADE_HELP)]
     Upgrade(Upgrade),
+    /// Show the backends of a running proxy, add some, drain them, and set their weights.
+    ///
+    /// Changes hold beside the configuration. A refused command changes nothing.
+    #[command(after_long_help = backends::BACKENDS_HELP)]
+    Backends(Backends),
     /// Inspect, test and measure policies; deploy, watch, promote and roll them back in a running
     /// proxy.
     ///
@@ -195,7 +202,11 @@ impl Command {
             Self::Run(_) => true,
             #[cfg(feature = "demo")]
             Self::Demo(_) | Self::Origin(_) => true,
-            Self::Check(_) | Self::Policy(_) | Self::Reload(_) | Self::Upgrade(_) => false,
+            Self::Check(_)
+            | Self::Policy(_)
+            | Self::Reload(_)
+            | Self::Upgrade(_)
+            | Self::Backends(_) => false,
         }
     }
 }

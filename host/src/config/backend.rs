@@ -87,6 +87,18 @@ impl Backend {
         }
     }
 
+    /// As it can be written in a pool that has `tls`, or has not.
+    pub(super) fn written(&self, pool_has_tls: bool) -> String {
+        let scheme = match (self.kind, self.tls.is_some()) {
+            (BackendKind::Srv, true) => "srv+https://",
+            (BackendKind::Srv, false) if self.protocol == Some(PoolProtocol::H2c) => "srv+h2c://",
+            (BackendKind::Srv, false) => "srv+http://",
+            (BackendKind::Address, true) if !pool_has_tls => "https://",
+            (BackendKind::Address, _) => "",
+        };
+        format!("{scheme}{}", self.address)
+    }
+
     /// The port of `host:port`; 0 for a service, whose records have the ports.
     pub fn port(&self) -> u16 {
         let port = self.address.rsplit_once(':').map(|(_, port)| port.parse());

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Acme, Backend, H2Limits, Listener, PoolHealth, PoolProtocol, ResolverConfig, RetryPolicy,
-    Timeouts, TrustedPeers,
+    Acme, Backend, H2Limits, Listener, PoolHealth, PoolProtocol, PoolTls, ResolverConfig,
+    RetryPolicy, Timeouts, TrustedPeers,
 };
 
 /// The whole configuration, with defaults filled in.
@@ -193,8 +193,12 @@ pub enum Isolation {
 pub struct Pool {
     /// The name, or the host of the short form.
     pub name: String,
-    /// At least one.
+    /// At least one, unless there is a file.
     pub backends: Vec<Backend>,
+    /// `file`: lists more, as JSON.
+    pub file: Option<PathBuf>,
+    /// `tls`: how its backends are reached that are not written with a scheme of their own.
+    pub tls: Option<PoolTls>,
     /// `protocol`: what its backends speak. Default HTTP/1.1.
     pub protocol: PoolProtocol,
     /// When a request is sent again; of its routes that say nothing else.

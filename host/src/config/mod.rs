@@ -10,6 +10,7 @@ mod acme;
 mod admin_address;
 mod authority;
 mod backend;
+mod backend_list;
 mod defaults;
 mod file;
 mod forwarded;
@@ -40,6 +41,7 @@ use std::path::Path;
 pub use admin_address::AdminAddress;
 pub use authority::{Acme, AcmeChallenge, ExternalAccount};
 pub use backend::{Backend, BackendKind, parse_backend};
+pub use backend_list::{MAX_BACKENDS, list_of_one, parse_backends, write_backends};
 pub use h2_limits::H2Limits;
 pub use host::normalise_host;
 pub use listeners::{

@@ -1,5 +1,6 @@
 //! A pool and its backends.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use super::retry::RetryEntry;
 use super::sections::{MAX_TIMEOUT, duration};
 use super::{
     Backend, Pool, PoolHealth, PoolProtocol, PoolTls, RetryPolicy, backend, pool_health, pool_tls,
+    values,
 };
 use crate::document::{At, Findings, Node, Section};
 
@@ -24,12 +26,16 @@ pub(super) fn pool(
     let tls = section.take("tls");
     let tls = tls.and_then(|node| pool_tls::tls(node, base, findings));
     let protocol = pool_tls::protocol(&mut section, findings);
+    let file = section.take("file");
+    let has_file = file.is_some();
+    let file = file.and_then(|n| n.parsed(findings, |path| values::relative_to(base, path)));
     let backends = match section.take("backends") {
         Some(node) => backends(node, tls.as_ref().map(|tls| &tls.value), findings),
+        None if has_file => Vec::new(),
         None => {
             findings.error(
                 &section.place,
-                "has no `backends`; write at least one address",
+                "has no `backends`; write at least one address, or the `file` that lists them",
             );
             Vec::new()
         }
@@ -38,6 +44,8 @@ pub(super) fn pool(
     let mut retry = RetryEntry::read(&mut section, findings);
     retry.attempts_of_pool(&mut section, findings);
     pool.retry = retry.over(&pool.retry);
+    pool.file = file.map(|path| path.value);
+    pool.tls = tls.map(|tls| tls.value);
     numbers(&mut pool, &mut section, findings);
     times(&mut pool, &mut section, findings);
     let health = pool_health::health(&mut pool, &mut section, findings);
@@ -53,7 +61,7 @@ pub(super) fn pool(
     }
     pool_health::check_probe(&pool, health, findings);
     // Without backends an error was noted.
-    (!pool.backends.is_empty()).then_some(pool)
+    (!pool.backends.is_empty() || pool.file.is_some()).then_some(pool)
 }
 
 fn numbers(pool: &mut Pool, section: &mut Section, findings: &mut Findings) {
@@ -95,6 +103,8 @@ pub(super) fn default_pool(name: &str, backends: Vec<Backend>) -> Pool {
     Pool {
         name: name.to_owned(),
         backends,
+        file: None,
+        tls: None,
         protocol: PoolProtocol::Http11,
         retry: RetryPolicy::default(),
         max_idle: None,
@@ -122,13 +132,42 @@ pub(super) fn backends(node: Node, tls: Option<&PoolTls>, findings: &mut Finding
             "has no backend; write at least one address, such as \"10.0.0.1:80\"",
         );
     }
+    let backends = entries(nodes, tls, findings);
+    if !backends.is_empty() && backends.iter().all(|b| b.weight == 0) {
+        findings.warning(
+            &place,
+            "has only backends of weight 0, which get no requests: every request is answered 503",
+        );
+    }
+    backends
+}
+
+/// The same of a list that may be empty, and that has so many entries at most.
+pub(super) fn backends_within(
+    node: Node,
+    tls: Option<&PoolTls>,
+    most: usize,
+    findings: &mut Findings,
+) -> Vec<Backend> {
+    let place = node.place.clone();
+    let nodes = node.one_or_many();
+    if nodes.len() > most {
+        let message = format!("has {} backends; write {most} at most", nodes.len());
+        findings.error(&place, message);
+        return Vec::new();
+    }
+    entries(nodes, tls, findings)
+}
+
+fn entries(nodes: Vec<Node>, tls: Option<&PoolTls>, findings: &mut Findings) -> Vec<Backend> {
     let mut backends: Vec<Backend> = Vec::with_capacity(nodes.len());
+    let mut known = HashSet::new();
     for node in nodes {
         let place = node.place.clone();
         let Some(backend) = entry(node, tls, findings) else {
             continue;
         };
-        if backends.iter().any(|b| b.address == backend.address) {
+        if !known.insert(backend.address.clone()) {
             findings.warning(
                 &place,
                 format!(
@@ -138,12 +177,6 @@ pub(super) fn backends(node: Node, tls: Option<&PoolTls>, findings: &mut Finding
             );
         }
         backends.push(backend);
-    }
-    if !backends.is_empty() && backends.iter().all(|b| b.weight == 0) {
-        findings.warning(
-            &place,
-            "has only backends of weight 0, which get no requests: every request is answered 503",
-        );
     }
     backends
 }

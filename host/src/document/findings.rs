@@ -38,6 +38,13 @@ pub enum Place {
         /// The key with its sections, such as `pools.web.attempts`; empty if there is none.
         key: String,
     },
+    /// In a file or a body of JSON.
+    Json {
+        /// Its name.
+        file: Arc<str>,
+        /// RFC 6901; empty for the whole.
+        pointer: String,
+    },
     /// In an environment variable of this name.
     Environment(&'static str),
     /// In a flag of this name, such as `--listen`.
@@ -96,6 +103,8 @@ impl fmt::Display for Place {
                 column,
                 key,
             } => write!(f, "{file}, line {line}, column {column}, `{key}`"),
+            Self::Json { file, pointer } if pointer.is_empty() => write!(f, "{file}"),
+            Self::Json { file, pointer } => write!(f, "{file}, {pointer}"),
             Self::Environment(name) => write!(f, "environment variable {name}"),
             Self::Flag(name) => write!(f, "option {name}"),
             Self::Default(key) => write!(f, "default of `{key}`"),

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{Sleep, sleep};
 
-use super::blame;
 use super::boxed::boxed;
 use super::client::Client;
 use super::connection::Disposition;

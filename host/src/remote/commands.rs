@@ -10,6 +10,7 @@ use http::{HeaderValue, Method};
 
 use super::RemoteError;
 use super::answers::{Details, Fate, Policies, Reloaded, Token, Upgraded};
+use super::backends;
 use super::client::{Answer, CHANGE, Client, DEPLOY, segment};
 use super::display::Display;
 use super::options::{Change, Command, Deploy, Proxy, Role, Watching, chosen_by};
@@ -81,6 +82,10 @@ where
             let path = upgrade(binary.as_deref());
             let sent = client.send(Method::POST, &path, Bytes::new(), DEPLOY);
             print(&sent.await?, json, upgraded)
+        }
+        Command::Backends(command) => {
+            let (answer, shown) = backends::ask(&client, command).await?;
+            print(&answer, json, shown)
         }
         Command::Change { name, change } => {
             let answer = apply(&client, &name, change).await?;

@@ -44,6 +44,58 @@ pub enum Command {
         /// The file to start, if it is another one.
         binary: Option<PathBuf>,
     },
+    /// Shows or changes backends.
+    Backends(Backends),
+}
+
+/// A command about the backends of pools.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Backends {
+    /// Shows all pools, or the backends of one.
+    List {
+        /// The pool.
+        pool: Option<String>,
+    },
+    /// Adds backends.
+    Add {
+        /// The pool.
+        pool: String,
+        /// Where they are.
+        addresses: Vec<String>,
+        /// The weight of each.
+        weight: Option<u32>,
+        /// The labels of each.
+        labels: Vec<(String, String)>,
+    },
+    /// Removes backends that were added.
+    Remove {
+        /// The pool.
+        pool: String,
+        /// Where they are.
+        addresses: Vec<String>,
+    },
+    /// Says something of backends.
+    Say {
+        /// The pool.
+        pool: String,
+        /// Where they are.
+        addresses: Vec<String>,
+        /// What.
+        said: Said,
+    },
+}
+
+/// What is said of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    /// It gets no new requests.
+    Drain,
+    /// It gets requests again.
+    Up,
+    /// It is out of order.
+    Down,
+    /// Its weight; `None` = as it is configured.
+    Weight(Option<u32>),
 }
 
 /// A change without a new component.

@@ -1,5 +1,7 @@
 //! The state directory: the promoted component of each policy, loaded again after a restart.
 
+mod backends;
+
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};

@@ -6,9 +6,10 @@ use crate::fixtures::{Authority, Scratch, guest, repository, waypost};
 
 /// Pages with configurations, and what their examples leave out because the page is about
 /// something else. Where nothing is left out, an example can be copied as it is.
-const PAGES: [(&str, &str); 12] = [
+const PAGES: [(&str, &str); 13] = [
     ("README.md", ""),
     ("docs/acme.md", ""),
+    ("docs/discovery.md", ""),
     ("docs/from-nginx.md", ""),
     ("docs/grpc.md", ""),
     ("docs/http2.md", ROUTE),
@@ -66,6 +67,7 @@ fn folder() -> Scratch {
     for name in ["wild.der", "a.ocsp"] {
         folder.write(name, [0x30, 5, 0x0a, 1, 0, 5, 0]);
     }
+    folder.write("backends.json", "[\"127.0.0.1:9\"]");
     folder.write("mine.wasm", guest("probe"));
     std::fs::create_dir(folder.path().join("run")).unwrap();
     folder

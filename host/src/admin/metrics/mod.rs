@@ -4,6 +4,7 @@ mod certificates;
 mod families;
 mod names;
 mod policies;
+mod pools;
 mod reload;
 mod traffic;
 
@@ -84,6 +85,7 @@ impl Collector for Snapshot {
         self.backends(&mut out)?;
         self.handshakes(&mut out)?;
         self.pools(&mut out)?;
+        self.topology(&mut out)?;
         self.names(&mut out)?;
         self.certificates(&mut out)?;
         self.policies(&mut out)

@@ -52,12 +52,21 @@ pub struct BackendLatency {
 }
 
 impl Backend {
+    /// One that no request was sent to.
+    pub(in crate::admin) fn none() -> Self {
+        Self {
+            healthy: true,
+            state: "healthy",
+            share_percent: 100,
+            ..Self::default()
+        }
+    }
+
     /// All that were forgotten.
     pub(super) fn forgotten(sum: &BackendShard) -> Self {
         Self {
             requests: sum.requests.value(),
             failures: sum.failures.value(),
-            healthy: true,
             handshake_failures: sum.handshake_failures.value(),
             latency: BackendLatency {
                 ewma_microseconds: 0,
@@ -65,7 +74,7 @@ impl Backend {
                     [&sum.latency_microseconds].into_iter(),
                 )),
             },
-            ..Self::default()
+            ..Self::none()
         }
     }
 

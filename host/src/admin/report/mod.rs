@@ -3,6 +3,7 @@
 mod attempts;
 mod backend;
 mod policy;
+mod topology;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +13,8 @@ use serde::Serialize;
 pub use self::attempts::Attempts;
 pub use self::backend::{Backend, BackendLatency};
 pub use self::policy::{Policy, PolicyMemory, PolicyStore};
+pub use self::topology::{ShownEndpoint, ShownPool};
+use super::backends::PoolStatus;
 use super::control::{CertificateStatus, PolicyStatus};
 pub use super::durations::{Microseconds, Nanoseconds};
 use super::names::NameStatus;
@@ -36,6 +39,8 @@ pub struct StatsView<'a> {
     pub names: &'a [NameStatus],
     /// How reloads of the configuration have gone.
     pub reload: &'a ReloadStatus,
+    /// The pools that run.
+    pub pools: &'a [PoolStatus],
 }
 
 /// All statistics. Serialised, it is the body of `GET /stats`.
@@ -69,6 +74,8 @@ pub struct Report {
     pub recording: Recording,
     /// By address.
     pub backends: BTreeMap<String, Backend>,
+    /// The pools that run, by name: where their endpoints come from, and how they are.
+    pub topology: BTreeMap<String, ShownPool>,
     /// The names of backends, and how their look-ups go.
     pub names: Vec<NameStatus>,
     /// By name; only pools whose connections are limited.
@@ -233,6 +240,7 @@ impl Report {
             log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),
             process: Process::new(),
             recording: Recording::new(view.stats),
+            topology: topology(view),
             backends: backends(view.stats),
             names: view.names.to_vec(),
             pools: pools(view.stats),
@@ -296,8 +304,17 @@ fn by_status(stats: &Stats) -> BTreeMap<u16, u64> {
         .collect()
 }
 
+/// Of pools that share a name, the first.
+fn topology(view: &StatsView<'_>) -> BTreeMap<String, ShownPool> {
+    let counted = backends(view.stats);
+    let pools = view.pools.iter().rev();
+    pools
+        .map(|pool| (pool.name.clone(), ShownPool::new(pool, &counted)))
+        .collect()
+}
+
 /// What was forgotten is a row as well, so that sums over rows never fall.
-fn backends(stats: &Stats) -> BTreeMap<String, Backend> {
+pub(super) fn backends(stats: &Stats) -> BTreeMap<String, Backend> {
     let Named { by_name, forgotten } = stats.backends();
     let backend = |(label, counted): (String, BackendStats)| (label, Backend::new(&counted));
     let mut all: BTreeMap<_, _> = by_name.into_iter().map(backend).collect();

@@ -1,6 +1,7 @@
 //! The admin listener over real sockets, with a fake control side.
 
 mod access;
+mod backends;
 mod names;
 mod pages;
 mod replacing;
@@ -15,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
+use self::backends::{changed, pool_status};
 use super::serve::serve_within;
 use super::shared::Limits;
 use super::*;
@@ -166,6 +168,18 @@ impl Control for TestControl {
 
     fn reload_status(&self) -> ReloadStatus {
         status_of_reloads()
+    }
+
+    fn pools(&self) -> Vec<PoolStatus> {
+        vec![pool_status()]
+    }
+
+    fn change_backends<'a>(&'a self, pool: &'a str, change: BackendsChange) -> BackendsFuture<'a> {
+        self.asked
+            .lock()
+            .unwrap()
+            .push(format!("{pool}: {change:?}"));
+        Box::pin(async move { changed(change) })
     }
 
     fn config(&self) -> serde_json::Value {

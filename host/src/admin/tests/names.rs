@@ -26,6 +26,7 @@ fn names_are_in_every_form_of_the_statistics() {
         certificates: &[],
         names: &[name],
         reload: &status_of_reloads(),
+        pools: &[],
     };
     let (_, page) = stats_page(&view, Some(b"text/html"));
     let page = String::from_utf8(page).unwrap();

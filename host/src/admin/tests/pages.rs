@@ -352,6 +352,7 @@ async fn every_read_of_an_idle_process_is_valid() {
         certificates: &[],
         names: &[],
         reload: &status_of_reloads(),
+        pools: &[],
     };
     let (_, page) = stats_page(&view, Some(b"text/html"));
     assert!(String::from_utf8(page).unwrap().contains("none yet"));

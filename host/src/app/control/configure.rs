@@ -9,6 +9,7 @@ use anyhow::Result;
 use tokio::sync::OwnedMutexGuard;
 use tokio::task::spawn_blocking;
 
+use super::backends::NextBackends;
 use super::changes::{changes, fixed, route_name};
 use super::next_policy::{NextPolicy, Purpose};
 use super::snapshot::lists;
@@ -29,6 +30,7 @@ pub(in crate::app) struct Prepared {
     pub(in crate::app) changes: Changes,
     topology: Arc<Topology>,
     policies: Vec<NextPolicy>,
+    backends: NextBackends,
     _asked: Asked,
     _configuring: OwnedMutexGuard<()>,
     /// Of the policies that may not change in between.
@@ -95,7 +97,7 @@ impl ControlPlane {
         let certificates = self.next_certificates(&config).await;
         let topology = self.next_topology(&mut config, purpose).await;
         let config = Arc::new(config);
-        let ((topology, asked), certificates) = match (topology, certificates) {
+        let ((topology, asked, backends), certificates) = match (topology, certificates) {
             (Ok(topology), Ok(certificates)) => (topology, certificates),
             (topology, certificates) => {
                 errors.extend(topology.err().into_iter().flatten());
@@ -129,6 +131,7 @@ impl ControlPlane {
             changes,
             topology,
             policies,
+            backends,
             _asked: asked,
             _configuring: configuring,
             _changing: changing,
@@ -148,6 +151,7 @@ impl ControlPlane {
             certificates,
             topology,
             policies,
+            backends,
             _asked,
             _configuring,
             _changing,
@@ -162,6 +166,7 @@ impl ControlPlane {
             let all = self.managed();
             all.into_iter().filter(|m| !stays(&m.name)).collect()
         };
+        let is_to_be_kept = self.follow_backends(&config, backends);
         let version = self
             .publish_all(&config, &topology, &policies, &equipment)
             .await;
@@ -173,6 +178,10 @@ impl ControlPlane {
         }
         for next in policies.iter().filter(|next| next.loaded.is_some()) {
             self.keep(&next.managed).await;
+        }
+        if is_to_be_kept {
+            // What can't be kept was logged.
+            let _ = self.keep_backends().await;
         }
         version
     }

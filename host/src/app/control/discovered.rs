@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::task::spawn_blocking;
 
+use super::backends::NextBackends;
 use super::changes::changes;
 use super::{ControlPlane, Purpose};
 use crate::admin::NameStatus;
@@ -78,16 +79,18 @@ impl ControlPlane {
         &self,
         config: &mut Config,
         purpose: Purpose,
-    ) -> Result<(Arc<Topology>, Asked), Vec<String>> {
+    ) -> Result<(Arc<Topology>, Asked, NextBackends), Vec<String>> {
         let (current, former) = (Arc::clone(&self.snapshot().topology), self.current());
-        let asked = self.names.ask(&config.pools, &config.resolver).await;
+        let backends = self.next_backends(config, &former).await?;
+        let asked = backends.pools(&config.pools);
+        let asked = self.names.ask(&asked, &config.resolver).await;
         let asked = asked.map_err(|reason| vec![reason])?;
         self.judge_names(config, &former)?;
         let registry = match purpose {
             Purpose::Publish | Purpose::Follow => self.registry.clone(),
             Purpose::Check => Registry::new(config.workers),
         };
-        let (pools, discovery) = (config.pools.clone(), self.discovery().clone());
+        let (pools, discovery) = (config.pools.clone(), backends.apart(self.discovery()));
         let made = spawn_blocking(move || every(&pools, &registry, &discovery)).await;
         let made = made.unwrap_or_else(|e| Err(vec![format!("the topology can't be made: {e}")]));
         let topology = made?;
@@ -99,7 +102,7 @@ impl ControlPlane {
             true => current,
             false => Arc::new(topology),
         };
-        Ok((topology, asked))
+        Ok((topology, asked, backends))
     }
 
     /// What becomes of backends without an address: errors where names have to be known, else

@@ -6,6 +6,7 @@
 //! `next_policy` loads what that needs), `snapshot` makes what is published, and `status` reports.
 
 mod adoption;
+mod backends;
 mod carried;
 mod change;
 mod changes;
@@ -34,6 +35,7 @@ use std::time::Instant;
 
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::backend_files::BackendFiles;
 use super::certificates::{ListenerCertificates, PoolFiles};
 use super::names::Names;
 use super::policies;
@@ -50,6 +52,7 @@ use forgetting::KnownPolicies;
 use policy_state::PolicyState;
 
 pub use adoption::Adoption;
+pub(in crate::app) use backends::restore_backends;
 pub(in crate::app) use carried::Carried;
 pub(in crate::app) use configure::Prepared;
 pub(in crate::app) use discovered::warning;
@@ -79,6 +82,8 @@ pub struct Process {
     pub(in crate::app) upgrades: mpsc::Sender<UpgradeRequest>,
     /// The names of backends.
     pub(in crate::app) names: Arc<Names>,
+    /// The files of pools.
+    pub(in crate::app) backend_files: BackendFiles,
 }
 
 /// The control side.
@@ -105,6 +110,9 @@ pub struct ControlPlane {
     reloads: Reloads,
     upgrades: mpsc::Sender<UpgradeRequest>,
     names: Arc<Names>,
+    backend_files: BackendFiles,
+    /// Held while the admin API changes backends, so that one change is made at a time.
+    changing_backends: tokio::sync::Mutex<()>,
     /// The policies of the newest snapshot, in the order of its configuration.
     policies: Mutex<Vec<Arc<Managed>>>,
     ids: Mutex<KnownPolicies>,
@@ -161,6 +169,7 @@ impl ControlPlane {
             reloads,
             upgrades,
             names,
+            backend_files,
         } = process;
         let mut known = KnownPolicies::default();
         let managed = |policy: &Policy| {
@@ -202,6 +211,8 @@ impl ControlPlane {
             reloads,
             upgrades,
             names,
+            backend_files,
+            changing_backends: Default::default(),
             configuring: Default::default(),
         }
     }
@@ -264,6 +275,11 @@ impl ControlPlane {
     /// What is known of the files of the pools' `tls`.
     pub(in crate::app) fn pool_files(&self) -> &PoolFiles {
         &self.pool_files
+    }
+
+    /// What is known of the files of pools.
+    pub(in crate::app) fn backend_files(&self) -> &BackendFiles {
+        &self.backend_files
     }
 
     /// Sets whether load balancers should send clients here.

@@ -92,6 +92,7 @@ impl ControlPlane {
             .chain(self.listener_certificates().notes())
             .chain(self.pool_files.note())
             .chain(self.name_notes())
+            .chain(self.backend_files.notes())
             .collect()
     }
 }

@@ -8,8 +8,9 @@ use rand::distr::{Alphanumeric, SampleString};
 
 use super::{ControlPlane, Managed, PolicyState, Purpose};
 use crate::admin::{
-    CertificateStatus, Change, ChangeError, ChangeFuture, Control, Deployment, NameStatus, OnTrial,
-    PolicyDetails, PolicyStatus, Readiness, ReloadFuture, ReloadStatus, UpgradeFuture,
+    BackendsChange, BackendsFuture, CertificateStatus, Change, ChangeError, ChangeFuture, Control,
+    Deployment, NameStatus, OnTrial, PolicyDetails, PolicyStatus, PoolStatus, Readiness,
+    ReloadFuture, ReloadStatus, UpgradeFuture,
 };
 use crate::config::{Isolation, OnFailure};
 use crate::policy::{Mode, Trial, WHOLE};
@@ -96,6 +97,14 @@ impl Control for AdminControl {
 
     fn reload_status(&self) -> ReloadStatus {
         self.0.reload_status()
+    }
+
+    fn pools(&self) -> Vec<PoolStatus> {
+        self.0.pools()
+    }
+
+    fn change_backends<'a>(&'a self, pool: &'a str, change: BackendsChange) -> BackendsFuture<'a> {
+        Box::pin(self.0.change_backends(pool, change))
     }
 
     fn config(&self) -> serde_json::Value {

@@ -141,6 +141,8 @@ fn the_long_form_means_what_it_says() {
     assert_eq!(config.policies[1].on_failure, OnFailure::Next);
     let expected = Pool {
         name: "web".to_owned(),
+        file: None,
+        tls: None,
         backends: vec![
             Backend {
                 address: "10.0.0.1:80".to_owned(),

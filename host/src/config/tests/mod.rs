@@ -1,6 +1,7 @@
 //! Configurations from texts, and what their errors say.
 
 mod acme;
+mod backend_list;
 mod file;
 mod listeners;
 mod meaning;

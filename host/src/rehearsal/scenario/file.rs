@@ -336,7 +336,9 @@ fn tables(node: Node, findings: &mut Findings) -> Option<Vec<Node>> {
     }
     let key = match &node.place {
         Place::File { key, .. } => key.clone(),
-        Place::Environment(_) | Place::Flag(_) | Place::Default(_) => String::new(),
+        Place::Json { .. } | Place::Environment(_) | Place::Flag(_) | Place::Default(_) => {
+            String::new()
+        }
     };
     findings.error(
         &node.place,

@@ -11,7 +11,7 @@ use crate::upstream::{FailedAttempt, Failure};
 pub(super) fn line(place: &Place) -> usize {
     match place {
         Place::File { line, .. } => *line,
-        Place::Environment(_) | Place::Flag(_) | Place::Default(_) => 0,
+        Place::Json { .. } | Place::Environment(_) | Place::Flag(_) | Place::Default(_) => 0,
     }
 }
 

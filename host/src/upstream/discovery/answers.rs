@@ -130,13 +130,13 @@ pub struct NameStatus {
 }
 
 /// What is known of one name.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Answers {
     families: BTreeMap<Family, Asked>,
 }
 
 /// The look-ups of one family.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Asked {
     /// The last list that was good, in order and without repetitions.
     good: Vec<Record>,
@@ -154,7 +154,7 @@ struct Asked {
     beyond: usize,
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 enum Last {
     #[default]
     Pending,

@@ -32,7 +32,7 @@ struct Inner {
     version: watch::Sender<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Known {
     names: BTreeMap<Name, Answers>,
     overlays: BTreeMap<(String, Origin), Overlay>,
@@ -118,6 +118,18 @@ impl Discovery {
         drop(known);
         if has_changed {
             self.changed();
+        }
+    }
+
+    /// The same with these overlays, apart from what it was made from.
+    pub fn apart(&self, overlays: &BTreeMap<(String, Origin), Overlay>) -> Self {
+        let mut known = self.known().clone();
+        known.overlays.extend(overlays.clone());
+        Self {
+            inner: Arc::new(Inner {
+                known: Mutex::new(known),
+                version: watch::Sender::new(0),
+            }),
         }
     }
 

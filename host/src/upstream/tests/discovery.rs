@@ -1,7 +1,7 @@
 //! What is known of names, and the topologies that follow from it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
 use crate::config::{Backend, BackendKind, Config, Pool};
@@ -254,6 +254,30 @@ fn edits_of_one_address_count_for_more_than_those_of_its_name() {
 }
 
 /// A name whose addresses change every second for a year must not fill the memory.
+#[test]
+fn of_the_endpoints_that_left_a_bounded_number_is_remembered() {
+    let (pools, discovery) = (pools("[\"a.test\"]"), Discovery::default());
+    let (registry, stats) = (Registry::new(1), Stats::new(1));
+    let mut first = None;
+    for n in 0..5_000 {
+        let address = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n));
+        let kept = v6(1);
+        let records = [Record::Address(address), kept];
+        note(&discovery, &host("a.test"), Family::Any, found(records));
+        let made = crate::upstream::topology(&pools, &registry, &discovery, TlsFiles::Keep);
+        let made = made.unwrap();
+        registry.forget(&stats, Instant::now());
+        let ids = |at: usize| made.pools[0].endpoints[at].id;
+        assert_eq!(
+            ids(1),
+            *first.get_or_insert(ids(1)),
+            "what stays is the same"
+        );
+    }
+    let (pools, endpoints) = registry.size();
+    assert!(pools == 1 && endpoints <= 1_024 + 2, "{endpoints}");
+}
+
 #[test]
 fn a_topology_says_how_it_differs_from_the_one_before() {
     let (pools, discovery) = (pools("[\"a.test\"]"), Discovery::default());

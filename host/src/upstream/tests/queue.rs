@@ -302,6 +302,8 @@ fn an_address_has_the_least_places_that_a_pool_gives_it() {
         Pool {
             name: name.to_owned(),
             backends,
+            file: None,
+            tls: None,
             protocol: PoolProtocol::Http11,
             retry: crate::config::RetryPolicy::default(),
             max_idle: Some(1),

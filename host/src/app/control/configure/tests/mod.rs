@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::admin::{Deployment, StatsView, stats_page};
+use crate::app::backend_files::BackendFiles;
 use crate::app::control::{Carried, Process, Reloads, Written, upgrades};
 use crate::app::names::Names;
 use crate::config::Pool;
@@ -63,6 +64,7 @@ async fn started(config: &Arc<Config>) -> Arc<ControlPlane> {
         reloads: Reloads::new(Written::default()).0,
         upgrades: upgrades().0,
         names,
+        backend_files: BackendFiles::default(),
     };
     let control = ControlPlane::new(Arc::clone(config), &topology, process);
     let control = Arc::new(control);
@@ -203,6 +205,7 @@ async fn selections_count_for_the_address_that_was_selected() {
         certificates: &[],
         names: &[],
         reload: &control.reload_status(),
+        pools: &[],
     };
     let (_, page) = stats_page(&view, Some(b"application/json"));
     let page: serde_json::Value = serde_json::from_slice(&page).unwrap();

@@ -1,0 +1,68 @@
+//! The families of pools and of where their endpoints come from.
+
+use std::fmt;
+
+use super::Snapshot;
+use super::families::{Families, Labels};
+use crate::admin::backends::FileStatus;
+use crate::admin::report::ShownEndpoint;
+
+/// What an endpoint can be.
+const STATES: [&str; 4] = ["healthy", "ejected", "draining", "down"];
+
+impl Snapshot {
+    pub(super) fn topology(&self, out: &mut Families<'_>) -> fmt::Result {
+        let all = || {
+            let pools = self.0.topology.iter();
+            pools.flat_map(|(name, pool)| pool.endpoints.iter().map(move |e| (name.as_str(), e)))
+        };
+        fn labels<'l>(pool: &'l str, e: &'l ShownEndpoint) -> Labels<'l, 3> {
+            let address = e.said.address.as_str();
+            [
+                ("pool", pool),
+                ("backend", address),
+                ("source", e.said.source),
+            ]
+        }
+        out.gauge(
+            "endpoint_weight",
+            "The weight of a backend in a pool, also while it is drained",
+            None,
+            all().map(|(pool, e)| (labels(pool, e), u64::from(e.said.weight))),
+        )?;
+        let states = all().flat_map(|(pool, e)| {
+            let address = e.said.address.as_str();
+            STATES.map(|state| {
+                let labels = [("pool", pool), ("backend", address), ("state", state)];
+                (labels, u64::from(state == e.state))
+            })
+        });
+        out.gauge(
+            "endpoint_state",
+            "1 for the state that a backend of a pool has",
+            None,
+            states,
+        )?;
+        self.files(out)
+    }
+
+    fn files(&self, out: &mut Families<'_>) -> fmt::Result {
+        let each = |value: fn(&FileStatus) -> u64| {
+            let pools = self.0.topology.iter();
+            let files = pools.filter_map(|(name, pool)| Some((name, pool.file.as_ref()?)));
+            files.map(move |(name, file)| ([("pool", name.as_str())], value(file)))
+        };
+        out.counter(
+            "pool_file_failures",
+            "Changes of a pool's file that could not be used",
+            None,
+            each(|file| file.failures),
+        )?;
+        out.gauge(
+            "pool_file_refused",
+            "Whether a pool's file can't be used as it is now",
+            None,
+            each(|file| file.refused.is_some().into()),
+        )
+    }
+}

@@ -1,0 +1,31 @@
+//! What the admin API has changed of backends, beside the folders of the policies.
+
+use std::io::{self, ErrorKind};
+
+use super::{StateDir, read_own};
+use crate::files;
+
+/// No policy's folder has a dot in its name.
+const BACKENDS: &str = "backends.json";
+/// A hundred pools of ten thousand backends.
+const LARGEST: u64 = 256 << 20;
+
+impl StateDir {
+    /// What was kept; `None` if there is nothing.
+    ///
+    /// # Errors
+    ///
+    /// It can't be read, or others can have written it.
+    pub fn read_backends(&self) -> io::Result<Option<Vec<u8>>> {
+        match read_own(&self.folder.join(BACKENDS), LARGEST) {
+            Ok(text) => Ok(Some(text)),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Replaces it. A crash half-way leaves the old or the new. One call at a time.
+    pub fn write_backends(&self, text: &[u8]) -> io::Result<()> {
+        files::write_private(&self.folder, BACKENDS, text)
+    }
+}
