@@ -10,7 +10,7 @@ use super::{
     AccessLog, Acme, Backend, Forwarded, HostPattern, Limits, Listener, LoggedRequests, Paths,
     Policy, Pool, Rollout, Timeouts,
 };
-use super::{acme, forwarded, host, listeners, pools, sections, timeouts, upgrade, values};
+use super::{acme, forwarded, host, listeners, pools, sections, upgrade, values};
 use crate::document::{self, At, Findings, Node, Section};
 use crate::message::path;
 
@@ -100,7 +100,7 @@ pub(super) fn read(
         routes: routes(&mut root, findings),
         stats_path: stats(&mut root, findings),
         limits: sections::limits(root.take_section("limits", findings), findings),
-        timeouts: timeouts::timeouts(root.take_section("timeouts", findings), findings),
+        timeouts: sections::timeouts(root.take_section("timeouts", findings), findings),
         forwarded: forwarded::forwarded(root.take_section("forwarded", findings), findings),
         paths: forwarded::paths(root.take_section("paths", findings), findings),
         access_log: access_log(&mut root, base, findings),
