@@ -24,6 +24,8 @@ pub(super) struct Start {
     pub handed: mpsc::UnboundedReceiver<Handed>,
     /// Requests for copies of its sockets.
     pub copying: mpsc::UnboundedReceiver<CopiesWanted>,
+    /// Dropped when it accepts no connections any more.
+    pub accepts: mpsc::Sender<()>,
     /// Limits of all workers together.
     pub admission: Arc<Admission>,
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
@@ -68,6 +70,7 @@ async fn run(start: Start) {
         shared,
         handed,
         copying,
+        accepts,
         admission,
         mut snapshots,
         adoption,
@@ -104,6 +107,7 @@ async fn run(start: Start) {
         },
     };
     listeners.close_all().await;
+    drop(accepts);
     drain(&worker).await;
     worker.access_log.flush();
 }

@@ -1,9 +1,10 @@
 //! App: what runs, and on which thread?
 //!
 //! This room connects the others and spawns all long-lived tasks: `run` starts and stops the proxy,
-//! `intake` opens the listeners, `data_plane` is a worker's thread, `control` publishes snapshots
-//! and replaces policies, `watch` follows policy files, `commands` runs what the command line asks
-//! for. Called by `main`. It decides nothing about a request.
+//! `intake` opens the listeners, `upgrade` passes them to another process, `supervisor` gets them
+//! from systemd, `data_plane` is a worker's thread, `control` publishes snapshots and replaces
+//! policies, `watch` follows policy files, `commands` runs what the command line asks for. Called
+//! by `main`. It decides nothing about a request.
 
 #[cfg(feature = "acme")]
 mod acme;

@@ -67,21 +67,22 @@ pub(super) async fn run(
         signals,
         passed: PassedSockets::default(),
         state_lock: None,
-        carried: Carried::default(),
+        policies: None,
         clock: None,
         program: None,
         notifier: Notifier::default(),
     };
     let mut former = None;
     if let Some(activation) = activation {
-        let program = Program::of_this_process().context("the own program can't be found")?;
-        beginning.program = Some(program);
+        let program = Program::of_this_process();
+        let unknown = |e: &_| tracing::warn!("the own program can't be found: {e}");
+        beginning.program = program.inspect_err(unknown).ok();
         beginning.notifier = Notifier::new(environment);
         if let Some((mut found, sockets)) = Predecessor::greet(environment)? {
             tracing::info!("taking over from process {}", found.pid);
             beginning.passed = sockets;
             beginning.state_lock = found.state_lock.take();
-            beginning.carried = carried(found.policies.take());
+            beginning.policies = found.policies.take();
             beginning.clock = found.clock;
             former = Some(found);
         }
@@ -110,7 +111,7 @@ struct Beginning {
     /// The lock of the state directory, if another process has it and this one too.
     state_lock: Option<File>,
     /// What that one had deployed.
-    carried: Carried,
+    policies: Option<File>,
     /// From when the clock of its policies counts.
     clock: Option<Instant>,
     program: Option<Program>,
@@ -205,7 +206,7 @@ impl Beginning {
         let (reloads, reload_requests) = Reloads::new(written);
         let (upgrades, upgrade_requests) = upgrades();
         let state_dir = state_dir(&config, self.state_lock.take())?;
-        let former = (std::mem::take(&mut self.carried), self.clock);
+        let former = (carried(self.policies.take())?, self.clock);
         let asked = (reloads, upgrades);
         let control = load(&config, (shares, state_dir), former, asked).await?;
         let listeners = first_listeners(&config, &control, &mut self.passed)?;
@@ -280,14 +281,11 @@ fn pid_file(path: &Path) -> Result<PidFile> {
     written.with_context(|| format!("`pid-file` {} can't be written", path.display()))
 }
 
-/// What another process had deployed. Without it this one decides by what the configuration names.
-fn carried(file: Option<File>) -> Carried {
-    let read = file.map(Carried::read).transpose();
-    read.unwrap_or_else(|e| {
-        tracing::error!("the policies that were deployed can't be taken over: {e}");
-        None
-    })
-    .unwrap_or_default()
+/// What another process had deployed: that one goes on if it can't be read.
+fn carried(policies: Option<File>) -> Result<Carried> {
+    let read = policies.map(Carried::read).transpose();
+    let read = read.context("the policies that were deployed can't be taken over")?;
+    Ok(read.unwrap_or_default())
 }
 
 /// Opens the state directory, whose lock this process may have from the one that it replaces.

@@ -108,9 +108,7 @@ impl Running {
         self.signals.stop_begins();
         // A send fails only if all workers have ended, which then have nothing to finish.
         let _ = self.stop.send(true);
-        if let Some(successor) = self.successor.take() {
-            successor.is_alone();
-        }
+        self.leave_alone().await;
         self.workers_end().await;
         self.admin_ends().await;
         self.end().await

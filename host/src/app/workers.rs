@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
 
 use super::control::ControlPlane;
 use super::data_plane::{self, End, Start};
@@ -17,16 +18,28 @@ use crate::proxy::{Admission, Handed, Shared};
 /// Where an acceptor hands connections to the workers.
 pub(super) type Hands = Vec<mpsc::UnboundedSender<Handed>>;
 
+/// How long workers may take to copy their sockets.
+const COPIED: Duration = Duration::from_secs(2);
+
 /// The threads of the data plane as the control side reaches them.
 pub(super) struct Workers {
     pub hands: Hands,
     copying: Vec<mpsc::UnboundedSender<CopiesWanted>>,
+    /// Closed when no worker accepts connections any more.
+    accepting: mpsc::Receiver<()>,
     /// The end of each.
     pub ends: mpsc::UnboundedReceiver<End>,
 }
 
 impl Workers {
-    /// Copies of the sockets that they accept from, by the number of their listener.
+    /// Waits until none accepts connections any more.
+    pub(super) async fn closed(&mut self) {
+        // Nothing is ever sent.
+        let _ = self.accepting.recv().await;
+    }
+
+    /// Copies of the sockets that they accept from, by the number of their listener. A worker that
+    /// hangs gives none.
     pub(super) async fn copies(&self) -> Vec<(usize, OwnedFd)> {
         let mut answers = Vec::with_capacity(self.copying.len());
         for worker in &self.copying {
@@ -36,8 +49,10 @@ impl Workers {
             answers.push(copies);
         }
         let mut all = Vec::new();
+        let until = Instant::now() + COPIED;
         for copies in answers {
-            all.extend(copies.await.unwrap_or_default());
+            let copies = timeout_at(until, copies).await;
+            all.extend(copies.into_iter().flatten().flatten());
         }
         all
     }
@@ -52,6 +67,7 @@ pub(super) fn start_workers(
 ) -> Result<Workers> {
     let shared = shared(control);
     let (ended, ends) = mpsc::unbounded_channel();
+    let (accepts, accepting) = mpsc::channel(1);
     let (mut hands, mut copying) = (Vec::with_capacity(workers), Vec::with_capacity(workers));
     for index in 0..workers {
         let (hand, handed) = mpsc::unbounded_channel();
@@ -63,6 +79,7 @@ pub(super) fn start_workers(
             shared: shared.clone(),
             handed,
             copying: asked,
+            accepts: accepts.clone(),
             admission: Arc::clone(admission),
             snapshots: control.subscribe(),
             adoption: control.adoption(),
@@ -73,6 +90,7 @@ pub(super) fn start_workers(
     Ok(Workers {
         hands,
         copying,
+        accepting,
         ends,
     })
 }

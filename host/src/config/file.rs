@@ -106,7 +106,7 @@ pub(super) fn read(
         routes: routes(&mut root, findings),
         stats_path: stats(&mut root, findings),
         limits: sections::limits(root.take_section("limits", findings), findings),
-        timeouts: timeouts::timeouts(root.take_section("timeouts", findings), findings),
+        timeouts: sections::timeouts(root.take_section("timeouts", findings), findings),
         forwarded: forwarded::forwarded(root.take_section("forwarded", findings), findings),
         paths: forwarded::paths(root.take_section("paths", findings), findings),
         access_log: access_log(&mut root, base, findings),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::h2_limits::h2_limits;
 use super::{
     CompileLimits, HalfClose, Isolation, Limits, OnFailure, Policy, PolicySource, Rollout,
-    StoreLimits, values,
+    StoreLimits, Timeouts, values,
 };
 use crate::document::{Findings, Node, Section};
 use crate::units::{exact_duration, parse_duration};
@@ -248,6 +248,38 @@ fn half_close(written: &str) -> Result<HalfClose, String> {
             "{written:?} is not known; write \"abort\" or \"allow\""
         )),
     }
+}
+
+/// `[timeouts]`
+pub(super) fn timeouts(mut section: Section, findings: &mut Findings) -> Timeouts {
+    let default = Timeouts::default();
+    let mut read = |key, least, default| {
+        section
+            .take(key)
+            .and_then(|n| duration(n, findings, &(least..=MAX_TIMEOUT)))
+            .unwrap_or(default)
+    };
+    let least = Duration::from_millis(1);
+    let timeouts = Timeouts {
+        header_read: read("header-read", least, default.header_read),
+        idle: read("idle", least, default.idle),
+        body_read: read("body-read", least, default.body_read),
+        send: read("send", least, default.send),
+        // 0 is allowed: data that a client still sends then resets its connection.
+        linger: read("linger", Duration::ZERO, default.linger),
+        connect: read("connect", least, default.connect),
+        response: read("response", least, default.response),
+        upstream_idle: read("upstream-idle", least, default.upstream_idle),
+        tunnel_idle: read("tunnel-idle", least, default.tunnel_idle),
+        // 0 is allowed: requests in flight are then aborted.
+        drain: read("drain", Duration::ZERO, default.drain),
+        drain_idle: read("drain-idle", Duration::ZERO, default.drain_idle),
+        shutdown_delay: read("shutdown-delay", Duration::ZERO, default.shutdown_delay),
+        upgrade: read("upgrade", least, default.upgrade),
+        tls_handshake: read("tls-handshake", least, default.tls_handshake),
+    };
+    section.finish(findings);
+    timeouts
 }
 
 /// `[rollout]`

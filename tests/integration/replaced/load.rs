@@ -1,11 +1,14 @@
 //! Upgrades under load.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::Replaceable;
-use crate::fixtures::http2::{Http2, block_on, get as get2};
-use crate::fixtures::{Client, ReadError, TestProxy, TestUpstream, get, response};
+use crate::fixtures::http2::{Http2, get as get2, receive};
+use crate::fixtures::{Client, LONG_PATIENCE, ReadError, TestProxy, TestUpstream, get, response};
 use crate::upgrades::{asking, echo, taking};
 
 const UPGRADES: usize = 20;
@@ -57,54 +60,114 @@ fn fresh(to: SocketAddr, stop: &AtomicBool, served: &AtomicU64) {
     }
 }
 
+/// Runs a client's side for as long as it takes.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(future)
+}
+
+async fn patiently<T>(future: impl Future<Output = T>) -> T {
+    let limited = tokio::time::timeout(LONG_PATIENCE, future).await;
+    limited.expect("the client's side hangs")
+}
+
 /// Requests of HTTP/2, on one connection until the proxy wants it to end.
-fn streams(to: SocketAddr, stop: &AtomicBool, served: &AtomicU64) {
-    block_on(async {
-        let mut client = Http2::connect(to).await;
-        while !stop.load(Relaxed) {
-            match client.send(get2("m.test", "/h2"), true).await {
-                Ok((answer, _)) => {
-                    let answer = crate::fixtures::http2::receive(answer).await;
-                    match answer {
-                        Ok(answer) => {
-                            assert_eq!(answer.body, b"/h2");
-                            served.fetch_add(1, Relaxed);
-                        }
-                        // It was not processed, and the proxy has said so.
-                        Err(e) => {
-                            assert!(e.is_go_away() && e.is_remote(), "{e}");
-                            client = Http2::connect(to).await;
-                        }
-                    }
+async fn streams(to: SocketAddr, stop: &AtomicBool, served: &AtomicU64) {
+    let mut client = Http2::connect(to).await;
+    while !stop.load(Relaxed) {
+        // What could not be sent was not sent.
+        if let Ok((answer, _)) = client.send(get2("m.test", "/h2"), true).await {
+            match patiently(receive(answer)).await {
+                Ok(answer) => {
+                    assert_eq!(answer.body, b"/h2");
+                    served.fetch_add(1, Relaxed);
+                    continue;
                 }
-                // Nothing was sent.
-                Err(_) => client = Http2::connect(to).await,
+                // It was not processed, and the proxy has said so.
+                Err(e) => assert!(e.is_go_away() && e.is_remote(), "{e}"),
             }
         }
-    });
+        client = Http2::connect(to).await;
+    }
+}
+
+/// A stream that lasts, as those of gRPC do: reports each piece.
+async fn events(to: SocketAddr, heard: Sender<Vec<u8>>) {
+    let client = Http2::connect(to).await;
+    let (answer, _) = client.send(get2("events.test", "/"), true).await.unwrap();
+    let mut body = patiently(answer).await.unwrap().into_body();
+    heard.send(Vec::new()).unwrap();
+    while let Some(piece) = body.data().await {
+        let piece = piece.expect("the stream is not cut");
+        body.flow_control().release_capacity(piece.len()).unwrap();
+        heard.send(piece.to_vec()).unwrap();
+    }
+}
+
+/// A backend of such streams: each message is a piece of one, until there are no more.
+fn lasting(pieces: Receiver<()>) -> TestUpstream {
+    let pieces = Mutex::new(pieces);
+    TestUpstream::start(move |connection| {
+        while connection.request().is_some() {
+            connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            let pieces = pieces.lock().unwrap();
+            while pieces.recv().is_ok() && connection.send("1\r\n.\r\n") {}
+            connection.send("0\r\n\r\n");
+        }
+    })
+}
+
+/// Without policies, which would have to be compiled each time.
+fn tables(hosts: [(&str, &TestUpstream); 3]) -> String {
+    let mut text = "[timeouts]\ndrain = \"10m\"\ndrain-idle = \"500ms\"\n".to_owned();
+    for (at, (host, upstream)) in hosts.into_iter().enumerate() {
+        let _ = write!(
+            text,
+            "[pools.p{at}]\nbackends = [\"{}\"]\n[[routes]]\nhost = \"{host}\"\n\
+             pool = \"p{at}\"\npolicies = []\nupgrade = [\"websocket\"]\n",
+            upstream.address()
+        );
+    }
+    text
 }
 
 #[test]
-fn twenty_upgrades_under_load_lose_no_request_and_cut_no_tunnel() {
-    let (upstream, websocket) = (mirror(), taking(echo));
+fn twenty_upgrades_under_load_lose_no_request_and_cut_no_tunnel_and_no_stream() {
+    let (piece, pieces) = channel();
+    let (upstream, websocket, lasting) = (mirror(), taking(echo), lasting(pieces));
+    let hosts = [
+        ("*", &upstream),
+        ("a.test", &websocket),
+        ("events.test", &lasting),
+    ];
     let builder = TestProxy::builder()
         .workers(2)
         .access_log("requests = \"none\"")
-        .host("*", &[upstream.address()])
-        .host("a.test", &[websocket.address()])
-        .tables("[timeouts]\ndrain = \"10m\"\ndrain-idle = \"500ms\"");
+        .tables(&tables(hosts));
     let mut service = Replaceable::start(builder);
     let to = service.proxy.address();
     let (stop, served) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut tunnel = Client::connect(to);
     assert_eq!(tunnel.ask(asking().bytes()).status, 101);
+    let (hears, heard) = channel();
+    std::thread::spawn(move || block_on(events(to, hears)));
+    let hear = || {
+        heard
+            .recv_timeout(LONG_PATIENCE)
+            .expect("the stream goes on")
+    };
+    assert_eq!(hear(), b"", "its head is there");
     std::thread::scope(|scope| {
         let _stops = Stops(&stop);
         for _ in 0..2 {
             scope.spawn(|| kept(to, &stop, &served));
             scope.spawn(|| fresh(to, &stop, &served));
         }
-        scope.spawn(|| streams(to, &stop, &served));
+        scope.spawn(|| block_on(streams(to, &stop, &served)));
         for _ in 0..UPGRADES {
             let before = served.load(Relaxed);
             service.upgrade();
@@ -113,16 +176,18 @@ fn twenty_upgrades_under_load_lose_no_request_and_cut_no_tunnel() {
             });
             tunnel.send(b"?");
             assert_eq!(tunnel.wire.length(1).unwrap(), b"?", "the tunnel is open");
+            piece.send(()).unwrap();
+            assert_eq!(hear(), b".", "the stream goes on");
         }
     });
     assert!(served.load(Relaxed) > 1_000);
-    // Only the process with the tunnel is left, and the last one.
-    let left = service.processes.clone();
-    for former in &left[1..UPGRADES] {
+    // Only the process with the tunnel and the stream is left, and the last one.
+    let former = service.processes.clone();
+    for former in &former[1..UPGRADES] {
         service.wait_for_end(*former);
     }
     assert!(!service.proxy.has_ended(), "it has the tunnel");
-    drop(tunnel);
+    drop((tunnel, piece));
     assert_eq!(service.proxy.exit_code(), 0);
     assert_eq!(service.proxy.get("m.test", "/last").text(), "/last");
 }

@@ -356,11 +356,11 @@ mod tests {
         file
     }
 
-    fn entry(digest: String) -> Entry {
+    fn entry(digest: &str) -> Entry {
         let component = |length| Component {
             generation: 2,
             source: "PUT".to_owned(),
-            digest: digest.clone(),
+            digest: digest.to_owned(),
             length,
         };
         Entry {
@@ -375,14 +375,14 @@ mod tests {
     #[test]
     fn what_is_damaged_is_not_taken() {
         let good = digest(b"abc");
-        let mut carried = Carried::read(file(vec![entry(good.clone())], VERSION, b"abc")).unwrap();
+        let mut carried = Carried::read(file(vec![entry(&good)], VERSION, b"abc")).unwrap();
         let active = carried.active("a").unwrap();
         assert_eq!((&*active.component, active.generation), (&b"abc"[..], 2));
         assert!(carried.active("a").is_none() && carried.active("b").is_none());
         for damaged in [
-            file(vec![entry(good.clone())], VERSION, b"abd"),
-            file(vec![entry(good.clone())], VERSION, b"ab"),
-            file(vec![entry(good)], VERSION + 1, b"abc"),
+            file(vec![entry(&good)], VERSION, b"abd"),
+            file(vec![entry(&good)], VERSION, b"ab"),
+            file(vec![entry(&good)], VERSION + 1, b"abc"),
             memory().unwrap(),
         ] {
             assert!(Carried::read(damaged).is_err());

@@ -3,7 +3,9 @@
 //! `start` loads the first generations, `deploy` loads later ones, `change` promotes and rolls
 //! back, `watch_trial` withdraws canaries, `publish` puts each of these into force, `configure`
 //! prepares and publishes another topology or configuration (`changes` says what differs,
-//! `next_policy` loads what that needs), `snapshot` makes what is published, and `status` reports.
+//! `next_policy` loads what that needs), `snapshot` makes what is published, `carried` is what
+//! another process gets or has left, `reloads` and `upgrades` are asked for here, and `readiness`
+//! and `status` report.
 
 mod adoption;
 mod backends;

@@ -17,6 +17,8 @@ use crate::files;
 
 /// How long the answers of the admin listener may take at the end.
 const ANSWERS: Duration = Duration::from_secs(5);
+/// How long workers may take to close their listeners.
+const CLOSED: Duration = Duration::from_secs(2);
 
 impl Running {
     /// Begins an upgrade, unless one is under way.
@@ -83,7 +85,9 @@ impl Running {
         }
         listeners.retain(|(number, ..)| !passing.has(*number));
         if !listeners.is_empty() {
-            return Err("not all listening sockets can be copied; see the log".to_owned());
+            let reason = "not all listening sockets can be copied: a worker hangs, or there are no \
+                          more file descriptors; see the log";
+            return Err(reason.to_owned());
         }
         let copied = |e: std::io::Error| format!("the admin listener can't be copied: {e}");
         if let Some(admin) = &self.admin {
@@ -107,10 +111,9 @@ impl Running {
         upgrading: &mut Upgrading,
     ) {
         match outcome {
-            Ok(successor) => {
-                let pid = successor.pid;
+            Ok(mut successor) => {
+                upgrading.pass_request_to(&mut successor);
                 self.hand_over(successor).await;
-                upgrading.answer(Ok(pid));
             }
             Err(reason) => {
                 self.control.hold_deployments(false);
@@ -119,7 +122,7 @@ impl Running {
                     self.pid_file = PidFile::follow(None, Some(path));
                 }
                 tracing::error!("the upgrade has failed, and this process goes on: {reason}");
-                upgrading.answer(Err(reason));
+                upgrading.refuse(reason);
             }
         }
     }
@@ -138,6 +141,17 @@ impl Running {
         self.successor = Some(successor);
     }
 
+    /// The other process serves alone once no worker of this one accepts connections.
+    pub(super) async fn leave_alone(&mut self) {
+        if let Some(successor) = self.successor.take() {
+            let closed = timeout(CLOSED, self.workers.closed());
+            if closed.await.is_err() {
+                tracing::warn!("a worker hangs, and may still accept connections");
+            }
+            successor.serves_alone();
+        }
+    }
+
     /// Waits a while for the last answers of the admin listener.
     pub(super) async fn admin_ends(&mut self) {
         if let Some(end) = self.admin_end.take() {
@@ -148,7 +162,9 @@ impl Running {
 
 fn not_here() -> String {
     match cfg!(target_os = "linux") {
-        true => "only `waypost run` can be replaced by another process".to_owned(),
+        true => "only `waypost run` can be replaced by another process, and only where the system \
+                 shows which file it was started from"
+            .to_owned(),
         false => "this system can't pass its sockets to another process: restart it".to_owned(),
     }
 }

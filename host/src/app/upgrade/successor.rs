@@ -118,16 +118,21 @@ pub(in crate::app) struct Successor {
     pub listeners: Vec<usize>,
     channel: Channel,
     child: Child,
+    /// What the request for it is answered with.
+    answer: Option<(Answer, Upgraded)>,
 }
 
 impl Successor {
-    /// Tells it that this process accepts no connections any more, and reports its end for as long
-    /// as this process drains.
-    pub(in crate::app) fn is_alone(mut self) {
-        let Self { pid, channel, .. } = &self;
+    /// This process accepts no connections any more: the other one and the request for it learn
+    /// that. Reports the end of the other one for as long as this process drains.
+    pub(in crate::app) fn serves_alone(mut self) {
         // If it has ended in the meantime, that is seen below.
-        let _ = channel.send(&ToSuccessor::Over, &[]);
-        let pid = *pid;
+        let _ = self.channel.send(&ToSuccessor::Over, &[]);
+        if let Some((answer, upgraded)) = self.answer.take() {
+            // One that has left needs none.
+            let _ = answer.send(Ok(upgraded));
+        }
+        let pid = self.pid;
         let watch = move || {
             let ended = self.child.wait();
             if ended.as_ref().is_ok_and(ExitStatus::success) {
@@ -200,13 +205,20 @@ impl Upgrading {
         outcome.unwrap_or_else(|e| Err(format!("the upgrade has failed: {e}")))
     }
 
-    /// Answers the request, if one waits.
-    pub(in crate::app) fn answer(&mut self, outcome: Result<u32, String>) {
-        let binary = self.path.display().to_string();
+    /// The request, if one waits, is answered once the other process serves alone.
+    pub(in crate::app) fn pass_request_to(&mut self, successor: &mut Successor) {
+        let upgraded = Upgraded {
+            pid: successor.pid,
+            binary: self.path.display().to_string(),
+        };
+        successor.answer = self.answer.take().map(|answer| (answer, upgraded));
+    }
+
+    /// Refuses the request, if one waits.
+    pub(in crate::app) fn refuse(&mut self, reason: String) {
         if let Some(answer) = self.answer.take() {
-            let upgraded = outcome.map(|pid| Upgraded { pid, binary });
             // One that has left needs none.
-            let _ = answer.send(upgraded.map_err(UpgradeError::Refused));
+            let _ = answer.send(Err(UpgradeError::Refused(reason)));
         }
     }
 
@@ -221,7 +233,7 @@ impl Upgrading {
             Ok(successor) => Some(successor),
             Err(reason) => {
                 tracing::warn!("the upgrade is given up: {reason}");
-                self.answer(Err(reason));
+                self.refuse(reason);
                 None
             }
         }
@@ -253,6 +265,7 @@ fn attempt(
             listeners,
             channel,
             child,
+            answer: None,
         }),
         Err(reason) => {
             end(&mut child);
