@@ -3,40 +3,12 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::host::is_label;
-use super::{PoolProtocol, PoolTls};
+use super::reach::{Backend, BackendKind, PoolProtocol, PoolTls};
 
 /// The default port of a backend.
 const DEFAULT_PORT: u16 = 80;
 /// The same with TLS.
 const DEFAULT_TLS_PORT: u16 = 443;
-
-/// One entry of `backends`, not yet resolved.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Backend {
-    /// `host:port` or `ip:port`; the port is there even if it was left out (80, with TLS 443). Of a
-    /// service, the name of its SRV records.
-    pub address: String,
-    /// Whether it is a host or a service.
-    pub kind: BackendKind,
-    /// How it is reached with TLS, if it is: the pool's `tls`, or what `https://` stands for.
-    pub tls: Option<PoolTls>,
-    /// What it speaks, where its address says that; else its pool says it.
-    pub protocol: Option<PoolProtocol>,
-    /// Default 1; 0 for a backend that takes no requests.
-    pub weight: u32,
-    /// Free labels, in order.
-    pub labels: Vec<(String, String)>,
-}
-
-/// What the address of a backend names.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum BackendKind {
-    /// A host and a port.
-    #[default]
-    Address,
-    /// A service, whose SRV records name hosts and ports.
-    Srv,
-}
 
 /// Where a backend is.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,34 +35,6 @@ impl Backend {
             weight: 1,
             labels: Vec::new(),
         }
-    }
-
-    /// The host of `host:port`; of a service, the domain that offers it. Certificates are for this
-    /// name, since whoever answers for a service could name any host (RFC 9525 section 6.1).
-    pub fn host(&self) -> &str {
-        match self.kind {
-            BackendKind::Address => {
-                let address = &*self.address;
-                let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-                let inner = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-                inner.unwrap_or(host)
-            }
-            BackendKind::Srv => {
-                let mut domain = &*self.address;
-                while domain.starts_with('_')
-                    && let Some((_, rest)) = domain.split_once('.')
-                {
-                    domain = rest;
-                }
-                domain
-            }
-        }
-    }
-
-    /// The port of `host:port`; 0 for a service, whose records have the ports.
-    pub fn port(&self) -> u16 {
-        let port = self.address.rsplit_once(':').map(|(_, port)| port.parse());
-        port.and_then(Result::ok).unwrap_or(0)
     }
 }
 

@@ -33,8 +33,12 @@ pub(super) fn resolve(
         self_signed: common.self_signed,
     };
     let listeners = listeners(written, findings);
-    let (listen, token) = (common.admin_listen, common.admin_token);
-    let admin = admin(listen, token, &listeners, findings);
+    let admin = admin(
+        common.admin_listen,
+        common.admin_token,
+        &listeners,
+        findings,
+    );
     acme::check(&file.acme, &file.state_dir, &listeners, findings);
     let mut table = Table::new(file.policies, file.pools, findings);
     let preserve_header_case = common.preserve_header_case.unwrap_or(false);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::{Budget, Health, Places, Protocol, Topology};
+use super::{Budget, Health, Places, Protocol};
 use crate::net::tls::{Connector, ConnectorId};
 
 /// Endpoints that have left and are remembered, with their counters: an address that comes back is
@@ -191,12 +191,10 @@ impl Registry {
     }
 
     /// Forgets the endpoints that have left for longest, if many have: addresses of names come and
-    /// go for as long as the process lives. Those of this topology, which is published, stay.
+    /// go for as long as the process lives. Those that are in use stay.
     /// Returns what the forgotten ones were called in statistics.
-    pub fn forget(&self, published: &Topology) -> Vec<Arc<str>> {
+    pub fn forget(&self, in_use: &HashSet<EndpointId>) -> Vec<Arc<str>> {
         let mut known = self.known();
-        let endpoints = published.pools.iter().flat_map(|pool| &pool.endpoints);
-        let in_use: HashSet<EndpointId> = endpoints.map(|endpoint| endpoint.id).collect();
         let left = known.endpoints.iter();
         let left = left.filter(|(_, endpoint)| !in_use.contains(&endpoint.id));
         let mut left: Vec<_> = left.map(|(at, e)| (e.seen, e.id, at.clone())).collect();

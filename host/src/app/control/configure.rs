@@ -245,7 +245,8 @@ impl ControlPlane {
             let entries = policies.iter().zip(&config.policies).map(entry).collect();
             Snapshot::next(Some(previous), config, topology, entries, equipment)
         });
-        self.stats.forget_backends(&self.registry.forget(topology));
+        self.stats
+            .forget_backends(&self.registry.forget(&topology.ids()));
         for (next, entry) in policies.iter().zip(&self.snapshot().policies) {
             for generation in generations(&next.managed) {
                 generation.set_lists(&entry.lists);

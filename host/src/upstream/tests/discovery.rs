@@ -267,7 +267,7 @@ fn of_the_endpoints_that_left_a_bounded_number_is_remembered() {
         note(&discovery, &host("a.test"), Family::Any, found(records));
         let made = crate::upstream::topology(&pools, &registry, &discovery, TlsFiles::Keep);
         let made = made.unwrap();
-        forgotten.extend(registry.forget(&made));
+        forgotten.extend(registry.forget(&made.ids()));
         let ids = |at: usize| made.pools[0].endpoints[at].id;
         assert_eq!(
             ids(1),
