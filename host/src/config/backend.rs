@@ -12,7 +12,7 @@ const DEFAULT_TLS_PORT: u16 = 443;
 
 /// Where a backend is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct BackendAddress {
+pub(super) struct WrittenAddress {
     /// As [`Backend::address`] has it.
     pub text: String,
     pub kind: BackendKind,
@@ -23,7 +23,7 @@ pub(super) struct BackendAddress {
 
 impl Backend {
     /// One of weight 1 without labels, in a pool with this `tls`.
-    pub(super) fn at(address: BackendAddress, tls: Option<&PoolTls>) -> Self {
+    pub(super) fn at(address: WrittenAddress, tls: Option<&PoolTls>) -> Self {
         Self {
             tls: match address.tls {
                 true => Some(tls.cloned().unwrap_or_default()),
@@ -40,14 +40,14 @@ impl Backend {
 
 /// A backend's address as [`parse_backend`] reads it, or with `https://` before it; or a service.
 /// `tls` if its pool has it anyway.
-pub(super) fn read(written: &str, tls: bool) -> Result<BackendAddress, String> {
+pub(super) fn read(written: &str, tls: bool) -> Result<WrittenAddress, String> {
     let text = written.trim();
     if let Some((scheme, name)) = text.split_once("://")
         && let Some(scheme) = after("srv+", scheme)
     {
         return service((written, scheme, name), tls);
     }
-    let host = |text, tls| BackendAddress {
+    let host = |text, tls| WrittenAddress {
         text,
         kind: BackendKind::Address,
         tls,
@@ -76,7 +76,7 @@ fn after<'t>(beginning: &str, text: &'t str) -> Option<&'t str> {
 fn service(
     (written, scheme, name): (&str, &str, &str),
     tls: bool,
-) -> Result<BackendAddress, String> {
+) -> Result<WrittenAddress, String> {
     let (secure, protocol) = match scheme.to_ascii_lowercase().as_str() {
         "http" => (false, None),
         "https" => (true, None),
@@ -107,7 +107,7 @@ fn service(
              \"srv+http://_http._tcp.app.internal\""
         ));
     }
-    Ok(BackendAddress {
+    Ok(WrittenAddress {
         text: name.to_ascii_lowercase(),
         kind: BackendKind::Srv,
         tls: secure,

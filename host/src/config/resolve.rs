@@ -2,6 +2,7 @@
 //! other.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::acme;
@@ -33,12 +34,8 @@ pub(super) fn resolve(
         self_signed: common.self_signed,
     };
     let listeners = listeners(written, findings);
-    let admin = admin(
-        common.admin_listen,
-        common.admin_token,
-        &listeners,
-        findings,
-    );
+    let (listen, token) = (common.admin_listen, common.admin_token);
+    let admin = admin(listen, token, &listeners, findings);
     acme::check(&file.acme, &file.state_dir, &listeners, findings);
     let mut table = Table::new(file.policies, file.pools, findings);
     let preserve_header_case = common.preserve_header_case.unwrap_or(false);
@@ -76,12 +73,7 @@ pub(super) fn resolve(
         access_log: file.access_log,
         record,
         rollout: file.rollout,
-        // No policy has a name that begins with a dot.
-        cache_dir: file.cache_dir.or_else(|| {
-            file.state_dir
-                .as_ref()
-                .map(|folder| folder.join(".compiled"))
-        }),
+        cache_dir: cache_dir(file.cache_dir, file.state_dir.as_deref()),
         state_dir: file.state_dir,
         warnings: Vec::new(),
     }
@@ -104,6 +96,12 @@ impl Common {
             preserve_header_case: over.preserve_header_case.or(self.preserve_header_case),
         }
     }
+}
+
+/// Compiled components are kept beside the promoted ones unless the operator says where. No policy
+/// has a name that begins with a dot.
+fn cache_dir(written: Option<PathBuf>, state_dir: Option<&Path>) -> Option<PathBuf> {
+    written.or_else(|| state_dir.map(|folder| folder.join(".compiled")))
 }
 
 fn default_workers() -> usize {
