@@ -117,11 +117,22 @@ fn conditions(node: Node, findings: &mut Findings) -> RetryOn {
 }
 
 fn condition(on: &mut RetryOn, written: &str) -> Result<(), String> {
-    let code = match written {
-        "connect" => return Ok(on.connect = true),
-        "reset" => return Ok(on.reset = true),
-        "refused" => return Ok(on.refused = true),
-        "timeout" => return Ok(on.timeout = true),
+    let named = match written {
+        "connect" => &mut on.connect,
+        "reset" => &mut on.reset,
+        "refused" => &mut on.refused,
+        "timeout" => &mut on.timeout,
+        _ => {
+            on.add_code(grpc_code(written)?);
+            return Ok(());
+        }
+    };
+    *named = true;
+    Ok(())
+}
+
+fn grpc_code(written: &str) -> Result<u32, String> {
+    Ok(match written {
         "grpc-cancelled" => 1,
         "grpc-deadline-exceeded" => 4,
         "grpc-resource-exhausted" => 8,
@@ -135,9 +146,7 @@ fn condition(on: &mut RetryOn, written: &str) -> Result<(), String> {
                  \"grpc-unavailable\""
             ));
         }
-    };
-    on.add_code(code);
-    Ok(())
+    })
 }
 
 /// The base, or a table of the base and what doubling it ends at.

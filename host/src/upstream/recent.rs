@@ -68,6 +68,7 @@ mod tests {
         assert_eq!(look(0), None, "it was not asked for before");
         let small = look(1_000).unwrap();
         assert!((1_000..1_250).contains(&small), "{small}");
+        assert_eq!(look(1_000 + WINDOW), Some(small));
         count(LEAST - 1, 1_000_000);
         assert_eq!(look(20_000), Some(small), "too few to say something else");
         count(LEAST, 1_000_000);

@@ -1,6 +1,6 @@
 //! What a pool says to a request that is to be sent again, or twice: how many attempts may repeat
-//! work, so that a pool in trouble does not get more requests than one that is well; which endpoints
-//! are left; how long answers take.
+//! work, so that a pool in trouble does not get more requests than one that is well; which of its
+//! endpoints are left; how long answers take.
 
 use std::sync::Arc;
 use std::time::Duration;
