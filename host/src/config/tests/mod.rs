@@ -5,6 +5,7 @@ mod file;
 mod listeners;
 mod meaning;
 mod policies;
+mod pool_health;
 mod pools;
 mod properties;
 mod rollout;
