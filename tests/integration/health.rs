@@ -1,5 +1,10 @@
 //! What is held against a backend, and what is not; and how one that was ejected comes back.
 
+mod ejection;
+mod probes;
+mod shares;
+mod stalls;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -122,7 +127,6 @@ fn behave(connection: &mut crate::fixtures::Connection, target: &str) -> bool {
             false
         }
         "/500" => connection.send(response("500 Oh", &[], "oh")),
-        "/503" => connection.send(response("503 Oh", &[], "oh")),
         "/many-fields" => connection.send(format!(
             "HTTP/1.1 200 OK\r\n{many}Content-Length: 0\r\n\r\n"
         )),
@@ -172,7 +176,7 @@ fn a_backend_is_not_blamed_for_what_others_do() {
         );
         check(target);
     }
-    for target in ["/500", "/503", "/many-fields"] {
+    for target in ["/500", "/many-fields"] {
         assert!(proxy.get("a.test", target).status >= 500);
         check(target);
     }

@@ -25,6 +25,9 @@ impl Exchange<'_> {
         lease.begin();
         let (waited, reused) = (self.client.timer().moved.waited.get(), slot.reused);
         let (plan, duplex) = self.plan(to);
+        if plan.in_hand.is_none() {
+            lease.is_paced();
+        }
         let end = match self.open_to_backend(to, slot, &plan) {
             Ok(mut stream) => {
                 let upward = Upward::Stream(&mut stream);

@@ -86,6 +86,9 @@ impl Exchange<'_> {
         let _hold = Holding::begin(&worker.holds, self.holder(), pool, to.endpoint);
         let waited = self.client.timer().moved.waited.get();
         let (plan, duplex) = self.plan(to);
+        if plan.in_hand.is_none() {
+            lease.is_paced();
+        }
         let mut buffer = Buffer::default();
         let upward = Upward::Connection(&mut connection, &mut buffer);
         let end = self.converse(to, upward, &plan, &duplex).await;

@@ -54,6 +54,19 @@ impl Facts {
         self.pools.get(pool as usize)?.get(backend as usize)
     }
 
+    /// Whether an endpoint that is not whole is well, and has its turn. Where none is whole, those
+    /// that are well are alike.
+    #[cold]
+    fn has_its_turn(&self, pool: u32, backend: u32) -> bool {
+        let all = self.pools.get(pool as usize);
+        let mut all = all.into_iter().flatten();
+        self.known(pool, backend).is_some_and(|known| {
+            known.health.is_well()
+                && (known.health.has_turn(backend)
+                    || !all.any(|k| !k.drained && k.health.is_whole()))
+        })
+    }
+
     fn condition(&self, pool: u32, backend: u32) -> Option<&Condition> {
         self.known(pool, backend).map(|k| &*k.condition)
     }
@@ -71,8 +84,9 @@ impl BackendFacts for Facts {
     }
 
     fn healthy(&self, pool: u32, backend: u32) -> bool {
-        self.known(pool, backend)
-            .is_some_and(|k| !k.drained && k.health.admits(backend))
+        self.known(pool, backend).is_some_and(|k| {
+            !k.drained && (k.health.is_whole() || self.has_its_turn(pool, backend))
+        })
     }
 
     fn consecutive_failures(&self, pool: u32, backend: u32) -> u32 {

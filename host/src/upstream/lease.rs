@@ -26,6 +26,8 @@ pub struct Lease<'p> {
     tries: bool,
     /// Its end is to be counted here.
     counted: Cell<bool>,
+    /// It waits for its client.
+    paced: Cell<bool>,
 }
 
 impl WorkerPool {
@@ -38,6 +40,7 @@ impl WorkerPool {
             position,
             tries: self.endpoints[position as usize].health.begins(),
             counted: Cell::new(true),
+            paced: Cell::new(false),
         }
     }
 }
@@ -96,6 +99,14 @@ impl<'p> Lease<'p> {
         self.endpoint().shard.requests.increment();
     }
 
+    /// The rest of the request's body is the client's to send: until then it is not the endpoint
+    /// that keeps it waiting.
+    pub fn is_paced(&self) {
+        if !self.paced.replace(true) {
+            self.endpoint().health.is_paced();
+        }
+    }
+
     /// Reports how the attempt went. `doubt` holds what the request's attempts have shown so far.
     pub fn finish(self, outcome: AttemptOutcome, doubt: &mut Doubt, client: IpAddr) {
         self.ends();
@@ -132,7 +143,7 @@ impl<'p> Lease<'p> {
 
     fn ends(&self) {
         if self.counted.take() {
-            self.endpoint().health.ends();
+            self.endpoint().health.ends(self.paced.get());
         }
     }
 }
@@ -140,19 +151,25 @@ impl<'p> Lease<'p> {
 /// An exchange that goes on after its lease has ended, as a tunnel: it is in flight until this is
 /// dropped.
 #[derive(Debug)]
-pub struct InFlight(Rc<WorkerEndpoint>);
+pub struct InFlight {
+    endpoint: Rc<WorkerEndpoint>,
+    paced: bool,
+}
 
 impl Lease<'_> {
     /// Keeps the exchange in flight after [`Lease::finish`].
     pub fn goes_on(&self) -> InFlight {
         self.counted.set(false);
-        InFlight(Rc::clone(self.endpoint()))
+        InFlight {
+            endpoint: Rc::clone(self.endpoint()),
+            paced: self.paced.get(),
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.health.ends();
+        self.endpoint.health.ends(self.paced);
     }
 }
 

@@ -7,6 +7,7 @@ mod listeners;
 mod meaning;
 mod names;
 mod policies;
+mod pool_health;
 mod pools;
 mod properties;
 mod retries;

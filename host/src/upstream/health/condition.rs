@@ -12,6 +12,9 @@ pub(in crate::upstream) struct Condition {
     begun: Counter,
     /// Of those, the ones that are over.
     ended: Counter,
+    /// Of both, those that have waited for their clients.
+    paced: Counter,
+    paced_ended: Counter,
     /// Response heads.
     heads: Counter,
     /// Moving average of the time to the response head, in microseconds; 0 before the first.
@@ -42,12 +45,15 @@ impl Condition {
         }
     }
 
+    /// Without the attempts that have waited for their clients.
     pub(super) fn counts(&self) -> Counts {
-        let (ended, heads) = (self.ended.value(), self.heads.value());
-        let begun = self.begun.value();
+        let ended = self.ended.value();
+        let paced_ended = self.paced_ended.value();
+        let heads = self.heads.value();
+        let begun = self.begun.value().saturating_sub(self.paced.value());
         Counts {
             begun,
-            ended,
+            ended: ended.saturating_sub(paced_ended),
             heads,
         }
     }
@@ -58,8 +64,16 @@ impl Condition {
     }
 
     #[inline]
-    pub(super) fn ends(&self) {
+    pub(super) fn ends(&self, was_paced: bool) {
         self.ended.increment();
+        if was_paced {
+            self.paced_ended.increment();
+        }
+    }
+
+    /// An attempt waits for its client, which sends a body.
+    pub(super) fn is_paced(&self) {
+        self.paced.increment();
     }
 
     /// A response head arrived.

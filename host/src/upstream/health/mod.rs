@@ -136,9 +136,15 @@ impl WorkerHealth {
         self.shared.try_it()
     }
 
+    /// An attempt is over, which may have waited for its client.
     #[inline]
-    pub(super) fn ends(&self) {
-        self.condition.ends();
+    pub(super) fn ends(&self, was_paced: bool) {
+        self.condition.ends(was_paced);
+    }
+
+    /// An attempt waits for its client: it shows nothing of how long the endpoint takes.
+    pub(super) fn is_paced(&self) {
+        self.condition.is_paced();
     }
 
     /// The attempt that tried it is over.
@@ -194,18 +200,17 @@ impl WorkerHealth {
 pub(super) struct SharedHealth(Arc<Shared>);
 
 impl SharedHealth {
-    /// See [`Shared::admits`].
-    #[inline]
-    pub(super) fn admits(&self, salt: u32) -> bool {
-        self.0.admits(salt)
+    /// See [`Shared::has_turn`].
+    pub(super) fn has_turn(&self, salt: u32) -> bool {
+        self.0.has_turn(salt)
     }
 
-    #[inline]
     pub(super) fn is_well(&self) -> bool {
         self.0.is_well()
     }
 
     /// See [`Shared::is_whole`].
+    #[inline]
     pub(super) fn is_whole(&self) -> bool {
         self.0.is_whole()
     }

@@ -100,20 +100,12 @@ impl Shared {
         !marks.has(Marks::AVOIDED) || self.may_be_tried(marks)
     }
 
-    /// The same, and whether it is its turn: one that has less than its whole share is passed over
-    /// in the rest of the time. `salt` tells workers and endpoints apart.
+    /// Whether it is well and has its whole share.
     #[inline]
-    pub(super) fn admits(&self, salt: u32) -> bool {
-        let marks = self.marks();
-        if !marks.has(Marks::AVOIDED.and(Marks::THINNED)) {
-            return true;
-        }
-        self.is_well() && (!marks.has(Marks::THINNED) || self.has_turn(salt))
-    }
-
-    /// Whether it has its whole share.
     pub(super) fn is_whole(&self) -> bool {
-        !self.marks().has(Marks::AVOIDED.and(Marks::THINNED))
+        let marks = self.marks();
+        !marks.has(Marks::AVOIDED.and(Marks::THINNED))
+            || (!marks.has(Marks::AVOIDED) && self.share() == FULL)
     }
 
     /// Whether it may be worth a try where none is well.
@@ -131,9 +123,11 @@ impl Shared {
         !stays_ejected && (!marks.has(Marks::STALLED) || marks.has(Marks::INVITES))
     }
 
-    /// The same answer for a millisecond, so that all questions of one decision agree.
+    /// Whether it is the turn of one that has less than its whole share, which is passed over in
+    /// the rest of the time. `salt` tells endpoints apart. The answer is the same for a
+    /// millisecond, so that all questions of one decision agree.
     #[cold]
-    fn has_turn(&self, salt: u32) -> bool {
+    pub(super) fn has_turn(&self, salt: u32) -> bool {
         let turn = (self.now() ^ u64::from(salt) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let turn = (turn ^ turn >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         u32::try_from(turn >> 54).unwrap_or(FULL) < self.share.load(Relaxed)
@@ -321,6 +315,10 @@ impl Shared {
     /// When it was ejected last.
     pub(super) fn ejected_at(&self) -> u64 {
         self.ejected_at.load(Relaxed)
+    }
+
+    pub(super) fn state_name(&self) -> &'static str {
+        self.rest().state
     }
 
     /// What is shown of it.

@@ -61,6 +61,7 @@ impl Review {
             self.age(topology, now);
         }
         self.compare(topology, now);
+        self.endpoints.values_mut().for_each(|seen| seen.say(now));
     }
 
     /// When it is worth looking again.

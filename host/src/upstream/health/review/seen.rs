@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::Health;
 use super::super::condition::Counts;
+use super::super::marks::HEALTHY;
 use crate::stats::{BackendStats, HealthReadings, HistogramSnapshot, Stats};
 use crate::upstream::Endpoint;
 
@@ -25,7 +26,15 @@ pub(super) struct Seen {
     pub workers: Box<[WorkerSeen]>,
     /// When its next ejection becomes shorter again.
     pub forgives_at: u64,
+    label: Arc<str>,
+    /// The state that the log knows.
+    said: &'static str,
+    /// Until when nothing more is said.
+    silent_until: u64,
 }
+
+/// The log has a line for each endpoint this often at most.
+const SILENCE: u64 = 10_000;
 
 /// What one worker had counted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,6 +66,9 @@ impl Seen {
             invites: None,
             workers: vec![WorkerSeen::default(); health.workers.len()].into(),
             forgives_at: 0,
+            label: Arc::clone(&endpoint.label),
+            said: HEALTHY,
+            silent_until: 0,
             health,
         }
     }
@@ -83,6 +95,23 @@ impl Seen {
             let heads = condition.counts().heads;
             if heads != worker.heads {
                 (worker.heads, worker.answered_at) = (heads, now);
+            }
+        }
+    }
+
+    /// Says in the log what has become of it.
+    pub(super) fn say(&mut self, now: u64) {
+        let state = self.health.shared.state_name();
+        if state == self.said || now < self.silent_until {
+            return;
+        }
+        (self.said, self.silent_until) = (state, now + SILENCE);
+        let label = &self.label;
+        match state == HEALTHY {
+            true => tracing::info!(target: "upstream", "backend {label} is healthy again"),
+            false => {
+                let reason = self.health.shared.state().reason;
+                tracing::warn!(target: "upstream", "backend {label} is {state}: {reason}");
             }
         }
     }
