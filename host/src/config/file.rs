@@ -11,9 +11,7 @@ use super::{
     AccessLog, Acme, Backend, Forwarded, HostPattern, Limits, Listener, LoggedRequests, Paths,
     Policy, Pool, ResolverConfig, Rollout, Timeouts,
 };
-use super::{
-    acme, forwarded, host, listeners, pools, resolver, sections, timeouts, upgrade, values,
-};
+use super::{acme, forwarded, host, listeners, pools, resolver, sections, upgrade, values};
 use crate::document::{self, At, Findings, Node, Section};
 use crate::message::path;
 
