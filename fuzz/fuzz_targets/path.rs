@@ -42,6 +42,7 @@ fuzz_target!(|bytes: &[u8]| {
         pool,
         policies: Vec::new(),
         preserve_header_case: false,
+        retry: Default::default(),
         upgrade: Vec::new(),
     };
     let pools = Registry::new(1).pools(["all", "admin"]);

@@ -29,7 +29,7 @@ fn killable(gate: &Gate) -> TestUpstream {
 }
 
 #[test]
-fn a_request_that_ends_its_backends_connections_is_sent_once_more_than_its_attempts_at_most() {
+fn a_request_that_ends_its_backends_connections_is_sent_as_often_as_it_has_attempts() {
     for attempts in [1, 3] {
         let gate = Gate::new();
         let upstream = killable(&gate);
@@ -54,8 +54,8 @@ fn a_request_that_ends_its_backends_connections_is_sent_once_more_than_its_attem
         proxy.get("a.test", "/kill").assert_refusal(502);
         assert_eq!(
             kills(),
-            attempts as usize + 1,
-            "one pooled connection, then new ones; {attempts} attempts"
+            (attempts as usize).max(2),
+            "one pooled connection, then new ones, one in any case; {attempts} attempts"
         );
         assert_eq!(
             proxy.get("a.test", "/").status,

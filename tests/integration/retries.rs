@@ -1,15 +1,72 @@
 //! Backends that can't be reached, or go away: another attempt where that is safe, a clear answer
 //! where it is not.
 
+mod calls;
+mod hedges;
+mod limits;
+mod statuses;
+mod timeouts;
+
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use crate::fixtures::{
-    Gate, Request, TestProxy, TestUpstream, eventually, get, guest, refusing_address, response,
+    Builder, Gate, Request, TestProxy, TestUpstream, eventually, get, guest, refusing_address,
+    response,
 };
 
 pub fn post(body: &str) -> Vec<u8> {
     Request::new("POST", "/").host("a.test").body(body).bytes()
+}
+
+/// Requests that choose the backend of each of their attempts.
+struct Picking;
+
+impl Picking {
+    /// A GET whose attempts go to these positions.
+    fn get(picks: &str) -> Vec<u8> {
+        Self::at("/", picks)
+    }
+
+    fn at(path: &str, picks: &str) -> Vec<u8> {
+        Self::request("GET", path, picks).bytes()
+    }
+
+    fn of(method: &str, picks: &str) -> Request {
+        Self::request(method, "/", picks)
+    }
+
+    fn request(method: &str, path: &str, picks: &str) -> Request {
+        let request = Request::new(method, path).host("a.test");
+        request.field("X-Probe-Select", &format!("picks={picks}"))
+    }
+}
+
+/// A proxy that lets requests choose among these backends, with these keys in their pool.
+fn picking(backends: &[&TestUpstream], keys: &str) -> TestProxy {
+    picking_builder(backends, keys).start()
+}
+
+fn picking_builder(backends: &[&TestUpstream], keys: &str) -> Builder {
+    let addresses: Vec<_> = backends.iter().map(|b| b.address()).collect();
+    picking_addresses(&addresses, keys)
+}
+
+fn picking_addresses(backends: &[SocketAddr], keys: &str) -> Builder {
+    let list: Vec<String> = backends.iter().map(|a| format!("\"{a}\"")).collect();
+    TestProxy::builder()
+        .file("probe.wasm", guest("probe"))
+        .tables(&format!(
+            "[pools.all]\nbackends = [{}]\n{keys}\n[[routes]]\npool = \"all\"\n\
+             policies = [\"probe\"]\n\
+             [policies.probe]\ncomponent = \"probe.wasm\"\ndeadline = \"1s\"",
+            list.join(", ")
+        ))
+}
+
+/// So many bytes that are not all the same.
+fn body_of(size: usize) -> Vec<u8> {
+    (0..size).map(|n| (n % 251) as u8).collect()
 }
 
 #[test]

@@ -89,6 +89,7 @@ impl Page<'_> {
                 ("active now", number(r.requests.active)),
                 ("unanswered", number(r.requests.unanswered)),
                 ("retries", number(r.retries)),
+                ("hedges", number(r.attempts.hedges)),
                 (
                     "time, median",
                     microseconds(r.requests.latency.0.quantile(0.5)),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::record::{self, RecordEntry};
+use super::retry::RetryEntry;
 use super::{
     AccessLog, Acme, Backend, Forwarded, HostPattern, Limits, Listener, LoggedRequests, Paths,
     Policy, Pool, Rollout, Timeouts,
@@ -52,6 +53,7 @@ pub(super) struct RouteEntry {
     /// `None` if the key is missing.
     pub policies: Option<Vec<At<String>>>,
     pub preserve_header_case: bool,
+    pub retry: RetryEntry,
     /// `None` if the key is missing.
     pub upgrade: Option<Vec<String>>,
 }
@@ -272,6 +274,7 @@ fn route(mut section: Section, findings: &mut Findings) -> RouteEntry {
         .take("preserve-header-case")
         .and_then(|n| n.boolean(findings))
         .unwrap_or(false);
+    let retry = RetryEntry::read(&mut section, findings);
     let upgrade = section.take("upgrade").map(|n| upgrade::read(n, findings));
     section.finish(findings);
     let path = path.map_or_else(|| "/".to_owned(), |p| p.value);
@@ -281,6 +284,7 @@ fn route(mut section: Section, findings: &mut Findings) -> RouteEntry {
         pool,
         policies,
         preserve_header_case,
+        retry,
         upgrade,
     }
 }

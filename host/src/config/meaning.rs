@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Acme, H2Limits, Listener, PoolProtocol, PoolTls, TrustedPeers};
+use super::{Acme, H2Limits, Listener, PoolProtocol, PoolTls, RetryPolicy, TrustedPeers};
 
 /// The whole configuration, with defaults filled in.
 #[derive(Debug, Clone)]
@@ -190,23 +190,25 @@ pub struct Pool {
     pub backends: Vec<Backend>,
     /// `protocol`: what its backends speak. Default HTTP/1.1.
     pub protocol: PoolProtocol,
-    /// Attempts at one request in all. Default 5.
-    pub attempts: u32,
+    /// When a request is sent again; of its routes that say nothing else.
+    pub retry: RetryPolicy,
     /// The most idle connections kept per worker and backend. `None`: as were needed of late.
     pub max_idle: Option<usize>,
-    /// Connections of all workers together to one backend, pooled ones included; 0 = no limit (the
-    /// default).
+    /// Connections of all workers to one backend, pooled ones included; 0 (the default) = any.
     pub max_connections: usize,
-    /// `queue`: requests of all workers that may wait for a connection to one backend, if
-    /// connections are limited. Default 1,000; 0 = no request waits.
+    /// `max-requests`: requests of all workers under way at one backend; 0 (the default) = any.
+    pub max_requests: usize,
+    /// `max-pool-requests`: the same of the pool.
+    pub max_pool_requests: usize,
+    /// `queue`: requests of all workers that may wait for one backend. Default 1,000; 0 = none.
     pub queue: usize,
     /// `queue-timeout`: how long one request waits for connections in total. Default 5 s.
     pub queue_timeout: Duration,
-    /// `body-wait`: if connections are limited, how long a request waits for the beginning of its
-    /// body before it takes one. Default 1 s; 0 = not at all.
+    /// `body-wait`: how long the beginning of a body is waited for before the request takes a
+    /// limited connection. Default 1 s; 0 = not at all.
     pub body_wait: Duration,
-    /// `slow-client`: how long a limited connection waits for its client while requests wait for
-    /// one. Default 2 s; 0 = for ever.
+    /// `slow-client`: how long a client may keep a connection that is waited for waiting. Default
+    /// 2 s; 0 = for ever.
     pub slow_client: Duration,
     /// `slow-client-rate`: a client with this many bytes a second is not slow. Default 16 KiB.
     pub slow_client_rate: u64,
@@ -214,8 +216,7 @@ pub struct Pool {
     pub max_failures: u32,
     /// For how long it is ejected. Default 10 s.
     pub fail_timeout: Duration,
-    /// `ping-interval`: a connection of HTTP/2 that is in use and silent for so long is asked
-    /// whether it is alive. Default 30 s; 0 = never.
+    /// `ping-interval`: a silent connection of HTTP/2 is pinged so often. Default 30 s; 0 = never.
     pub ping_interval: Duration,
 }
 
@@ -243,9 +244,10 @@ pub struct Route {
     pub pool: usize,
     /// Indices into [`Config::policies`], in the order of their calls.
     pub policies: Vec<usize>,
-    /// `preserve-header-case`: header names keep the case in which client and backend sent them.
-    /// Default false.
+    /// `preserve-header-case`: header names keep the case in which they were sent. Default false.
     pub preserve_header_case: bool,
+    /// When a request is sent again; as its pool says where the route says nothing.
+    pub retry: RetryPolicy,
     /// `upgrade`: the protocols to which a connection may change. Default `["websocket"]`.
     pub upgrade: Vec<String>,
 }
@@ -371,11 +373,7 @@ impl LoggedRequests {
     /// Whether a request gets a line; `refused` if the proxy or a policy answered it or it could
     /// not be completed.
     pub fn wants(self, refused: bool) -> bool {
-        match self {
-            Self::All => true,
-            Self::Refused => refused,
-            Self::None => false,
-        }
+        self == Self::All || (refused && self == Self::Refused)
     }
 }
 

@@ -21,6 +21,8 @@ mod pools;
 mod reach;
 mod record;
 mod resolve;
+mod retry;
+mod retry_policy;
 mod sections;
 mod sources;
 #[cfg(test)]
@@ -41,6 +43,7 @@ pub use listeners::{
 };
 pub use meaning::*;
 pub use reach::{KeyPairFiles, PoolProtocol, PoolTls};
+pub use retry_policy::{HedgeAfter, RetryBudget, RetryOn, RetryPolicy};
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, MAX_FILE_BYTES, Overrides, Sources};
 pub use trusted::TrustedPeers;

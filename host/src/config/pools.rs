@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::retry::RetryEntry;
 use super::sections::{MAX_TIMEOUT, duration};
 use super::values::BackendAddress;
-use super::{Backend, Pool, PoolProtocol, PoolTls, pool_tls, values};
+use super::{Backend, Pool, PoolProtocol, PoolTls, RetryPolicy, pool_tls, values};
 use crate::document::{At, Findings, Node, Section};
 
 /// Sums of weights stay far below what a policy can count.
@@ -32,6 +33,9 @@ pub(super) fn pool(
         }
     };
     let mut pool = default_pool(name, backends);
+    let mut retry = RetryEntry::read(&mut section, findings);
+    retry.attempts_of_pool(&mut section, findings);
+    pool.retry = retry.over(&pool.retry);
     numbers(&mut pool, &mut section, findings);
     times(&mut pool, &mut section, findings);
     section.finish(findings);
@@ -55,10 +59,13 @@ fn numbers(pool: &mut Pool, section: &mut Section, findings: &mut Findings) {
             .and_then(|n| n.integer::<u32>(findings, range))
             .map(|n| n.value)
     };
-    pool.attempts = number("attempts", 1..=100).unwrap_or(pool.attempts);
     pool.max_idle = number("max-idle", 0..=65_536).map(|n| n as usize);
     pool.max_connections =
         number("max-connections", 0..=1_000_000).map_or(pool.max_connections, |n| n as usize);
+    pool.max_requests =
+        number("max-requests", 0..=1_000_000).map_or(pool.max_requests, |n| n as usize);
+    pool.max_pool_requests =
+        number("max-pool-requests", 0..=1_000_000).map_or(pool.max_pool_requests, |n| n as usize);
     pool.queue = number("queue", 0..=1_000_000).map_or(pool.queue, |n| n as usize);
     pool.max_failures = number("max-failures", 0..=1_000_000).unwrap_or(pool.max_failures);
     let rate = section
@@ -87,9 +94,11 @@ pub(super) fn default_pool(name: &str, backends: Vec<Backend>) -> Pool {
         name: name.to_owned(),
         backends,
         protocol: PoolProtocol::Http11,
-        attempts: 5,
+        retry: RetryPolicy::default(),
         max_idle: None,
         max_connections: 0,
+        max_requests: 0,
+        max_pool_requests: 0,
         queue: 1_000,
         queue_timeout: Duration::from_secs(5),
         body_wait: Duration::from_secs(1),

@@ -11,7 +11,7 @@ use super::pools::default_pool;
 use super::record::RecordEntry;
 use super::sections::{BUILTIN_POLICIES, default_policy};
 use super::upgrade::default_upgrade;
-use super::{Config, Policy, PolicySource, Pool, RecordingConfig, Route};
+use super::{Config, Policy, PolicySource, Pool, RecordingConfig, RetryPolicy, Route};
 use crate::document::{At, Findings, Place};
 
 /// The policies of a route that names none.
@@ -134,8 +134,9 @@ impl<'f> Table<'f> {
     fn add_host(&mut self, entry: HostEntry, preserve_header_case: bool) {
         let At { value: host, place } = entry.host;
         let pool = self.pools.len();
-        self.pools
-            .push(default_pool(&host.to_string(), entry.backends));
+        let of_host = default_pool(&host.to_string(), entry.backends);
+        let retry = of_host.retry.clone();
+        self.pools.push(of_host);
         let policies = self.default_policies();
         self.push(
             Route {
@@ -144,6 +145,7 @@ impl<'f> Table<'f> {
                 pool,
                 policies,
                 preserve_header_case,
+                retry,
                 upgrade: default_upgrade(),
             },
             place,
@@ -156,14 +158,17 @@ impl<'f> Table<'f> {
             None => self.default_policies(),
             Some(names) => self.policies(&names),
         };
+        // Without a pool an error was noted, and these routes are not used.
+        let of_pool = pool.map_or_else(RetryPolicy::default, |at| self.pools[at].retry.clone());
+        let retry = entry.retry.over(&of_pool);
         for host in entry.hosts {
             let route = Route {
                 host: host.value,
                 path: entry.path.clone(),
-                // Without a pool an error was noted, and this route is not used.
                 pool: pool.unwrap_or(0),
                 policies: policies.clone(),
                 preserve_header_case: entry.preserve_header_case,
+                retry: retry.clone(),
                 upgrade: entry.upgrade.clone().unwrap_or_else(default_upgrade),
             };
             self.push(route, host.place);

@@ -52,8 +52,14 @@ struct Line<'a> {
     /// The last backend tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     backend: Option<&'a str>,
-    /// How many backends were tried.
+    /// How often the request was sent.
     attempts: u32,
+    /// Another attempt would have been made, had the retry budget allowed it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    over_budget: bool,
+    /// What became of an attempt beside another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hedge: Option<&'static str>,
     /// Of a tunnel: bytes after its 101.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_from_client: Option<u64>,
@@ -304,6 +310,8 @@ impl AccessLog {
             duration_microseconds: outcome.microseconds(),
             backend: outcome.backend.as_deref().map(|b| b.name.as_str()),
             attempts: outcome.attempts,
+            over_budget: outcome.over_budget,
+            hedge: outcome.hedge.as_str(),
             bytes_from_client: moved.map(|(from, _)| from),
             bytes_to_client: moved.map(|(_, to)| to),
             reason: outcome.reason.as_deref(),

@@ -29,6 +29,33 @@ pub struct Outcome {
     pub attempts: u32,
     /// The answer broke off.
     pub broken: bool,
+    /// Another attempt would have been made, had the retry budget allowed it.
+    pub over_budget: bool,
+    /// Whether a second backend was asked beside the first.
+    pub hedge: Hedge,
+}
+
+/// What became of a second attempt beside the first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Hedge {
+    /// There was none.
+    #[default]
+    None,
+    /// The first one answered, or neither.
+    Lost,
+    /// The second one answered.
+    Won,
+}
+
+impl Hedge {
+    /// As the access log says it.
+    pub(super) fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Lost => Some("lost"),
+            Self::Won => Some("won"),
+        }
+    }
 }
 
 impl Outcome {
@@ -44,6 +71,8 @@ impl Outcome {
             backend: None,
             attempts: 0,
             broken: false,
+            over_budget: false,
+            hedge: Hedge::None,
         }
     }
 

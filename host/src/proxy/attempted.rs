@@ -26,7 +26,8 @@ impl Exchange<'_> {
             ExchangeEnd::Closed
             | ExchangeEnd::Reset
             | ExchangeEnd::Unprocessed
-            | ExchangeEnd::Refused => Attempted::Failed(outcome),
+            | ExchangeEnd::Refused
+            | ExchangeEnd::Retried { .. } => Attempted::Failed(outcome),
             ExchangeEnd::Local(local) => Attempted::Local(local, outcome),
             ExchangeEnd::Broken {
                 reason, delimited, ..
@@ -77,6 +78,13 @@ impl Exchange<'_> {
         } else {
             Disposition::Close
         }
+    }
+
+    /// The client left between two attempts.
+    pub(super) fn client_left(&mut self) -> Disposition {
+        let reason = "the client left before the backend had answered";
+        self.outcome.reason = Some(reason.to_owned());
+        Disposition::Abort
     }
 
     fn unfinished(&mut self, reason: &str, disposition: Disposition) -> Attempted {

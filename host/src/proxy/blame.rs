@@ -29,6 +29,7 @@ pub(super) fn is_slow_reader(waited: u64) -> bool {
 pub(super) fn outcome(end: &ExchangeEnd, known: Circumstances) -> AttemptOutcome {
     match end {
         ExchangeEnd::Complete { .. } | ExchangeEnd::Switched => AttemptOutcome::Answered,
+        ExchangeEnd::Retried { .. } => AttemptOutcome::Unavailable,
         ExchangeEnd::Closed if known.reused => AttemptOutcome::Stale,
         ExchangeEnd::Closed if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
         ExchangeEnd::Reset if known.slow_client => AttemptOutcome::ClosedOnSlowClient,
@@ -83,7 +84,9 @@ fn refused(refusal: &Refusal) -> AttemptOutcome {
         | Refusal::PolicyFailed { .. }
         | Refusal::PolicyNotAsked { .. }
         | Refusal::PolicyAbsent { .. } => AttemptOutcome::Replaced,
-        Refusal::NoBackend | Refusal::Busy | Refusal::TooManyConnections => AttemptOutcome::NoPlace,
+        Refusal::NoBackend | Refusal::Busy | Refusal::AtLimit | Refusal::TooManyConnections => {
+            AttemptOutcome::NoPlace
+        }
         Refusal::Malformed(_)
         | Refusal::Method
         | Refusal::Path(_)
@@ -175,6 +178,11 @@ mod tests {
                 AttemptOutcome::Unprocessed,
             ),
             (ExchangeEnd::Refused, REUSED, AttemptOutcome::Refused),
+            (
+                ExchangeEnd::Retried { reusable: true },
+                SLOW_CLIENT,
+                AttemptOutcome::Unavailable,
+            ),
             (ExchangeEnd::Closed, REUSED, AttemptOutcome::Stale),
             (
                 ExchangeEnd::Closed,

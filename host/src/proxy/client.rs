@@ -84,10 +84,11 @@ impl Client<'_> {
     }
 
     /// Where the client stands in a request's body of this length, of which nothing was passed on.
-    pub(super) fn progress(&self, length: BodyLength, keep: bool, most: u64) -> Progress {
+    /// So much of it is kept.
+    pub(super) fn progress(&self, length: BodyLength, room: Option<usize>, most: u64) -> Progress {
         match self {
-            Self::H1(_) => Progress::of_request(length, keep, most),
-            Self::H2(_) => Progress::of_stream(keep, most),
+            Self::H1(_) => Progress::of_request(length, room, most),
+            Self::H2(_) => Progress::of_stream(room, most),
         }
     }
 
@@ -98,6 +99,15 @@ impl Client<'_> {
             Self::H1(connection) => connection.in_hand(length),
             Self::H2(stream) => stream.in_hand(length),
         }
+    }
+
+    /// The first bytes of what is in hand.
+    pub(super) fn in_hand_bytes(&self, length: usize) -> &[u8] {
+        let held = match self {
+            Self::H1(connection) => connection.held(),
+            Self::H2(stream) => stream.held(),
+        };
+        &held[..length]
     }
 
     /// Whether nothing of what comes after the head is there yet.

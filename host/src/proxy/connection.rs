@@ -123,6 +123,11 @@ impl Connection {
         length.filter(|length| *length <= self.input.len())
     }
 
+    /// What has arrived after the head.
+    pub(super) fn held(&self) -> &[u8] {
+        self.input.filled()
+    }
+
     /// Whether nothing of what comes after the head is there yet.
     pub(super) fn awaits_body(&self) -> bool {
         self.input.is_empty()

@@ -6,6 +6,7 @@ use rand::Rng;
 
 use super::settings::Settings;
 use super::snapshot::WorkerSnapshot;
+use super::tries::Tries;
 use super::worker::Worker;
 use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState};
 use crate::policy::{Ask, ByteRange, Fault, Message, PolicyHandle, Positions};
@@ -64,22 +65,25 @@ pub(super) struct Target<'a> {
     pub position: u32,
     /// The ranges that the client asked for, if the proxy may cut the answer.
     pub ranges: &'a [ByteRange],
+    /// What may follow it.
+    pub tries: &'a Tries<'a>,
 }
 
 impl<'a> Target<'a> {
     #[inline]
     pub(super) fn new(
         context: RequestContext<'a>,
-        attempt: u32,
         lease: &Lease<'a>,
         ranges: &'a [ByteRange],
+        tries: &'a Tries<'a>,
     ) -> Self {
         Self {
             context,
-            attempt,
+            attempt: tries.sent.get(),
             endpoint: lease.endpoint(),
             position: lease.position(),
             ranges,
+            tries,
         }
     }
 }

@@ -71,10 +71,29 @@ impl Download<'_> {
 
     async fn respond(&mut self) -> Result<ExchangeEnd, ExchangeEnd> {
         let meta = self.head().await?;
+        if let Some(race) = self.to.tries.race {
+            // In a box, because few requests are sent twice at a time.
+            Box::pin(self.win(race)).await?;
+        }
+        self.respond_to(meta).await
+    }
+
+    /// Sends a response on whose head is there.
+    pub(super) async fn respond_to(
+        &mut self,
+        meta: ResponseMeta,
+    ) -> Result<ExchangeEnd, ExchangeEnd> {
+        if self.is_retried() {
+            return Ok(self.discard(&meta));
+        }
         if self.response.status == 101 {
             // In a box, because few responses are a 101.
             return Box::pin(self.switch(meta)).await;
         }
+        self.pass_on(meta).await
+    }
+
+    async fn pass_on(&mut self, meta: ResponseMeta) -> Result<ExchangeEnd, ExchangeEnd> {
         let body = self.edit(&meta)?;
         let whole = body.cut.is_none() && body.from != Framing::UntilClose;
         let keep_alive = self.may_keep_alive(&body);
@@ -273,6 +292,6 @@ async fn copy_parts(
     copy(&mut Sliced::new(source, cut), client).await
 }
 
-fn persists(meta: &ResponseMeta, version: Version) -> bool {
+pub(super) fn persists(meta: &ResponseMeta, version: Version) -> bool {
     !meta.control.close && (version != Version::Http10 || meta.control.keep_alive)
 }

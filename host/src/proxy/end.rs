@@ -28,6 +28,11 @@ pub(super) enum ExchangeEnd {
     Unprocessed,
     /// The backend has said that it did not process the request, and kept its connection.
     Refused,
+    /// Another backend is asked, in place of the response that came.
+    Retried {
+        /// The backend's connection may carry another request.
+        reusable: bool,
+    },
     /// The client gets this in place of the response.
     Local(Box<LocalReply>),
     /// The response ended in the middle, after its head went out.
@@ -43,6 +48,17 @@ pub(super) enum ExchangeEnd {
     ClientGone(&'static str),
     /// The request's body ended it.
     Upload(TransferEnd),
+}
+
+impl ExchangeEnd {
+    /// Whether the backend's connection may carry another request.
+    #[inline]
+    pub(super) fn is_reusable(&self) -> bool {
+        matches!(
+            self,
+            Self::Complete { reusable: true, .. } | Self::Retried { reusable: true }
+        )
+    }
 }
 
 /// The client was not interested any more.

@@ -4,8 +4,6 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::Method;
-
 use super::body::{Pace, Progress};
 use super::call;
 use super::client::Client;
@@ -14,15 +12,12 @@ use super::context::RequestContext;
 use super::refusal::{LocalReply, Refusal};
 use super::scratch::Scratch;
 use super::snapshot::WorkerSnapshot;
-use super::worker::Worker;
 use crate::decision::RequestPolicyState;
 use crate::message::{BodyLength, Edited, RequestFacts};
 use crate::observe::Outcome;
-use crate::policy::{Attempt, ByteRange};
+use crate::policy::ByteRange;
 use crate::stats::WorkerShard;
-use crate::upstream::{
-    AttemptOutcome, Doubt, FailedAttempt, Failure, Verdict, WorkerEndpoint, WorkerPool,
-};
+use crate::upstream::{AttemptOutcome, Doubt};
 
 /// A request on its way.
 #[derive(Debug)]
@@ -65,6 +60,17 @@ pub(super) enum Attempted {
     Failed(AttemptOutcome),
     /// The client gets this answer.
     Local(Box<LocalReply>, AttemptOutcome),
+}
+
+impl Attempted {
+    /// The same of a request that has not come to a backend.
+    pub(super) fn before_a_backend(self) -> Result<Disposition, Box<LocalReply>> {
+        match self {
+            Self::Ended(disposition) => Ok(disposition),
+            Self::Local(local, _) => Err(local),
+            Self::Failed(_) => Err(Refusal::NoBackend.into()),
+        }
+    }
 }
 
 impl<'a> Exchange<'a> {
@@ -167,74 +173,6 @@ impl Exchange<'_> {
         ended.unwrap_or_else(|_| self.call_is_late())
     }
 
-    /// Asks for a backend and tries it, as often as the pool allows.
-    async fn attempts(
-        &mut self,
-        context: RequestContext<'_>,
-        ranges: &[ByteRange],
-    ) -> Result<Disposition, Box<LocalReply>> {
-        let pool = context.view.pools.pool(context.rule.pool);
-        let pool = pool.ok_or(Refusal::NoBackend)?;
-        self.gather(pool).await;
-        let (mut failed, mut last) = (Vec::new(), None);
-        for number in 1..=pool.topology.attempts.max(1) {
-            let attempt = Attempt {
-                number,
-                failed: &failed,
-            };
-            let lease = pool.lease(context.chain().select(&mut self.scratch.head, attempt)?);
-            let (endpoint, backend) = (lease.endpoint(), lease.position());
-            self.note_attempt(context, number, endpoint);
-            match self.attempt(context, lease, ranges, &failed).await {
-                Attempted::Ended(disposition) => return Ok(disposition),
-                Attempted::Local(local, outcome) => {
-                    note_refusal(context, number, endpoint, &local, outcome);
-                    return Err(local);
-                }
-                Attempted::Failed(outcome) => {
-                    let (state, failure) = (context.state, outcome.failure());
-                    state.attempted(number, endpoint.address, || failure.to_string());
-                    if !self.may_try_again(outcome, last) {
-                        return Err(given_up(endpoint, outcome).into());
-                    }
-                    last = Some(outcome);
-                    failed.push(FailedAttempt { backend, failure });
-                }
-            }
-        }
-        Err(exhausted(context.worker, pool, self.outcome.backend.as_ref(), last).into())
-    }
-
-    /// An attempt begins.
-    fn note_attempt(
-        &mut self,
-        context: RequestContext<'_>,
-        number: u32,
-        endpoint: &Rc<WorkerEndpoint>,
-    ) {
-        self.outcome.attempts = number;
-        self.outcome.backend = Some(Rc::clone(endpoint));
-        if number > 1 {
-            context.worker.shard.retries.increment();
-        }
-    }
-
-    /// Whether another attempt may follow one with this outcome.
-    fn may_try_again(&self, outcome: AttemptOutcome, last: Option<AttemptOutcome>) -> bool {
-        if outcome.is_unprocessed() {
-            return self.may_resend();
-        }
-        match outcome {
-            // Another one may speak what it should; no more are asked.
-            AttemptOutcome::Unfit => return last != Some(outcome),
-            AttemptOutcome::NoShare => return false,
-            _ => {}
-        }
-        // A client that two backends did not want to wait for is no third one's business.
-        let stalled = outcome == AttemptOutcome::ClosedOnSlowClient && last == Some(outcome);
-        outcome.failure() != Failure::Closed || (!stalled && self.may_repeat())
-    }
-
     /// The length of the body, if all of it (or none) is there.
     pub(super) fn body_in_hand(&self) -> Option<usize> {
         if let Some(progress) = &self.progress {
@@ -245,21 +183,6 @@ impl Exchange<'_> {
             BodyLength::Known(n) => self.client.in_hand(n),
             BodyLength::Unknown => None,
         }
-    }
-
-    /// Whether the request may be sent again after a connection ended without an answer (RFC 9110
-    /// section 9.2.2): as long as all that was sent of it is still in hand.
-    pub(super) fn may_repeat(&self) -> bool {
-        let idempotent = matches!(
-            self.scratch.head.method,
-            Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
-        );
-        idempotent && self.may_resend()
-    }
-
-    /// Whether all that was sent of the request is still in hand.
-    pub(super) fn may_resend(&self) -> bool {
-        self.progress.as_ref().is_none_or(Progress::is_whole)
     }
 
     /// Whether the client's connection may carry another request.
@@ -291,60 +214,5 @@ impl<'a> ActiveRequest<'a> {
 impl Drop for ActiveRequest<'_> {
     fn drop(&mut self) {
         self.0.requests_active.decrement();
-    }
-}
-
-/// Notes for a trace that a backend's failure is what the client is told.
-#[inline]
-fn note_refusal(
-    context: RequestContext<'_>,
-    number: u32,
-    endpoint: &WorkerEndpoint,
-    local: &LocalReply,
-    outcome: AttemptOutcome,
-) {
-    if outcome.verdict() == Verdict::Failed
-        && let LocalReply::Refusal(refusal) = local
-    {
-        let status = || format!("status-{}", refusal.status());
-        context.state.attempted(number, endpoint.address, status);
-    }
-}
-
-/// The answer when no other attempt may follow one at this endpoint.
-#[cold]
-fn given_up(endpoint: &WorkerEndpoint, outcome: AttemptOutcome) -> Refusal {
-    match outcome {
-        AttemptOutcome::Unfit => Refusal::UnfitBackend {
-            reason: endpoint.unfit(),
-        },
-        AttemptOutcome::NoShare => Refusal::StreamLimit,
-        _ => Refusal::ClosedEarly,
-    }
-}
-
-/// The answer when all attempts have failed, of which this was the last.
-#[cold]
-fn exhausted(
-    worker: &Worker,
-    pool: &WorkerPool,
-    endpoint: Option<&Rc<WorkerEndpoint>>,
-    last: Option<AttemptOutcome>,
-) -> Refusal {
-    match last {
-        Some(AttemptOutcome::Unfit) => Refusal::UnfitBackend {
-            reason: endpoint.map(|e| e.unfit()).unwrap_or_default(),
-        },
-        Some(AttemptOutcome::ConnectTimedOut) => Refusal::ConnectTimeout,
-        Some(AttemptOutcome::NoPlace) => {
-            pool.shard.refused.increment();
-            Refusal::Busy
-        }
-        Some(AttemptOutcome::OutOfResources) => {
-            worker.shard.upstream_refused.increment();
-            Refusal::OutOfConnections
-        }
-        Some(outcome) if outcome.is_unprocessed() => Refusal::NoBackend,
-        _ => Refusal::Unreachable,
     }
 }

@@ -1,7 +1,7 @@
-//! One attempt at one backend: a connection, the request up, the response down, and what their ends
-//! mean.
+//! The request up on a connection to a backend, the response down, and what their ends mean.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use http::Method;
 
@@ -15,7 +15,6 @@ use super::context::{RequestContext, Target};
 use super::download::Download;
 use super::end::{ExchangeEnd, LEFT, refused};
 use super::exchange::{Attempted, Exchange};
-use super::presence::Presence;
 use super::refusal::Refusal;
 use super::slow::{Holder, Holding};
 use super::switched::Backend;
@@ -24,10 +23,7 @@ use super::worker::Worker;
 use crate::config::Timeouts;
 use crate::message::{BodyLength, Edited, Fields, Version};
 use crate::net::{Buffer, IoEnd, Wait};
-use crate::policy::ByteRange;
-use crate::upstream::{
-    AttemptOutcome, Carrier, Connection as Upstream, FailedAttempt, Failure, Lease, WorkerEndpoint,
-};
+use crate::upstream::{Connection as Upstream, Lease, WorkerEndpoint};
 
 /// What is decided about an exchange before its first byte is sent.
 pub(super) struct Plan {
@@ -80,97 +76,8 @@ impl<'a> Request<'a> {
 }
 
 impl Exchange<'_> {
-    /// Tries one endpoint. The first pooled connection that turns out to be closed does not count
-    /// as an attempt; after that the request uses new connections.
-    pub(super) async fn attempt(
-        &mut self,
-        context: RequestContext<'_>,
-        mut lease: Lease<'_>,
-        ranges: &[ByteRange],
-        failed: &[FailedAttempt],
-    ) -> Attempted {
-        let (worker, pool) = (context.worker, lease.pool());
-        let to = Target::new(context, self.outcome.attempts, &lease, ranges);
-        let mut _slow_place = None;
-        self.slow_place = self.waits_slowly(&lease, failed);
-        if self.slow_place {
-            let waiting = self.presence().during(self.slow_place(worker, &lease));
-            match Box::pin(waiting).await {
-                Some(Ok(place)) => _slow_place = place,
-                none => return self.no_connection(lease, none.and_then(Result::err)),
-            }
-        }
-        loop {
-            let upstream = match self.opened(worker, &lease, failed).await {
-                Some(Ok(upstream)) => upstream,
-                none => return self.no_connection(lease, none.and_then(Result::err)),
-            };
-            let reused = upstream.is_reused();
-            let attempted = match upstream {
-                Carrier::H1(connection) => self.forward(to, lease, connection).await,
-                // In a box: it would be the largest part of every exchange.
-                Carrier::H2(slot) => boxed(|| self.forward_by_stream(to, lease, slot)).await,
-            };
-            match attempted {
-                Attempted::Failed(outcome) if reused && self.may_start_anew(outcome) => {
-                    self.fresh = true;
-                    lease = pool.lease(to.position);
-                }
-                attempted => return attempted,
-            }
-        }
-    }
-
-    /// Whether a request whose connection had carried others, and that ended in this way, begins
-    /// again with the same backend: once.
-    fn may_start_anew(&self, outcome: AttemptOutcome) -> bool {
-        let may = match outcome {
-            AttemptOutcome::Unprocessed => self.may_resend(),
-            AttemptOutcome::Refused => false,
-            outcome => outcome.failure() == Failure::Closed && self.may_repeat(),
-        };
-        may && !self.fresh
-    }
-
-    /// A connection, pooled or new; `None` if the client leaves while it is waited for.
-    async fn opened(
-        &self,
-        worker: &Worker,
-        lease: &Lease<'_>,
-        failed: &[FailedAttempt],
-    ) -> Option<Result<Carrier, AttemptOutcome>> {
-        if !self.may_connect(lease.endpoint()) {
-            return Some(Err(AttemptOutcome::NoShare));
-        }
-        match self.pooled(worker, lease) {
-            Some(pooled) => Some(Ok(pooled)),
-            // In a box, because most requests find a connection and should not hold the room for
-            // making one.
-            None => {
-                let opened = boxed(|| self.open(worker, lease, failed));
-                self.presence().during(opened).await
-            }
-        }
-    }
-
-    /// The attempt ends before the request is sent; without an outcome it is the client that left.
-    fn no_connection(&mut self, lease: Lease<'_>, outcome: Option<AttemptOutcome>) -> Attempted {
-        let reported = outcome.unwrap_or(AttemptOutcome::ClientFailed);
-        lease.finish(reported, &mut self.doubt, self.scratch.head.client);
-        match outcome {
-            Some(outcome) => Attempted::Failed(outcome),
-            None => self.ended(LEFT, 0, false, reported),
-        }
-    }
-
-    fn presence(&self) -> Presence<'_> {
-        let half_close = self.view.settings.limits.half_close;
-        let read_whole = self.body_in_hand().is_some();
-        self.client.presence(half_close, read_whole)
-    }
-
     /// Sends the request on a connection and the response back.
-    async fn forward(
+    pub(super) async fn forward(
         &mut self,
         to: Target<'_>,
         mut lease: Lease<'_>,
@@ -192,7 +99,7 @@ impl Exchange<'_> {
         let known = self.circumstances(worker, connection.is_reused(), &duplex, waited);
         let outcome = blame::outcome(&end, known);
         lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
-        if matches!(end, ExchangeEnd::Complete { reusable: true, .. }) {
+        if end.is_reusable() {
             connection.keep(worker.timers.now(), pool.topology.max_idle);
         }
         self.settle(to.endpoint, &plan, &duplex);
@@ -235,16 +142,10 @@ impl Exchange<'_> {
         let in_hand = self.body_in_hand().filter(|_| self.progress.is_none());
         let length = self.facts.body;
         if in_hand.is_none() && self.progress.is_none() {
-            let (keep, most) = (
-                // What a stream was sent may be refused unprocessed, whatever the method.
-                self.may_repeat() || to.endpoint.has_streams(),
-                to.context.view.settings.limits.body_bytes,
-            );
-            self.progress = Some(self.client.progress(length, keep, most));
-            self.edited = self.scratch.head.fields.edited().clone();
-            // Once: another attempt may be sent the trailers that have come by then.
-            let spelling = to.context.rule.preserve_case;
-            self.scratch.request_trailers.keep_spelling(spelling);
+            let policy = to.tries.policy;
+            // What a stream was sent may be refused unprocessed, whatever the method.
+            let keep = self.may_repeat() || to.endpoint.has_streams();
+            self.begin_body(to.context, keep.then_some(policy.buffer));
         }
         let awaits = self.facts.notes.expect_continue;
         let expects = awaits
@@ -262,7 +163,21 @@ impl Exchange<'_> {
             keep_alive: self.keep_alive(),
             expects,
         };
-        (plan, Duplex::new(stage, expects))
+        let duplex = Duplex::new(stage, expects);
+        if !self.may_resend() {
+            duplex.forget();
+        }
+        (plan, duplex)
+    }
+
+    /// From now on the body is read piece by piece, and so much of it kept.
+    pub(super) fn begin_body(&mut self, context: RequestContext<'_>, room: Option<usize>) {
+        let most = context.view.settings.limits.body_bytes;
+        self.progress = Some(self.client.progress(self.facts.body, room, most));
+        self.edited = self.scratch.head.fields.edited().clone();
+        // Once: another attempt may be sent the trailers that have come by then.
+        let spelling = context.rule.preserve_case;
+        self.scratch.request_trailers.keep_spelling(spelling);
     }
 
     /// Sends the head, and the body while the response's head is awaited; then the response.
@@ -275,11 +190,12 @@ impl Exchange<'_> {
         duplex: &Duplex,
     ) -> ExchangeEnd {
         let timeouts = &to.context.view.settings.timeouts;
+        let patience = to.tries.patience(timeouts);
         let held_back = upward.may_hold_back() && plan.in_hand != Some(0);
         let (mut request, mut download) = self.directions(to, upward, plan, duplex);
         let Some(progress) = request.progress.take() else {
             if held_back {
-                return boxed(|| at_once(&mut request.sink, &mut download, timeouts)).await;
+                return boxed(|| at_once(&mut request.sink, &mut download, patience)).await;
             }
             let sent = {
                 // Pinned here: a future that is handed on is stored again by each that holds it.
@@ -290,7 +206,7 @@ impl Exchange<'_> {
                 Some(Err(IoEnd::TimedOut)) => refused(Refusal::ResponseTimeout),
                 // A backend that takes no more may have sent a reason: its answer is still read.
                 Some(_) => {
-                    download.await_head(timeouts.response);
+                    download.await_head(patience);
                     download.run().await
                 }
                 None => LEFT,
@@ -303,9 +219,21 @@ impl Exchange<'_> {
         // In a box: most requests have no body on its way and should not hold the room for one.
         let both = boxed(|| async {
             let (body, sink) = request.with_body(progress, duplex, timeouts);
-            join(upload(body, sink, duplex, timeouts), download.run()).await
+            join(upload(body, sink, duplex, patience), download.run()).await
         });
         both.await.unwrap_or_else(ExchangeEnd::Upload)
+    }
+
+    /// The way down for a response to a request that was sent already.
+    pub(super) fn download<'a>(
+        &'a mut self,
+        to: Target<'a>,
+        upward: Upward<'a>,
+        plan: &Plan,
+        duplex: &'a Duplex,
+    ) -> Download<'a> {
+        let (_, download) = self.directions(to, upward, plan, duplex);
+        download
     }
 
     /// Opens both directions. The head and the buffered part of the body are sent first.
@@ -374,9 +302,9 @@ impl Exchange<'_> {
 async fn at_once(
     sink: &mut MessageSink<'_>,
     download: &mut Download<'_>,
-    timeouts: &Timeouts,
+    patience: Duration,
 ) -> ExchangeEnd {
-    download.await_head(timeouts.response);
+    download.await_head(patience);
     let sent = async { sink.finish().await.map_err(TransferEnd::from) };
     let both = join(sent, download.run()).await;
     both.unwrap_or_else(ExchangeEnd::Upload)

@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 
+use http::Method;
 use http::response::Parts;
 
 use super::body::{Duplex, MessageReader, Stage};
@@ -123,7 +124,12 @@ impl Download<'_> {
                 if self.head.upgrade.asks_by_connect() && self.response.status < 300 {
                     self.switches_by_stream();
                 }
-                return Ok(self.meta(facts));
+                let is_end = match &self.upstream {
+                    MessageReader::H1(_) => false,
+                    MessageReader::H2(reader) => reader.from.is_at_end(),
+                };
+                let (status, method) = (self.response.status, &self.head.method);
+                return Ok(meta_of_stream(facts, is_end, status, method));
             }
             let bytes = self.response.fields.iter();
             let bytes = bytes.map(|(name, value)| name.len() + value.len()).sum();
@@ -148,27 +154,6 @@ impl Download<'_> {
         if let Some(key) = self.head.fields.first(websocket::KEY) {
             let accept = websocket::accept(key);
             fields.append(websocket::ACCEPT.as_bytes(), accept.as_bytes());
-        }
-    }
-
-    /// What the head of a stream says, in the words of HTTP/1.1.
-    fn meta(&self, facts: ResponseFacts) -> ResponseMeta {
-        let is_end = match &self.upstream {
-            MessageReader::H1(_) => false,
-            MessageReader::H2(reader) => reader.from.is_at_end(),
-        };
-        let is_empty = is_end || h2::is_bodiless(self.response.status, &self.head.method);
-        let framing = match (is_empty, facts.length) {
-            (true, _) => Framing::None,
-            (false, Some(length)) => Framing::Length(length),
-            (false, None) => Framing::Chunked,
-        };
-        ResponseMeta {
-            head_len: 0,
-            framing,
-            content_length: facts.length,
-            control: Control::default(),
-            notes: facts.notes,
         }
     }
 
@@ -268,6 +253,28 @@ impl Download<'_> {
         timers.arm(timer, Wait::ClientRead, body_read);
         self.client.interim(100, None);
         self.client.flush().await.map_err(client_end)
+    }
+}
+
+/// What the head of a stream says, in the words of HTTP/1.1. `is_end` if it is all of the message.
+pub(super) fn meta_of_stream(
+    facts: ResponseFacts,
+    is_end: bool,
+    status: u16,
+    method: &Method,
+) -> ResponseMeta {
+    let is_empty = is_end || h2::is_bodiless(status, method);
+    let framing = match (is_empty, facts.length) {
+        (true, _) => Framing::None,
+        (false, Some(length)) => Framing::Length(length),
+        (false, None) => Framing::Chunked,
+    };
+    ResponseMeta {
+        head_len: 0,
+        framing,
+        content_length: facts.length,
+        control: Control::default(),
+        notes: facts.notes,
     }
 }
 

@@ -7,12 +7,13 @@ use super::boxed::boxed;
 use super::client::Client;
 use super::exchange::Exchange;
 use super::settings::{RESPONSE_LIMITS, Settings};
+use super::tries::Tries;
 use super::worker::Worker;
 use crate::net::{Buffer, TimedIo, Timer, Wait};
 use crate::stats::PoolShard;
 use crate::upstream::{
-    AttemptOutcome, Carrier, Connection as Upstream, FailedAttempt, Lease, Place, SlowPlace, Turn,
-    WorkerEndpoint, WorkerPool,
+    AttemptOutcome, Carrier, Connection as Upstream, Lease, Place, RequestLimit, RequestPlace,
+    SlowPlace, Turn, WorkerEndpoint, WorkerPool,
 };
 
 impl Exchange<'_> {
@@ -39,7 +40,7 @@ impl Exchange<'_> {
     }
 
     /// The right of a slow upload to a place at this endpoint; others need none.
-    pub(super) async fn slow_place(
+    async fn slow_place(
         &self,
         worker: &Worker,
         lease: &Lease<'_>,
@@ -52,6 +53,51 @@ impl Exchange<'_> {
             .wait_in_queue(worker, pool, endpoint.wait_slowly(pool.topology.queue))
             .await;
         waited.map(Some).ok_or(AttemptOutcome::NoPlace)
+    }
+
+    /// What the request needs before it takes a connection here: the right to be under way, where
+    /// requests are limited, and that of a slow upload. `None` if the client leaves meanwhile.
+    #[cold]
+    pub(super) async fn places(
+        &self,
+        worker: &Worker,
+        lease: &Lease<'_>,
+        tries: &Tries<'_>,
+    ) -> Option<Result<(Option<RequestPlace>, Option<SlowPlace>), AttemptOutcome>> {
+        let (pool, mut place) = (lease.pool(), None);
+        if let Some(limit) = pool.request_limit(lease.position()) {
+            let may_wait = may_wait(lease, tries);
+            match self.request_place(worker, pool, limit, may_wait).await? {
+                Ok(taken) => place = Some(taken),
+                Err(outcome) => return Some(Err(outcome)),
+            }
+        }
+        if !self.slow_place {
+            return Some(Ok((place, None)));
+        }
+        let slow = self.presence().during(self.slow_place(worker, lease));
+        Some(slow.await?.map(|slow| (place, slow)))
+    }
+
+    /// The right to have the request under way here, at once or by waiting for it; `None` if the
+    /// client leaves meanwhile.
+    #[cold]
+    pub(super) async fn request_place(
+        &self,
+        worker: &Worker,
+        pool: &WorkerPool,
+        limit: &RequestLimit,
+        may_wait: bool,
+    ) -> Option<Result<RequestPlace, AttemptOutcome>> {
+        if let Some(place) = limit.take() {
+            return Some(Ok(place));
+        }
+        if !may_wait {
+            return Some(Err(AttemptOutcome::NoPlace));
+        }
+        let waiting = self.wait_in_queue(worker, pool, limit.wait(pool.topology.queue));
+        let waited = self.presence().during(Box::pin(waiting)).await?;
+        Some(waited.ok_or(AttemptOutcome::NoPlace))
     }
 
     /// Waits for as long as the request may still wait for connections.
@@ -85,17 +131,16 @@ impl Exchange<'_> {
         turn
     }
 
-    /// A connection to the endpoint where none lies in the pool, or a stream. `failed` are the
-    /// attempts of this request so far.
+    /// A connection to the endpoint where none lies in the pool, or a stream.
     pub(super) async fn open(
         &self,
         worker: &Worker,
         lease: &Lease<'_>,
-        failed: &[FailedAttempt],
+        tries: &Tries<'_>,
     ) -> Result<Carrier, AttemptOutcome> {
         let mut place = None;
         if lease.endpoint().has_streams() {
-            let opened = self.open_stream(worker, lease, failed).await;
+            let opened = self.open_stream(worker, lease, tries).await;
             return match opened {
                 // Only now it is known that it has no streams.
                 Ok(Carrier::H1(_)) if !self.may_connect(lease.endpoint()) => {
@@ -105,7 +150,7 @@ impl Exchange<'_> {
             };
         }
         if !lease.endpoint().is_unlimited() {
-            match self.place(worker, lease, failed).await? {
+            match self.place(worker, lease, tries).await? {
                 Turn::Connection(given) if !self.fresh && given.is_quiet(self.is_fragile()) => {
                     worker.shard.upstream_reuses.increment();
                     return Ok(Carrier::H1(given));
@@ -114,7 +159,7 @@ impl Exchange<'_> {
                 Turn::Place(free) => place = Some(free),
             }
         }
-        self.connect(worker, lease, place).await
+        self.connect((worker, tries), lease, place).await
     }
 
     /// A stream of a connection that has to be made, or that others have filled.
@@ -122,12 +167,12 @@ impl Exchange<'_> {
         &self,
         worker: &Worker,
         lease: &Lease<'_>,
-        failed: &[FailedAttempt],
+        tries: &Tries<'_>,
     ) -> Result<Carrier, AttemptOutcome> {
         let (pool, endpoint) = (lease.pool(), lease.endpoint());
         loop {
-            match self.connect(worker, lease, None).await {
-                Err(AttemptOutcome::NoPlace) if endpoint.is_full() && may_wait(lease, failed) => {}
+            match self.connect((worker, tries), lease, None).await {
+                Err(AttemptOutcome::NoPlace) if endpoint.is_full() && may_wait(lease, tries) => {}
                 opened => return opened,
             }
             self.wait_in_queue(worker, pool, endpoint.wait_for_stream(pool.topology.queue))
@@ -158,13 +203,13 @@ impl Exchange<'_> {
         &self,
         worker: &Worker,
         lease: &Lease<'_>,
-        failed: &[FailedAttempt],
+        tries: &Tries<'_>,
     ) -> Result<Turn, AttemptOutcome> {
         let (pool, endpoint) = (lease.pool(), lease.endpoint());
         if let Some(place) = endpoint.place() {
             return Ok(Turn::Place(place));
         }
-        if !may_wait(lease, failed) {
+        if !may_wait(lease, tries) {
             return Err(AttemptOutcome::NoPlace);
         }
         let client = self.scratch.head.client;
@@ -186,11 +231,11 @@ impl Exchange<'_> {
 
     /// Whether the request needs one of the places for slow uploads first: an upload with an
     /// incomplete body that has to wait must not block complete requests.
-    pub(super) fn waits_slowly(&self, lease: &Lease<'_>, failed: &[FailedAttempt]) -> bool {
+    pub(super) fn waits_slowly(&self, lease: &Lease<'_>, tries: &Tries<'_>) -> bool {
         self.slow
             || (self.body_in_hand().is_none()
                 && lease.endpoint().is_full()
-                && may_wait(lease, failed))
+                && may_wait(lease, tries))
     }
 
     /// Whether the request may have a connection to this backend, if it needs one for itself.
@@ -209,17 +254,17 @@ impl Exchange<'_> {
     /// one, an idle connection to any endpoint goes.
     async fn connect(
         &self,
-        worker: &Worker,
+        (worker, tries): (&Worker, &Tries<'_>),
         lease: &Lease<'_>,
         place: Option<Place>,
     ) -> Result<Carrier, AttemptOutcome> {
         let (pools, endpoint) = (&self.view.pools, lease.endpoint());
         pools.make_room_for_one();
-        match self.connect_once(worker, lease, place).await {
+        match self.connect_once((worker, tries), lease, place).await {
             Err(AttemptOutcome::OutOfResources)
                 if endpoint.is_unlimited() && pools.close_oldest() =>
             {
-                self.connect_once(worker, lease, None).await
+                self.connect_once((worker, tries), lease, None).await
             }
             connected => connected,
         }
@@ -227,12 +272,12 @@ impl Exchange<'_> {
 
     async fn connect_once(
         &self,
-        worker: &Worker,
+        (worker, tries): (&Worker, &Tries<'_>),
         lease: &Lease<'_>,
         place: Option<Place>,
     ) -> Result<Carrier, AttemptOutcome> {
         let room = lease.room().await?;
-        let patience = self.view.settings.timeouts.connect;
+        let patience = tries.within(self.view.settings.timeouts.connect);
         let timer = self.client.timer();
         // In a box, because what is waited for is kept twice.
         let connect = boxed(|| lease.connect((place, room), patience));
@@ -250,10 +295,8 @@ impl Exchange<'_> {
 }
 
 /// Whether a request waits for a place at this endpoint, which is full, rather than try another.
-fn may_wait(lease: &Lease<'_>, failed: &[FailedAttempt]) -> bool {
-    let pool = lease.pool();
-    let is_last = failed.len() + 1 >= pool.topology.attempts as usize;
-    is_last || pool.should_wait(lease.position(), failed)
+fn may_wait(lease: &Lease<'_>, tries: &Tries<'_>) -> bool {
+    tries.is_last() || lease.pool().should_wait(lease.position(), tries.failed)
 }
 
 /// A connection to a backend as it is read and written for one exchange.

@@ -102,6 +102,7 @@ const CONTRADICTION: &str =
 const SLOW_CLIENT: &str = "The request arrived slowly while others waited for its connection.";
 const OUT_OF_CONNECTIONS: &str =
     "The proxy can have no more connections to backends; try again later.";
+const AT_LIMIT: &str = "As many requests as there may be at a time are under way; try again later.";
 const STREAM_LIMIT: &str = "This request needs one more connection to a backend, and this client, or \
     all clients together, have all that they may; try again when other requests have ended.";
 const NOT_HTTP: &str = "The backend's answer is not valid HTTP.";
@@ -144,6 +145,8 @@ pub enum Refusal {
     NoBackend,
     /// All connections that the backend may have were in use for too long.
     Busy,
+    /// As many requests as there may be at a time were under way for too long.
+    AtLimit,
     /// The process has no file descriptor for another connection to a backend.
     OutOfConnections,
     /// A stream of HTTP/2 needs a connection to a backend of its own, and its client, or all of
@@ -226,6 +229,7 @@ impl Refusal {
             Self::NoRoute { .. } => 404,
             Self::NoBackend
             | Self::Busy
+            | Self::AtLimit
             | Self::OutOfConnections
             | Self::StreamLimit
             | Self::HiddenClient
@@ -242,6 +246,18 @@ impl Refusal {
             Self::ConnectTimeout | Self::ResponseTimeout | Self::CallDeadline => 504,
             Self::RangeNotSatisfiable { .. } => 416,
             Self::PolicyFailed { status, .. } | Self::PolicyAbsent { status, .. } => *status,
+        }
+    }
+
+    /// Whether the same request may well be served in a moment.
+    pub fn may_pass(&self) -> bool {
+        matches!(self.status(), 429 | 503)
+    }
+
+    fn busy(&self) -> &'static str {
+        match self {
+            Self::AtLimit => AT_LIMIT,
+            _ => "All connections to the backend are in use; try again later.",
         }
     }
 
@@ -266,7 +282,7 @@ impl Refusal {
             Self::HiddenClient => HIDDEN_CLIENT,
             Self::BodyTooLarge => "The request's body is too large.",
             Self::NoBackend => "No backend is available for this request.",
-            Self::Busy => "All connections to the backend are in use; try again later.",
+            Self::Busy | Self::AtLimit => self.busy(),
             Self::OutOfConnections => OUT_OF_CONNECTIONS,
             Self::StreamLimit => STREAM_LIMIT,
             Self::Unreachable => "No backend could be reached, or none has answered this request.",
@@ -302,6 +318,7 @@ impl Refusal {
                 "http_protocol_error"
             }
             Self::Busy
+            | Self::AtLimit
             | Self::OutOfConnections
             | Self::StreamLimit
             | Self::HiddenClient

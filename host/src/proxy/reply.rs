@@ -85,7 +85,8 @@ impl<'a> Answer<'a> {
                 fields.push(("content-range", value.into()));
             }
             Refusal::Method => fields.push(("allow", ALLOW.into())),
-            Refusal::Busy | Refusal::TooManyConnections | Refusal::TooManyOfClient => {
+            // RFC 9110 section 15.6.4. What is in the way may be gone at any moment.
+            refusal if refusal.may_pass() => {
                 fields.push(("retry-after", b"1".into()));
             }
             _ => {}

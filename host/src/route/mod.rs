@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use memchr::{memchr, memchr_iter, memrchr_iter};
 
-use crate::config::{HostPattern, Route};
+use crate::config::{HostPattern, RetryPolicy, Route};
 use crate::message::path::{self, PathNotes};
 use crate::policy::PolicyId;
 use crate::upstream::PoolId;
@@ -39,6 +39,8 @@ pub struct Rule {
     pub policies: Box<[PolicyId]>,
     /// Whether header names keep the case in which client and backend sent them.
     pub preserve_case: bool,
+    /// When a request is sent again.
+    pub retry: Box<RetryPolicy>,
     /// The protocols to which a connection may change.
     pub upgrade: Box<[Box<str>]>,
 }
@@ -63,6 +65,7 @@ impl RouteTable {
                 pool,
                 policies,
                 preserve_case: route.preserve_header_case,
+                retry: Box::new(route.retry.clone()),
                 upgrade: route
                     .upgrade
                     .iter()
@@ -206,6 +209,7 @@ mod tests {
                 pool,
                 policies: vec![],
                 preserve_header_case: false,
+                retry: RetryPolicy::default(),
                 upgrade: vec![],
             })
             .collect();

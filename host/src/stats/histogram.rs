@@ -78,6 +78,17 @@ impl HistogramSnapshot {
         self.sum += h.sum.value();
     }
 
+    /// What was counted since an earlier moment.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut new = self.clone();
+        for (n, before) in new.counts.iter_mut().zip(&earlier.counts) {
+            *n = n.saturating_sub(*before);
+        }
+        new.count = new.counts.iter().sum();
+        new.sum = new.sum.saturating_sub(earlier.sum);
+        new
+    }
+
     /// The value below which this share (0 to 1) of the values lies; 0 if there are none.
     pub fn quantile(&self, share: f64) -> u64 {
         let rank = (self.count as f64 * share).ceil().max(1.0) as u64;

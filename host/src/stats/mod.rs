@@ -3,6 +3,7 @@
 //! load and store on a cache line that no other worker writes. Written by `proxy`, `upstream`,
 //! `policy` and `recording`; read and summed by `admin` and `rollout`. Writers take no lock.
 
+mod attempts;
 mod backend;
 mod counter;
 mod decisions;
@@ -12,6 +13,7 @@ mod shard;
 mod store;
 mod trial;
 
+pub use attempts::{AttemptShard, RetryReason};
 pub use backend::{BackendShard, BackendStats, HealthReading, HealthReadings};
 pub use counter::{Counter, Gauge};
 pub use decisions::{DecidedPool, DecisionSums, Decisions, Selections};

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Counter, Decisions, Gauge, Histogram};
+use super::{AttemptShard, Counter, Decisions, Gauge, Histogram, RetryReason};
 
 /// How many hooks are counted, in the order of [`crate::policy::Hook`].
 pub const HOOKS: usize = 4;
@@ -55,6 +55,8 @@ pub struct WorkerShard {
     pub tunnels_active: Gauge,
     /// Attempts at a backend after the first of a request.
     pub retries: Counter,
+    /// The same by reason, and what else is counted of attempts.
+    pub attempts: AttemptShard,
     /// Connections opened to backends.
     pub upstream_connections: Counter,
     /// Requests sent on a pooled connection.
@@ -113,6 +115,7 @@ impl Default for WorkerShard {
             tunnels: Counter::default(),
             tunnels_active: Gauge::default(),
             retries: Counter::default(),
+            attempts: AttemptShard::default(),
             upstream_connections: Counter::default(),
             upstream_reuses: Counter::default(),
             upstream_refused: Counter::default(),
@@ -122,6 +125,14 @@ impl Default for WorkerShard {
             hanging_seconds: Gauge::default(),
             request_microseconds: Histogram::default(),
         }
+    }
+}
+
+impl WorkerShard {
+    /// Counts an attempt after the first of a request.
+    pub fn retried(&self, reason: RetryReason) {
+        self.retries.increment();
+        self.attempts.retries(reason).increment();
     }
 }
 

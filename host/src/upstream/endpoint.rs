@@ -226,6 +226,12 @@ impl WorkerEndpoint {
         }
     }
 
+    /// A response head did not come in so long, and is not waited for any more.
+    pub fn was_slow(&self, waited: Duration) {
+        self.shard.latency_microseconds.record(microseconds(waited));
+        self.health.took(waited);
+    }
+
     /// A response head arrived, this long after the request was sent, if all of it was. From now on
     /// the endpoint is not ejected, even if the rest fails. It is not the end of the attempt, which
     /// [`super::Lease::finish`] reports.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::{Budget, Health, Places, Protocol};
+use super::{Budget, Health, Places, Protocol, RequestLimit};
 use crate::net::tls::{Connector, ConnectorId};
 
 /// A pool, by the operator's name for it.
@@ -62,12 +62,21 @@ struct Known {
     endpoints: HashMap<Reached, KnownEndpoint>,
     /// Of the endpoints whose connections are limited.
     places: HashMap<EndpointId, Arc<Places>>,
+    /// Of the endpoints and pools whose requests are limited.
+    requests: HashMap<Limited, Arc<RequestLimit>>,
     /// What secured each endpoint's connections last, with its sessions.
     connectors: HashMap<ConnectorId, Arc<Connector>>,
     /// Wakes the workers when pooled connections are in the way of waiting requests.
     wanted: Arc<Notify>,
     /// Of the last topology.
     generation: u64,
+}
+
+/// Where requests are limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Limited {
+    Endpoint(EndpointId),
+    Pool(PoolId),
 }
 
 /// Where and how an endpoint is reached.
@@ -155,6 +164,12 @@ impl Registry {
         let Known { places, wanted, .. } = &mut *self.known();
         let new = || Arc::new(Places::new(count, wanted));
         Arc::clone(places.entry(endpoint).or_insert_with(new))
+    }
+
+    /// The same of the requests under way.
+    pub(super) fn requests(&self, of: Limited, count: usize) -> Arc<RequestLimit> {
+        let new = || Arc::new(RequestLimit::new(count));
+        Arc::clone(self.known().requests.entry(of).or_insert_with(new))
     }
 
     /// This connector, or the one before it if that does the same: that one has sessions to resume,

@@ -66,6 +66,8 @@ pub enum AttemptOutcome {
     Replaced,
     /// Its response arrived completely, with any status.
     Answered,
+    /// It answered by a status for which another backend is asked.
+    Unavailable,
     /// Its body ended before its framing said so, or was not correctly chunked.
     BodyCut,
     /// It stopped within bytes that it had announced.
@@ -98,6 +100,7 @@ impl AttemptOutcome {
             | Self::TookNothing
             | Self::NoResponse
             | Self::Malformed
+            | Self::Unavailable
             | Self::BodyCut
             | Self::BodyStalled => Verdict::Failed,
             Self::NoPlace
@@ -184,6 +187,7 @@ mod tests {
             (AttemptOutcome::ClientLeft, Unknown),
             (AttemptOutcome::Replaced, Well),
             (AttemptOutcome::Answered, Well),
+            (AttemptOutcome::Unavailable, Failed),
             (AttemptOutcome::BodyCut, Failed),
             (AttemptOutcome::BodyStalled, Failed),
             (AttemptOutcome::Quiet, Unknown),

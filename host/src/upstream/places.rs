@@ -49,7 +49,7 @@ const SUSPECTS: usize = 4_096;
 
 /// Rights of one kind, of which there may be more or fewer later.
 #[derive(Debug)]
-struct Rights {
+pub(super) struct Rights {
     free: Arc<Semaphore>,
     /// How many that are held are none any more once they are given back.
     owed: Arc<AtomicUsize>,
@@ -57,7 +57,7 @@ struct Rights {
 
 /// A right that is held. Dropped, it passes to the one that has waited longest.
 #[derive(Debug)]
-struct Held {
+pub(super) struct Held {
     permit: Option<OwnedSemaphorePermit>,
     owed: Arc<AtomicUsize>,
 }
@@ -132,7 +132,7 @@ impl Places {
     }
 
     pub(super) fn has_free(&self) -> bool {
-        self.free.free.available_permits() > 0
+        self.free.has_free()
     }
 
     /// What wakes the workers when pooled connections are in the way.
@@ -250,19 +250,20 @@ fn for_slow(count: usize) -> usize {
 }
 
 impl Rights {
-    fn new(count: usize) -> Self {
+    pub(super) fn new(count: usize) -> Self {
         Self {
             free: Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))),
             owed: Arc::default(),
         }
     }
 
-    fn take(&self) -> Option<Held> {
+    /// One, if one is free and no request waits for it.
+    pub(super) fn take(&self) -> Option<Held> {
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
         Some(self.hold(permit))
     }
 
-    async fn wait(&self) -> Option<Held> {
+    pub(super) async fn wait(&self) -> Option<Held> {
         let permit = Arc::clone(&self.free).acquire_owned().await.ok()?;
         Some(self.hold(permit))
     }
@@ -273,7 +274,11 @@ impl Rights {
         Held { permit, owed }
     }
 
-    fn resize(&self, former: usize, count: usize) {
+    pub(super) fn has_free(&self) -> bool {
+        self.free.available_permits() > 0
+    }
+
+    pub(super) fn resize(&self, former: usize, count: usize) {
         let most = Semaphore::MAX_PERMITS;
         let (former, count) = (former.min(most), count.min(most));
         if count < former {

@@ -1,5 +1,6 @@
 //! The pools of one worker.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use rand::rngs::SmallRng;
 use tokio::sync::Notify;
 
 use super::facts::Known;
+use super::recent::Recent;
 use super::{
     BackendFacts, Budget, Endpoint, EndpointId, Facts, FailedAttempt, PoolId, PoolTopology,
     Topology, WorkerEndpoint,
@@ -45,6 +47,12 @@ pub struct WorkerPool {
     pub shard: Arc<PoolShard>,
     /// When counting began.
     pub(super) started: Instant,
+    /// Attempts under way that repeat work.
+    pub(super) repeats: Cell<u32>,
+    /// How long responses took of late.
+    pub(super) recent: Recent,
+    /// Whether the requests of any of its endpoints are limited.
+    pub limits_requests: bool,
 }
 
 impl WorkerPools {
@@ -122,6 +130,7 @@ impl WorkerPools {
     /// Looks after all connections at this moment, in milliseconds of the worker's clock: closes
     /// what has been idle since before `before`.
     pub fn sweep(&self, now: u64, before: u64) {
+        self.pools.iter().flatten().for_each(|p| p.refresh(now));
         self.endpoints
             .iter()
             .for_each(|e| e.look_after(now, before));
@@ -216,6 +225,8 @@ impl WorkerPool {
     ) -> Self {
         let mut all = topology.endpoints.iter();
         let is_limited = all.any(|e| e.places.is_some() || e.streams.connections > 0);
+        let limits_requests = topology.endpoints.iter().any(|e| e.requests.is_some());
+        let is_limited = is_limited || limits_requests || topology.requests.is_some();
         let shard = if is_limited {
             Arc::clone(&stats.pool(&topology.name)[worker])
         } else {
@@ -226,6 +237,9 @@ impl WorkerPool {
             endpoints,
             shard,
             started: stats.started(),
+            repeats: Cell::default(),
+            recent: Recent::default(),
+            limits_requests,
         }
     }
 
@@ -239,7 +253,7 @@ impl WorkerPool {
         known.collect()
     }
 
-    fn takes_traffic(&self, position: u32) -> bool {
+    pub(super) fn takes_traffic(&self, position: u32) -> bool {
         let said = self.topology.endpoints.get(position as usize);
         said.is_some_and(|endpoint| endpoint.weight > 0)
     }
@@ -255,9 +269,9 @@ impl WorkerPool {
     pub fn should_wait(&self, position: u32, failed: &[FailedAttempt]) -> bool {
         let tried = |b: u32| failed.iter().any(|f| f.backend == b);
         tried(position)
-            || !(0..)
-                .zip(&self.endpoints)
-                .any(|(b, other)| b != position && !tried(b) && !other.is_full())
+            || !(0..).zip(&self.endpoints).any(|(b, other)| {
+                b != position && !tried(b) && !other.is_full() && !self.is_at_limit(b)
+            })
     }
 }
 

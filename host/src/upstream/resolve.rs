@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::ids::Limited;
 use super::topology::KEPT;
 use super::{
-    Endpoint, EndpointId, Places, PoolId, PoolTopology, Protocol, Registry, StreamRules, Topology,
+    Endpoint, EndpointId, Places, PoolId, PoolTopology, Protocol, Registry, RequestLimit,
+    StreamRules, Topology,
 };
 use crate::config::{self, Pool, PoolProtocol, PoolTls};
 use crate::net::tls::{Alpn, Connector, ConnectorError};
@@ -49,10 +51,12 @@ pub async fn resolve(pools: &[Pool], registry: &Registry) -> Result<Topology, Re
         resolved.push(resolve_pool(pool, id, registry).await?);
     }
     let limits = limit(pools, &mut resolved, registry);
+    let request_limits = limit_requests(pools, &mut resolved, registry);
     Ok(Topology {
         generation: registry.next_generation(),
         pools: resolved.into_iter().map(Arc::new).collect(),
         limits,
+        request_limits,
     })
 }
 
@@ -87,13 +91,13 @@ pub async fn resolve_pool(
         id,
         name: pool.name.clone(),
         endpoints,
-        attempts: pool.attempts,
         max_idle: pool.max_idle.unwrap_or(usize::MAX),
         queue: pool.queue,
         queue_timeout: pool.queue_timeout,
         body_wait: pool.body_wait,
         slow_client: pool.slow_client,
         slow_client_rate: pool.slow_client_rate,
+        requests: None,
         max_failures: pool.max_failures,
         fail_timeout: pool.fail_timeout,
     })
@@ -164,6 +168,37 @@ fn limit(
         endpoint.places = own.map(|(places, _)| Arc::clone(places));
     }
     places.into_values().collect()
+}
+
+/// Gives pools and endpoints whose requests are limited what counts them, and says how many each
+/// may have.
+fn limit_requests(
+    pools: &[Pool],
+    resolved: &mut [PoolTopology],
+    registry: &Registry,
+) -> Vec<(Arc<RequestLimit>, usize)> {
+    let (mut limits, mut least) = (Vec::new(), HashMap::<EndpointId, usize>::new());
+    for (pool, topology) in pools.iter().zip(&mut *resolved) {
+        if pool.max_pool_requests > 0 {
+            let limit = registry.requests(Limited::Pool(topology.id), pool.max_pool_requests);
+            topology.requests = Some(Arc::clone(&limit));
+            limits.push((limit, pool.max_pool_requests));
+        }
+        for endpoint in topology.endpoints.iter().filter(|_| pool.max_requests > 0) {
+            let limit = least.entry(endpoint.id).or_insert(pool.max_requests);
+            *limit = pool.max_requests.min(*limit);
+        }
+    }
+    for endpoint in resolved.iter_mut().flat_map(|pool| &mut pool.endpoints) {
+        let limit = least.get(&endpoint.id);
+        endpoint.requests =
+            limit.map(|limit| registry.requests(Limited::Endpoint(endpoint.id), *limit));
+    }
+    limits.extend(least.into_iter().map(|(endpoint, limit)| {
+        let requests = registry.requests(Limited::Endpoint(endpoint), limit);
+        (requests, limit)
+    }));
+    limits
 }
 
 /// The host of `host:port`.

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Budget, EndpointId, Health, Places, PoolId, Protocol, Registry, StreamRules};
+use super::{
+    Budget, EndpointId, Health, Places, PoolId, Protocol, Registry, RequestLimit, StreamRules,
+};
 use crate::net::tls::Connector;
 
 /// What [`Endpoint::kept`] is where the operator says nothing.
@@ -19,6 +21,8 @@ pub struct Topology {
     pub pools: Vec<Arc<PoolTopology>>,
     /// How many connections there may be, where they are limited.
     pub(super) limits: Vec<(Arc<Places>, usize)>,
+    /// How many requests there may be, where they are limited.
+    pub(super) request_limits: Vec<(Arc<RequestLimit>, usize)>,
 }
 
 impl Topology {
@@ -27,6 +31,9 @@ impl Topology {
     pub fn apply_limits(&self) {
         for (places, limit) in &self.limits {
             places.resize(*limit);
+        }
+        for (requests, limit) in &self.request_limits {
+            requests.resize(*limit);
         }
     }
 }
@@ -41,8 +48,6 @@ pub struct PoolTopology {
     /// Each IP address that a configured address resolved to is one endpoint. Policies know them
     /// by their position here.
     pub endpoints: Vec<Endpoint>,
-    /// Attempts at one request in all.
-    pub attempts: u32,
     /// The most idle connections that are kept per worker and endpoint; `usize::MAX` if the
     /// operator set no limit.
     pub max_idle: usize,
@@ -59,6 +64,8 @@ pub struct PoolTopology {
     pub slow_client: Duration,
     /// Bytes a second that are not slow.
     pub slow_client_rate: u64,
+    /// How many requests all workers may have under way in it. `None` = no limit.
+    pub requests: Option<Arc<RequestLimit>>,
     /// Failures in a row after which an endpoint is ejected; 0 = never.
     pub max_failures: u32,
     /// For how long it is ejected.
@@ -93,6 +100,9 @@ pub struct Endpoint {
     /// How many connections of HTTP/1.1 all workers together may have to it: the least
     /// `max-connections` of the pools that name it. `None` = no limit.
     pub places: Option<Arc<Places>>,
+    /// How many requests all workers may have under way there: the least `max-requests` of the
+    /// pools that name it. `None` = no limit.
+    pub requests: Option<Arc<RequestLimit>>,
     /// Idle connections that each worker keeps for as long as one may be idle; it has more only
     /// while they are needed.
     pub kept: usize,
@@ -127,6 +137,7 @@ impl Endpoint {
             labels: Vec::new(),
             health: known.health,
             places: None,
+            requests: None,
             kept: KEPT,
             budget: Arc::clone(registry.budget()),
         }

@@ -6,7 +6,7 @@ use crate::fixtures::{Authority, Scratch, guest, repository, waypost};
 
 /// Pages with configurations, and what their examples leave out because the page is about
 /// something else. Where nothing is left out, an example can be copied as it is.
-const PAGES: [(&str, &str); 10] = [
+const PAGES: [(&str, &str); 11] = [
     ("README.md", ""),
     ("docs/acme.md", ""),
     ("docs/from-nginx.md", ""),
@@ -14,6 +14,7 @@ const PAGES: [(&str, &str); 10] = [
     ("docs/http2.md", ROUTE),
     ("docs/listeners.md", ROUTE),
     ("docs/recording.md", ROUTE),
+    ("docs/retries.md", ""),
     ("docs/tls.md", ROUTE),
     ("docs/upstreams.md", ROUTE),
     ("docs/websocket.md", ROUTE),

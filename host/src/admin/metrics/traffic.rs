@@ -186,6 +186,28 @@ impl Snapshot {
             "Attempts at a backend after the first of a request",
             r.retries,
         )?;
+        let reasons = r.attempts.retries_by_reason.iter();
+        out.counter(
+            "retries_by_reason",
+            "Attempts at a backend after the first of a request, by what came before",
+            None,
+            reasons.map(|(reason, n)| ([("reason", *reason)], *n)),
+        )?;
+        out.plain_counter(
+            "retries_over_budget",
+            "Attempts that were not made because the retry budget was used up",
+            r.attempts.over_budget,
+        )?;
+        out.plain_counter(
+            "hedges",
+            "Requests for which a second backend was asked beside the first",
+            r.attempts.hedges,
+        )?;
+        out.plain_counter(
+            "hedges_won",
+            "Requests that the second backend answered",
+            r.attempts.hedges_won,
+        )?;
         out.plain_counter(
             "access_log_lines_dropped",
             "Access-log lines dropped",

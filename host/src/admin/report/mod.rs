@@ -1,5 +1,6 @@
 //! The sums of all workers' counters, at one moment.
 
+mod attempts;
 mod backend;
 mod policy;
 
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use self::attempts::Attempts;
 pub use self::backend::{Backend, BackendLatency};
 pub use self::policy::{Policy, PolicyMemory, PolicyStore};
 use super::control::{CertificateStatus, PolicyStatus};
@@ -52,6 +54,8 @@ pub struct Report {
     pub tunnels: Tunnels,
     /// Attempts at a backend after the first of a request.
     pub retries: u64,
+    /// The same by reason, and those that were made beside another.
+    pub attempts: Attempts,
     /// Access-log lines dropped because the log could not keep up.
     pub log_lines_dropped: u64,
     /// Lost log lines, and panics.
@@ -219,6 +223,7 @@ impl Report {
             http2: Http2::new(workers),
             tunnels: Tunnels::new(workers),
             retries: sum(|w| &w.retries),
+            attempts: Attempts::new(workers),
             log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),
             process: Process::new(),
             recording: Recording::new(view.stats),

@@ -159,9 +159,14 @@ fn the_long_form_means_what_it_says() {
             },
         ],
         protocol: PoolProtocol::Http11,
-        attempts: 2,
+        retry: RetryPolicy {
+            attempts: 2,
+            ..RetryPolicy::default()
+        },
         max_idle: Some(1),
         max_connections: 10,
+        max_requests: 0,
+        max_pool_requests: 0,
         queue: 7,
         queue_timeout: Duration::from_secs(3),
         body_wait: Duration::ZERO,
@@ -178,6 +183,10 @@ fn the_long_form_means_what_it_says() {
         pool: 0,
         policies: vec![1, 0],
         preserve_header_case: false,
+        retry: RetryPolicy {
+            attempts: 2,
+            ..RetryPolicy::default()
+        },
         upgrade: vec!["websocket".to_owned()],
     };
     let expected = [

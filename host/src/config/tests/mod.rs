@@ -7,6 +7,7 @@ mod meaning;
 mod policies;
 mod pools;
 mod properties;
+mod retries;
 mod rollout;
 mod routes;
 mod sources;

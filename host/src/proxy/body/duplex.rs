@@ -31,6 +31,8 @@ pub(in crate::proxy) struct Duplex {
     /// When its last part was sent, as far as it has come: the head, then the end of the body.
     sent_at: Cell<Instant>,
     status: Cell<u16>,
+    /// All that was sent of the body is in hand still.
+    whole: Cell<bool>,
 }
 
 impl Sent {
@@ -50,6 +52,7 @@ impl Duplex {
             sent: Cell::new(Sent { stage, agreed }),
             sent_at: Cell::new(Instant::now()),
             status: Cell::new(0),
+            whole: Cell::new(true),
         }
     }
 
@@ -93,6 +96,16 @@ impl Duplex {
     /// Whether the client has been sent some of the response.
     pub(in crate::proxy) fn is_answered(&self) -> bool {
         self.status.get() != 0
+    }
+
+    /// Whether all that was sent of the body is in hand still.
+    pub(in crate::proxy) fn is_in_hand(&self) -> bool {
+        self.whole.get()
+    }
+
+    /// Notes that some of the body was sent and not kept.
+    pub(in crate::proxy) fn forget(&self) {
+        self.whole.set(false);
     }
 
     /// From now on the client may have been sent some of a response with this status.

@@ -1,6 +1,5 @@
 //! A body on its way in by HTTP/1.1.
 
-use super::progress::KEPT;
 use super::waits::Source;
 use super::{Duplex, MessageSink, Progress, Ready, TransferEnd, Waits};
 use crate::h1::HeadLimits;
@@ -67,7 +66,11 @@ impl H1Body<'_, '_> {
 
     #[inline]
     pub(super) fn consume(&mut self, n: usize) {
+        let was_whole = self.progress.is_whole();
         self.progress.consume(self.from.buffer, n);
+        if was_whole && !self.progress.is_whole() {
+            self.duplex.forget();
+        }
     }
 
     pub(super) fn trailers(&mut self) -> &Fields {
@@ -110,8 +113,9 @@ impl H1Body<'_, '_> {
     pub(super) async fn read_on(&mut self) {
         while !self.progress.is_at_end() {
             let buffer = &mut *self.from.buffer;
-            if !self.progress.is_whole() || buffer.len() >= KEPT {
+            if !self.progress.is_whole() || buffer.len() >= self.progress.spare() {
                 self.progress.forget();
+                self.duplex.forget();
                 buffer.consume(buffer.len());
             }
             if !matches!(self.from.read.read(buffer).await, Ok(1..)) {

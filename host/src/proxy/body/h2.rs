@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
-use super::progress::KEPT;
 use super::waits::Source;
 use super::{Duplex, MessageSink, Progress, Ready, TransferEnd, Waits};
 use crate::h2::read_trailers;
@@ -137,7 +136,11 @@ impl H2Body<'_, '_> {
     }
 
     pub(super) fn consume(&mut self, n: usize) {
+        let was_whole = self.progress.is_whole();
         self.progress.passed(&self.from.from.filled()[..n]);
+        if was_whole && !self.progress.is_whole() {
+            self.duplex.forget();
+        }
         self.from.from.consume(n);
     }
 
@@ -167,8 +170,9 @@ impl H2Body<'_, '_> {
     pub(super) async fn read_on(&mut self) {
         loop {
             let n = self.from.from.filled().len();
-            if !self.progress.is_whole() || n >= KEPT {
+            if !self.progress.is_whole() || n >= self.progress.spare() {
                 self.progress.forget();
+                self.duplex.forget();
                 self.from.from.consume(n);
             }
             if !matches!(self.from.read().await, Ok(1..)) {

@@ -6,10 +6,6 @@ use crate::h1::{ChunkedDecoder, Decoded, Framing, HeadLimits};
 use crate::message::{BodyLength, Fields};
 use crate::net::Buffer;
 
-/// How much of a body is kept after it was sent, so that the request can be sent again: about the
-/// bytes that most clients send before the failure of a backend shows.
-pub(super) const KEPT: usize = 64 * 1024;
-
 /// The position in a body. A request's outlives the attempt, because the client's bytes can't be
 /// read again.
 #[derive(Debug)]
@@ -25,6 +21,8 @@ pub(in crate::proxy) struct Progress {
     kept: Vec<u8>,
     /// Whether all that was passed on is in `kept`.
     whole: bool,
+    /// How many bytes may be kept.
+    room: usize,
 }
 
 /// Where in the body the sender's connection stands.
@@ -42,12 +40,13 @@ enum At {
 }
 
 impl Progress {
-    /// At the beginning of a request's body of at most this many bytes. Sent bytes are kept only if
-    /// the request may be repeated.
-    pub(in crate::proxy) fn of_request(length: BodyLength, keep: bool, most: u64) -> Self {
+    /// At the beginning of a request's body of at most `most` bytes. Up to `room` bytes that were
+    /// sent are kept, if the request may be repeated.
+    pub(in crate::proxy) fn of_request(length: BodyLength, room: Option<usize>, most: u64) -> Self {
         Self {
             most,
-            whole: keep,
+            whole: room.is_some(),
+            room: room.unwrap_or_default(),
             ..Self::of_response(length.into())
         }
     }
@@ -67,14 +66,16 @@ impl Progress {
             announced: 0,
             kept: Vec::new(),
             whole: false,
+            room: 0,
         }
     }
 
     /// At the beginning of a request's body that ends with its stream.
-    pub(in crate::proxy) fn of_stream(keep: bool, most: u64) -> Self {
+    pub(in crate::proxy) fn of_stream(room: Option<usize>, most: u64) -> Self {
         Self {
             most,
-            whole: keep,
+            whole: room.is_some(),
+            room: room.unwrap_or_default(),
             ..Self::of_response(Framing::UntilClose)
         }
     }
@@ -83,7 +84,7 @@ impl Progress {
     pub(in crate::proxy) fn of_announced(length: u64) -> Self {
         Self {
             announced: length,
-            ..Self::of_stream(false, 0)
+            ..Self::of_stream(None, 0)
         }
     }
 
@@ -95,6 +96,11 @@ impl Progress {
     /// Whether the request can be sent again.
     pub(in crate::proxy) fn is_whole(&self) -> bool {
         self.whole
+    }
+
+    /// How many more bytes may be kept.
+    pub(in crate::proxy) fn spare(&self) -> usize {
+        self.room.saturating_sub(self.kept.len())
     }
 
     /// Whether all of the body was taken from the sender's connection.
@@ -192,7 +198,7 @@ impl Progress {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if self.kept.len() + bytes.len() > KEPT {
+        if bytes.len() > self.spare() {
             self.forget();
         } else {
             self.kept.extend_from_slice(bytes);
@@ -273,7 +279,8 @@ mod tests {
             (BodyLength::Unknown, body),
         ] {
             for keep in [true, false] {
-                let mut progress = Progress::of_request(length, keep, 0);
+                let room = keep.then_some(5);
+                let mut progress = Progress::of_request(length, room, 0);
                 let (content, end) = pass_on(&mut progress, &mut holding(sent));
                 assert_eq!((&content[..], end), (&b"hello"[..], Ok(Ready::End)));
                 assert_eq!((progress.is_whole(), progress.is_at_end()), (keep, true));
@@ -286,18 +293,20 @@ mod tests {
     #[test]
     fn more_than_so_much_is_not_kept() {
         for (more, whole) in [(0, true), (1, false)] {
-            let sent = vec![b'x'; KEPT + more];
-            let mut progress = Progress::of_request(BodyLength::Known(sent.len() as u64), true, 0);
+            const ROOM: usize = 10_000;
+            let sent = vec![b'x'; ROOM + more];
+            let length = BodyLength::Known(sent.len() as u64);
+            let mut progress = Progress::of_request(length, Some(ROOM), 0);
             let (content, _) = pass_on(&mut progress, &mut holding(&sent));
             assert_eq!(content.len(), sent.len());
-            let kept = if whole { KEPT } else { 0 };
+            let kept = if whole { ROOM } else { 0 };
             assert_eq!((progress.is_whole(), progress.kept().len()), (whole, kept));
         }
     }
 
     #[test]
     fn a_piece_is_there_until_it_is_passed_on_and_may_be_passed_on_in_parts() {
-        let mut progress = Progress::of_request(BodyLength::Unknown, true, 0);
+        let mut progress = Progress::of_request(BodyLength::Unknown, Some(10), 0);
         let (mut buffer, mut trailers) = (holding(b"5\r\nhello\r\n"), Fields::new());
         for _ in 0..2 {
             let ready = progress.ready(&mut buffer, LIMITS, &mut trailers);
@@ -313,7 +322,7 @@ mod tests {
     #[test]
     fn chunks_may_hold_as_much_as_the_limit_in_all() {
         for (most, end) in [(5, Ok(Ready::End)), (4, Err(TransferEnd::TooLarge))] {
-            let mut progress = Progress::of_request(BodyLength::Unknown, false, most);
+            let mut progress = Progress::of_request(BodyLength::Unknown, None, most);
             let mut buffer = holding(b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n");
             assert_eq!(pass_on(&mut progress, &mut buffer).1, end, "{most}");
         }

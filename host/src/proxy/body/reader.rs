@@ -66,7 +66,7 @@ impl<'r> MessageReader<'r> {
     pub(in crate::proxy) fn progress_of_response(&self, framing: Framing) -> Progress {
         match (self, framing) {
             (Self::H2(_), Framing::Length(n)) => Progress::of_announced(n),
-            (Self::H2(_), Framing::Chunked | Framing::UntilClose) => Progress::of_stream(false, 0),
+            (Self::H2(_), Framing::Chunked | Framing::UntilClose) => Progress::of_stream(None, 0),
             _ => Progress::of_response(framing),
         }
     }

@@ -1,7 +1,8 @@
 //! A request's body on its way up, when it is not in hand as a whole.
 
+use std::time::Duration;
+
 use super::{BodySource, Duplex, MessageSink, Stage, TransferEnd, copy};
-use crate::config::Timeouts;
 use crate::net::Wait;
 
 /// Sends what the sink has taken, the head first, and the rest of the body. If the receiver stops
@@ -11,7 +12,7 @@ pub(in crate::proxy) async fn upload(
     mut body: BodySource<'_, '_>,
     sink: &mut MessageSink<'_>,
     duplex: &Duplex,
-    timeouts: &Timeouts,
+    patience: Duration,
 ) -> Result<(), TransferEnd> {
     let (timers, timer) = sink.clock();
     let copied = loop {
@@ -28,7 +29,7 @@ pub(in crate::proxy) async fn upload(
             duplex.reach(Stage::Whole);
             body.rest();
             // From here on it is the backend that is waited for.
-            timers.arm(timer, Wait::UpstreamRead, timeouts.response);
+            timers.arm(timer, Wait::UpstreamRead, patience);
             return Ok(());
         }
         Err(TransferEnd::SinkFailed) => {}
@@ -44,15 +45,12 @@ pub(in crate::proxy) async fn upload(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use socket2::SockRef;
     use tokio::io::AsyncWriteExt;
 
-    use super::super::progress::KEPT;
     use super::super::{H1Body, Pace, Progress, Reader, Waits};
     use super::*;
-    use crate::config::HalfClose;
+    use crate::config::{HalfClose, Timeouts};
     use crate::h1::HeadLimits;
     use crate::message::{BodyLength, Edited, Fields, RequestHead};
     use crate::net::{Buffer, Buffers, Stream, TimedIo, Timers, pair};
@@ -61,10 +59,12 @@ mod tests {
     type Uploaded = (Result<(), TransferEnd>, u64);
 
     const LARGE: usize = 24 * 1024 * 1024;
+    /// What of a body may be kept.
+    const KEPT: usize = 64 * 1024;
 
     /// How the upload of a client that sends all of it ends, and how many bytes of it were read.
     async fn upload_to(backend: Stream, length: BodyLength, sent: usize) -> Uploaded {
-        let (mut input, mut progress) = (Buffer::default(), Progress::of_request(length, false, 0));
+        let (mut input, mut progress) = (Buffer::default(), Progress::of_request(length, None, 0));
         upload_of(backend, &mut input, &mut progress, &vec![b'0'; sent]).await
     }
 
@@ -127,7 +127,7 @@ mod tests {
             sender.write_all(sent).await.unwrap();
             drop(sender);
         };
-        let (end, ()) = tokio::join!(upload(body, &mut sink, &duplex, &timeouts), send);
+        let (end, ()) = tokio::join!(upload(body, &mut sink, &duplex, patience), send);
         (end, read.value())
     }
 
@@ -163,7 +163,7 @@ mod tests {
         ] {
             let backend = gone().await;
             let (mut input, length) = (Buffer::default(), BodyLength::Known(LARGE as u64));
-            let mut progress = Progress::of_request(length, keep, 0);
+            let mut progress = Progress::of_request(length, keep.then_some(KEPT), 0);
             let bytes = vec![b'0'; sent];
             let (end, read) = upload_of(backend, &mut input, &mut progress, &bytes).await;
             assert!(end == Err(TransferEnd::SinkFailed), "{end:?}");
@@ -189,7 +189,7 @@ mod tests {
         ] {
             let backend = gone().await;
             let (mut input, next) = (Buffer::default(), "GET /next HTTP/1.1\r\n\r\n");
-            let mut progress = Progress::of_request(length, false, 0);
+            let mut progress = Progress::of_request(length, None, 0);
             let arrived = format!("{body}{next}");
             input.spare()[..arrived.len()].copy_from_slice(arrived.as_bytes());
             input.advance(arrived.len());

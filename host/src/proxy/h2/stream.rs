@@ -227,6 +227,11 @@ impl Stream {
         (held as u64 == length && self.incoming.is_at_end()).then_some(held)
     }
 
+    /// What has arrived after the head.
+    pub(in crate::proxy) fn held(&self) -> &[u8] {
+        self.incoming.filled()
+    }
+
     pub(in crate::proxy) fn awaits_body(&self) -> bool {
         self.incoming.filled().is_empty()
     }

@@ -106,7 +106,7 @@ fn topologies_of(registry: &Registry, pools: &[&[&str]]) -> Vec<PoolTopology> {
             .iter()
             .map(|a| endpoint(registry, a.parse().unwrap()))
             .collect(),
-        attempts: 5,
+        requests: None,
         max_idle: 64,
         queue: 9,
         queue_timeout: Duration::from_secs(1),
@@ -135,6 +135,7 @@ fn next_pools(
     let topology = Topology {
         generation,
         pools: topologies.into_iter().map(Arc::new).collect(),
+        request_limits: Vec::new(),
         limits: Vec::new(),
     };
     WorkerPools::new(&topology, former, &Stats::new(1), 0)
