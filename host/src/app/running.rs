@@ -198,8 +198,8 @@ impl Running {
         if delay.is_zero() || self.failure.is_some() {
             return;
         }
-        tracing::info!("not ready any more; the listeners close in {delay:?}");
         self.control.set_readiness(Readiness::Leaving);
+        tracing::info!("not ready any more; the listeners close in {delay:?}");
         let end = Instant::now() + delay;
         while self.failure.is_none() {
             tokio::select! {

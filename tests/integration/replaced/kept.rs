@@ -92,7 +92,7 @@ fn deployed_policies_and_trials_go_over_with_and_without_a_state_directory() {
         let deployed = service.proxy.put_policy("choice", &first);
         assert_eq!(deployed.status, 200, "{}", deployed.text());
         let target = "/policies/choice?mode=canary&percent=12.5&by=request";
-        let canary = Request::new("PUT", target).body(&guest("pick-last"));
+        let canary = Request::new("PUT", target).body(guest("pick-last"));
         assert_eq!(service.proxy.admin(canary).status, 200);
         let before = service.proxy.policy("choice");
         for _ in 0..2 {
