@@ -14,6 +14,7 @@ mod file;
 mod forwarded;
 mod h2_limits;
 mod host;
+mod judged;
 mod listeners;
 mod meaning;
 mod pool_health;
@@ -36,12 +37,12 @@ pub use admin_address::AdminAddress;
 pub use authority::{Acme, AcmeChallenge, ExternalAccount};
 pub use h2_limits::H2Limits;
 pub use host::normalise_host;
+pub use judged::{Ejection, PoolHealth, Probe, ProbeKind};
 pub use listeners::{
     CertificateFiles, Certificates, ClientCertificates, ListenAddress, Listener, ListenerTls,
     Protocols, TlsVersion,
 };
 pub use meaning::*;
-pub use pool_health::{Ejection, PoolHealth, Probe, ProbeKind};
 pub use reach::{KeyPairFiles, PoolProtocol, PoolTls};
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, MAX_FILE_BYTES, Overrides, Sources};

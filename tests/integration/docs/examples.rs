@@ -6,7 +6,7 @@ use crate::fixtures::{Authority, Scratch, guest, repository, waypost};
 
 /// Pages with configurations, and what their examples leave out because the page is about
 /// something else. Where nothing is left out, an example can be copied as it is.
-const PAGES: [(&str, &str); 10] = [
+const PAGES: [(&str, &str); 11] = [
     ("README.md", ""),
     ("docs/acme.md", ""),
     ("docs/from-nginx.md", ""),
@@ -15,6 +15,7 @@ const PAGES: [(&str, &str); 10] = [
     ("docs/listeners.md", ROUTE),
     ("docs/recording.md", ROUTE),
     ("docs/tls.md", ROUTE),
+    ("docs/health.md", ROUTE),
     ("docs/upstreams.md", ROUTE),
     ("docs/websocket.md", ROUTE),
 ];
