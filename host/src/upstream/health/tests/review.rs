@@ -8,7 +8,7 @@ fn a_share_grows_from_the_return_on_but_not_where_all_return() {
         slow_start: LONG,
         ..rules()
     };
-    let (topology, pool) = pool(2, slow.clone());
+    let (topology, pool) = pool(2, slow);
     let stats = Stats::new(1);
     let mut review = Review::default();
     review.look(&topology, &stats);
