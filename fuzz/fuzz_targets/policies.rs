@@ -6,7 +6,7 @@ use std::time::Duration;
 use waypost::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
 use waypost::policy::{Compiler, Engine, EngineOptions, PolicyHandle, PolicySpec, PoolSpec};
 use waypost::stats::{PolicyStats, Stats};
-use waypost::upstream::BackendFacts;
+use waypost::upstream::{BackendFacts, BackendHealth};
 
 pub struct Policies {
     engine: Engine,
@@ -28,6 +28,15 @@ impl BackendFacts for Idle {
     }
     fn consecutive_failures(&self, _: u32, _: u32) -> u32 {
         0
+    }
+    fn state(&self, pool: u32, backend: u32) -> BackendHealth {
+        match self.healthy(pool, backend) {
+            true => BackendHealth::Healthy,
+            false => BackendHealth::Ejected,
+        }
+    }
+    fn in_flight_of_all(&self, pool: u32, backend: u32) -> u32 {
+        self.in_flight(pool, backend)
     }
     fn backend_count(&self, _: u32) -> u32 {
         self.0

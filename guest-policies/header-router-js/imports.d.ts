@@ -20,6 +20,9 @@ declare module 'waypost:policy/backend-facts@0.1.0' {
   export function latencyMicroseconds(backend: number): bigint;
   export function healthy(backend: number): boolean;
   export function consecutiveFailures(backend: number): number;
+  export type HealthState = 'healthy' | 'degraded' | 'ejected' | 'draining' | 'down';
+  export function state(backend: number): HealthState;
+  export function inFlightOfAll(backend: number): number;
 }
 
 declare module 'waypost:policy/attempts@0.1.0' {

@@ -1,6 +1,7 @@
 //! What is held against a backend, and what is not; and how one that was ejected comes back.
 
 mod ejection;
+mod facts;
 mod probes;
 mod shares;
 mod stalls;

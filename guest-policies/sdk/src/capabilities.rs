@@ -81,7 +81,9 @@ pub mod clock {
 pub mod facts {
     use super::contract::backend_facts;
 
-    /// Requests sent to this backend and not yet answered in full.
+    pub use super::contract::backend_facts::HealthState;
+
+    /// Requests for which this backend was chosen and that are not answered in full.
     #[inline]
     pub fn in_flight(backend: u32) -> u32 {
         backend_facts::in_flight(backend)
@@ -94,7 +96,8 @@ pub mod facts {
         backend_facts::latency_microseconds(backend)
     }
 
-    /// False while the backend is set aside for failing.
+    /// False while requests should go elsewhere; for one that is to have less than its whole share,
+    /// in the rest of the time.
     #[inline]
     pub fn healthy(backend: u32) -> bool {
         backend_facts::healthy(backend)
@@ -104,6 +107,18 @@ pub mod facts {
     #[inline]
     pub fn consecutive_failures(backend: u32) -> u32 {
         backend_facts::consecutive_failures(backend)
+    }
+
+    /// What is known of the backend's health, for policies to which [`healthy`] says too little.
+    #[inline]
+    pub fn state(backend: u32) -> HealthState {
+        backend_facts::state(backend)
+    }
+
+    /// Requests in flight of all workers; those of the others are some milliseconds old.
+    #[inline]
+    pub fn in_flight_of_all(backend: u32) -> u32 {
+        backend_facts::in_flight_of_all(backend)
     }
 }
 

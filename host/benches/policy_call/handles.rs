@@ -12,7 +12,7 @@ use waypost::policy::{
     builtin,
 };
 use waypost::stats::Stats;
-use waypost::upstream::BackendFacts;
+use waypost::upstream::{BackendFacts, BackendHealth};
 
 /// The only pool.
 pub const POOL: u32 = 0;
@@ -140,6 +140,15 @@ impl BackendFacts for Facts {
     }
     fn consecutive_failures(&self, _pool: u32, _backend: u32) -> u32 {
         0
+    }
+    fn state(&self, pool: u32, backend: u32) -> BackendHealth {
+        match self.healthy(pool, backend) {
+            true => BackendHealth::Healthy,
+            false => BackendHealth::Ejected,
+        }
+    }
+    fn in_flight_of_all(&self, pool: u32, backend: u32) -> u32 {
+        self.in_flight(pool, backend)
     }
     fn backend_count(&self, _pool: u32) -> u32 {
         4

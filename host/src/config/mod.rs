@@ -16,6 +16,7 @@ mod file;
 mod forwarded;
 mod h2_limits;
 mod host;
+mod judged;
 mod listeners;
 mod meaning;
 mod pool_health;
@@ -44,12 +45,12 @@ pub use backend::parse_backend;
 pub use backend_list::{MAX_BACKENDS, list_of_one, parse_backends, write_backends};
 pub use h2_limits::H2Limits;
 pub use host::normalise_host;
+pub use judged::{Ejection, PoolHealth, Probe, ProbeKind};
 pub use listeners::{
     CertificateFiles, Certificates, ClientCertificates, ListenAddress, Listener, ListenerTls,
     Protocols, TlsVersion,
 };
 pub use meaning::*;
-pub use pool_health::{Ejection, PoolHealth, Probe, ProbeKind};
 pub use reach::{
     AddressFamily, Backend, BackendKind, KeyPairFiles, PoolProtocol, PoolTls, ResolverConfig,
 };

@@ -204,6 +204,8 @@ impl RecordedRequest {
                 facts.latency_microseconds(pool, backend),
                 facts.healthy(pool, backend),
                 facts.consecutive_failures(pool, backend),
+                Some(facts.state(pool, backend)),
+                facts.in_flight_of_all(pool, backend),
             )
         };
         let now: Vec<Fact> = (0..count).map(fact).collect();

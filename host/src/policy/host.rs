@@ -20,7 +20,7 @@ use super::store::{Call, StoreError};
 use super::tape::Clock;
 use crate::message::Fields;
 use crate::stats::MAX_POLICY_COUNTERS;
-use crate::upstream::{BackendFacts, Failure};
+use crate::upstream::{BackendFacts, BackendHealth, Failure};
 
 /// The longest name of a counter.
 const MAX_COUNTER_NAME: usize = 64;
@@ -228,6 +228,21 @@ impl backend_facts::Host for State {
 
     fn consecutive_failures(&mut self, backend: u32) -> u32 {
         self.fact(|facts, pool| facts.consecutive_failures(pool, backend))
+    }
+
+    fn state(&mut self, backend: u32) -> backend_facts::HealthState {
+        use backend_facts::HealthState;
+        match self.fact(|facts, pool| facts.state(pool, backend)) {
+            BackendHealth::Healthy => HealthState::Healthy,
+            BackendHealth::Degraded => HealthState::Degraded,
+            BackendHealth::Ejected => HealthState::Ejected,
+            BackendHealth::Draining => HealthState::Draining,
+            BackendHealth::Down => HealthState::Down,
+        }
+    }
+
+    fn in_flight_of_all(&mut self, backend: u32) -> u32 {
+        self.fact(|facts, pool| facts.in_flight_of_all(pool, backend))
     }
 }
 

@@ -96,8 +96,8 @@ impl Target<'_> {
     #[inline]
     pub(super) fn is_failure(&self, status: u16) -> bool {
         let context = self.context;
-        let pool = || context.view.pools.pool(context.rule.pool);
-        status >= 400 && pool().is_some_and(|pool| pool.topology.health.counts(status))
+        let pool = context.view.pools.pool(context.rule.pool);
+        pool.is_some_and(|pool| pool.topology.health.counts(status))
     }
 }
 

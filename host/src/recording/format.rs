@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::connection::Tls;
 use crate::policy::{Hook, Octets, Recorded};
+use crate::upstream::BackendHealth;
 
 /// The version of the format that is written, and the only one that is read.
 pub const FORMAT: u32 = 1;
@@ -245,9 +246,17 @@ pub struct Response {
 }
 
 /// The facts about a backend: requests in flight, latency in microseconds, whether it is healthy,
-/// failures in a row.
+/// failures in a row; and, which older recordings don't have, its state and the requests in flight
+/// on all workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fact(pub u32, pub u64, pub bool, pub u32);
+pub struct Fact(
+    pub u32,
+    pub u64,
+    pub bool,
+    pub u32,
+    #[serde(default)] pub Option<BackendHealth>,
+    #[serde(default)] pub u32,
+);
 
 /// What a hook answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,8 @@
 //! Facts about backends as a scenario or a recording gives them.
 
-use crate::upstream::BackendFacts;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use crate::upstream::{BackendFacts, BackendHealth};
 
 /// The live facts about one backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,10 @@ pub(super) struct BackendState {
     pub healthy: bool,
     /// Failures since the last success.
     pub consecutive_failures: u32,
+    /// What is known of its health.
+    pub state: BackendHealth,
+    /// Requests in flight on other workers.
+    pub in_flight_elsewhere: u32,
 }
 
 impl Default for BackendState {
@@ -24,6 +29,8 @@ impl Default for BackendState {
             latency_microseconds: 0,
             healthy: true,
             consecutive_failures: 0,
+            state: BackendHealth::Healthy,
+            in_flight_elsewhere: 0,
         }
     }
 }
@@ -40,6 +47,9 @@ struct Given {
     latency_microseconds: AtomicU64,
     healthy: AtomicBool,
     consecutive_failures: AtomicU32,
+    /// The position in [`BackendHealth::ALL`].
+    state: AtomicUsize,
+    in_flight_elsewhere: AtomicU32,
 }
 
 impl GivenFacts {
@@ -77,6 +87,10 @@ impl GivenFacts {
         given
             .consecutive_failures
             .store(state.consecutive_failures, Relaxed);
+        let position = BackendHealth::ALL.iter().position(|s| *s == state.state);
+        given.state.store(position.unwrap_or(usize::MAX), Relaxed);
+        let elsewhere = state.in_flight_elsewhere;
+        given.in_flight_elsewhere.store(elsewhere, Relaxed);
     }
 
     fn given(&self, pool: u32, backend: u32) -> Option<&Given> {
@@ -103,6 +117,20 @@ impl BackendFacts for GivenFacts {
     fn consecutive_failures(&self, pool: u32, backend: u32) -> u32 {
         self.given(pool, backend)
             .map_or(0, |g| g.consecutive_failures.load(Relaxed))
+    }
+
+    fn state(&self, pool: u32, backend: u32) -> BackendHealth {
+        let given = self.given(pool, backend);
+        let position = given.map(|g| g.state.load(Relaxed));
+        let state = position.and_then(|at| BackendHealth::ALL.get(at));
+        state.copied().unwrap_or_default()
+    }
+
+    fn in_flight_of_all(&self, pool: u32, backend: u32) -> u32 {
+        self.given(pool, backend).map_or(0, |g| {
+            let elsewhere = g.in_flight_elsewhere.load(Relaxed);
+            g.in_flight.load(Relaxed).saturating_add(elsewhere)
+        })
     }
 
     fn backend_count(&self, pool: u32) -> u32 {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::PoolId;
 use super::health::{Condition, SharedHealth};
+use super::{BackendHealth, PoolId, sums_are_asked_for};
 
 /// Live facts about endpoints as one worker sees them. Pools and endpoints have the numbers of the
 /// contract: a pool's id, and a position in that pool. Unknown ones read as 0 or false.
@@ -18,6 +18,10 @@ pub trait BackendFacts: Send + Sync {
     fn healthy(&self, pool: u32, backend: u32) -> bool;
     /// Failures since the last success.
     fn consecutive_failures(&self, pool: u32, backend: u32) -> u32;
+    /// What is known of its health.
+    fn state(&self, pool: u32, backend: u32) -> BackendHealth;
+    /// Requests in flight on all workers. Those of the others are some milliseconds old.
+    fn in_flight_of_all(&self, pool: u32, backend: u32) -> u32;
     /// How many endpoints the pool has, for checking an answer.
     fn backend_count(&self, pool: u32) -> u32;
 }
@@ -91,6 +95,24 @@ impl BackendFacts for Facts {
 
     fn consecutive_failures(&self, pool: u32, backend: u32) -> u32 {
         self.known(pool, backend).map_or(0, |k| k.health.failures())
+    }
+
+    fn state(&self, pool: u32, backend: u32) -> BackendHealth {
+        match self.known(pool, backend) {
+            None => BackendHealth::default(),
+            Some(known) => match known.health.state() {
+                BackendHealth::Healthy | BackendHealth::Degraded if known.drained => {
+                    BackendHealth::Draining
+                }
+                state => state,
+            },
+        }
+    }
+
+    fn in_flight_of_all(&self, pool: u32, backend: u32) -> u32 {
+        sums_are_asked_for();
+        self.condition(pool, backend)
+            .map_or(0, |c| saturate(c.in_flight_of_all()))
     }
 
     fn backend_count(&self, pool: u32) -> u32 {

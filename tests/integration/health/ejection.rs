@@ -64,11 +64,10 @@ fn a_status_that_counts_is_held_against_the_backend_that_gives_it() {
         post_from(n, &proxy, "/");
     }
     let backend = state(&proxy, refusing.address());
-    assert_eq!(
-        (&backend["failures"], &backend["state"]),
-        (&3.into(), &"ejected".into()),
-        "{backend:#}"
-    );
+    // A client may have its answer, and another worker the next request, before the failure counts.
+    let failures = backend["failures"].as_u64().unwrap();
+    assert!((3..10).contains(&failures), "{backend:#}");
+    assert_eq!(backend["state"], "ejected", "{backend:#}");
     let keys = "max-failures = 3\nejection.statuses = [500]";
     let proxy = pool(&[refusing.address(), alive.address()], keys);
     for n in 1..=20 {

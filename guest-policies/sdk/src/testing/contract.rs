@@ -147,6 +147,21 @@ pub mod clock {
 pub mod backend_facts {
     use super::current;
 
+    /// What is known of a backend's health.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum HealthState {
+        /// Nothing speaks against it.
+        Healthy,
+        /// It answers nothing at the moment, takes much longer than others, or fails as others do.
+        Degraded,
+        /// Its requests have failed.
+        Ejected,
+        /// Its weight is 0.
+        Draining,
+        /// Its probes have failed.
+        Down,
+    }
+
     pub fn in_flight(backend: u32) -> u32 {
         current(|state| state.facts(backend).map_or(0, |facts| facts.in_flight))
     }
@@ -166,6 +181,16 @@ pub mod backend_facts {
                 .facts(backend)
                 .map_or(0, |facts| facts.consecutive_failures)
         })
+    }
+    pub fn state(backend: u32) -> HealthState {
+        current(|state| {
+            state
+                .facts(backend)
+                .map_or(HealthState::Down, |facts| facts.state())
+        })
+    }
+    pub fn in_flight_of_all(backend: u32) -> u32 {
+        current(|state| state.facts(backend).map_or(0, |facts| facts.in_flight_of_all()))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
+use super::contract::backend_facts::HealthState;
 use super::{
     Exported, Level, TestPolicy,
     state::{Facts, PoolState, State, with},
@@ -179,6 +180,17 @@ impl TestPool {
     /// How often a backend failed since its last success.
     pub fn set_failures(&self, backend: u32, failures: u32) {
         self.facts(backend, |facts| facts.consecutive_failures = failures);
+    }
+
+    /// What is known of a backend's health; unless this is called, it follows from
+    /// [`TestPool::set_healthy`].
+    pub fn set_state(&self, backend: u32, state: HealthState) {
+        self.facts(backend, |facts| facts.state = Some(state));
+    }
+
+    /// How many requests of other workers a backend has not answered yet.
+    pub fn set_in_flight_elsewhere(&self, backend: u32, requests: u32) {
+        self.facts(backend, |facts| facts.in_flight_elsewhere = requests);
     }
 
     /// Another list of backends, all of them healthy and idle; this policy is told.

@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 
+use super::contract::backend_facts::HealthState;
 use super::{
     Level, TestCertificate,
     fields::{Budget, Fields},
@@ -72,6 +73,23 @@ pub(super) struct Facts {
     pub in_flight: u32,
     pub latency_microseconds: u64,
     pub consecutive_failures: u32,
+    /// Unless `healthy` says it.
+    pub state: Option<HealthState>,
+    /// Of other workers.
+    pub in_flight_elsewhere: u32,
+}
+
+impl Facts {
+    pub fn state(&self) -> HealthState {
+        self.state.unwrap_or(match self.healthy {
+            true => HealthState::Healthy,
+            false => HealthState::Ejected,
+        })
+    }
+
+    pub fn in_flight_of_all(&self) -> u32 {
+        self.in_flight.saturating_add(self.in_flight_elsewhere)
+    }
 }
 
 impl Default for Facts {
@@ -81,6 +99,8 @@ impl Default for Facts {
             in_flight: 0,
             latency_microseconds: 0,
             consecutive_failures: 0,
+            state: None,
+            in_flight_elsewhere: 0,
         }
     }
 }

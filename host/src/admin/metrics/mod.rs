@@ -83,6 +83,7 @@ impl Collector for Snapshot {
         self.losses(&mut out)?;
         self.recording(&mut out)?;
         self.backends(&mut out)?;
+        self.health(&mut out)?;
         self.handshakes(&mut out)?;
         self.pools(&mut out)?;
         self.topology(&mut out)?;

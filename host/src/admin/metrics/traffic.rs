@@ -302,6 +302,27 @@ impl Snapshot {
             None,
             each(|b| b.connections),
         )?;
+        let latency = self
+            .0
+            .backends
+            .iter()
+            .map(|(address, b)| ([("backend", address.as_str())], &b.latency.all.0));
+        out.histogram(
+            "backend_latency",
+            "Time to the response head",
+            LATENCY_BOUNDS,
+            MICROSECONDS,
+            latency,
+        )
+    }
+
+    pub(super) fn health(&self, out: &mut Families<'_>) -> fmt::Result {
+        let each = |value: fn(&Backend) -> u64| {
+            self.0
+                .backends
+                .iter()
+                .map(move |(address, b)| ([("backend", address.as_str())], value(b)))
+        };
         out.gauge(
             "backend_healthy",
             "1 if the backend neither fails nor is avoided",
@@ -335,18 +356,6 @@ impl Snapshot {
             "Failures since the last success",
             None,
             failures,
-        )?;
-        let latency = self
-            .0
-            .backends
-            .iter()
-            .map(|(address, b)| ([("backend", address.as_str())], &b.latency.all.0));
-        out.histogram(
-            "backend_latency",
-            "Time to the response head",
-            LATENCY_BOUNDS,
-            MICROSECONDS,
-            latency,
         )
     }
 

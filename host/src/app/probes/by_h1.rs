@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
-use super::target::{MOST, NAME, Searched};
+use super::searched::{MOST, NAME, Searched};
 use crate::net::Stream;
 
 /// The status of the answer, and whether its body has `text`; without a text it is not read.

@@ -8,7 +8,7 @@ use h2::client::{Builder, SendRequest};
 use http::header::{HeaderName, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response};
 
-use super::target::{MOST, NAME, Searched};
+use super::searched::{MOST, NAME, Searched};
 use crate::net::Stream;
 
 /// Bytes of a head: far more than that of an answer to a probe.

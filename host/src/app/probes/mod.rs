@@ -5,6 +5,7 @@ mod by_h1;
 mod by_h2;
 mod grpc;
 mod row;
+mod searched;
 mod target;
 
 use std::collections::HashMap;

@@ -186,11 +186,12 @@ fn selecting_needs_no_allocation_by_the_guest() {
 #[test]
 fn facts_are_those_of_the_requests_pool() {
     let test = TestEngine::new();
-    let mut handle = test.handle(&probe(probe_actions("request", &["facts=2"])));
+    let mut handle = test.handle(&probe(probe_actions("request", &["facts=2", "health=2"])));
     test.facts.in_flight.store(5, Relaxed);
     let mut head = request(&[]);
     handle.edit_request(&mut head, 1).unwrap();
     assert_eq!(field(&head, "x-probe-facts"), "15/0/true/0,16/1000/false/1");
+    assert_eq!(field(&head, "x-probe-health"), "healthy/15,ejected/16");
 }
 
 #[test]

@@ -24,7 +24,7 @@ use super::*;
 use crate::config::{CompileLimits, Isolation, OnFailure, StoreLimits};
 use crate::message::RequestHead;
 use crate::stats::{PolicyShard, PolicyStats, Stats};
-use crate::upstream::{BackendFacts, FailedAttempt, Failure};
+use crate::upstream::{BackendFacts, BackendHealth, FailedAttempt, Failure};
 
 const PROBE: &[u8] = include_bytes!("../../../../tests/guests/probe/probe.wasm");
 
@@ -45,6 +45,15 @@ impl BackendFacts for TestFacts {
     }
     fn consecutive_failures(&self, _pool: u32, backend: u32) -> u32 {
         u32::from(backend == 1)
+    }
+    fn state(&self, pool: u32, backend: u32) -> BackendHealth {
+        match self.healthy(pool, backend) {
+            true => BackendHealth::Healthy,
+            false => BackendHealth::Ejected,
+        }
+    }
+    fn in_flight_of_all(&self, pool: u32, backend: u32) -> u32 {
+        self.in_flight(pool, backend)
     }
     fn backend_count(&self, pool: u32) -> u32 {
         if pool == 0 { 3 } else { 1 }

@@ -15,7 +15,7 @@ use super::message::{broken, fields, head};
 use crate::decision::{Caller, HookFacts, ask_hook};
 use crate::policy::{Ask, Attempt, Engine, Fault, Hook, Message, PolicyHandle, Recorded, Tape};
 use crate::recording::{self, Answer, Fact, Field, Policy, Recordable};
-use crate::upstream::FailedAttempt;
+use crate::upstream::{BackendHealth, FailedAttempt};
 
 /// Handles at most: a worker's requests beyond them share one with another's.
 const HANDLES: usize = 64;
@@ -222,8 +222,14 @@ fn ask_recorded(
 }
 
 fn state(fact: &Fact) -> BackendState {
-    let Fact(in_flight, latency_microseconds, healthy, consecutive_failures) = *fact;
+    let Fact(in_flight, latency_microseconds, healthy, consecutive_failures, state, of_all) = *fact;
+    let usual = match healthy {
+        true => BackendHealth::Healthy,
+        false => BackendHealth::Ejected,
+    };
     BackendState {
+        state: state.unwrap_or(usual),
+        in_flight_elsewhere: of_all.saturating_sub(in_flight),
         in_flight,
         latency_microseconds,
         healthy,

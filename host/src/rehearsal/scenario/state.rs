@@ -6,6 +6,7 @@ use crate::document::{Findings, Node, Section};
 use crate::rehearsal::facts::BackendState;
 use crate::rehearsal::harness::PoolSetup;
 use crate::units::parse_duration;
+use crate::upstream::BackendHealth;
 
 /// The most facts about backends that a table may set: a short label may match many backends, and
 /// each counts.
@@ -18,6 +19,8 @@ pub(super) struct State {
     latency: Option<u64>,
     healthy: Option<bool>,
     failures: Option<u32>,
+    health: Option<BackendHealth>,
+    elsewhere: Option<u32>,
 }
 
 impl State {
@@ -32,6 +35,11 @@ impl State {
         Self {
             in_flight: count("in-flight"),
             failures: count("consecutive-failures"),
+            elsewhere: count("in-flight-elsewhere"),
+            health: section
+                .take("state")
+                .and_then(|n| n.parsed(findings, health))
+                .map(|state| state.value),
             healthy: section.take("healthy").and_then(|n| n.boolean(findings)),
             latency: section
                 .take("latency")
@@ -46,7 +54,29 @@ impl State {
         state.latency_microseconds = self.latency.unwrap_or(state.latency_microseconds);
         state.healthy = self.healthy.unwrap_or(state.healthy);
         state.consecutive_failures = self.failures.unwrap_or(state.consecutive_failures);
+        state.in_flight_elsewhere = self.elsewhere.unwrap_or(state.in_flight_elsewhere);
+        // What is only said to be unhealthy is ejected, and the other way round.
+        let of = |healthy| match healthy {
+            true => BackendHealth::Healthy,
+            false => BackendHealth::Ejected,
+        };
+        if let Some(health) = self.health.or_else(|| self.healthy.map(of)) {
+            state.state = health;
+            let usable = matches!(health, BackendHealth::Healthy | BackendHealth::Degraded);
+            state.healthy = self.healthy.unwrap_or(usable);
+        }
     }
+}
+
+fn health(written: &str) -> Result<BackendHealth, String> {
+    let named = BackendHealth::ALL.into_iter().find(|s| s.name() == written);
+    named.ok_or_else(|| {
+        let names = BackendHealth::ALL.map(|s| format!("{:?}", s.name()));
+        format!(
+            "{written:?} is not a state; write one of {}",
+            names.join(", ")
+        )
+    })
 }
 
 /// By backend, how it is.

@@ -21,6 +21,8 @@ pub(in crate::upstream) struct Condition {
     latency_microseconds: Gauge,
     /// What stands in for the average, because that is old; 0 if it is not. The review writes it.
     aged: AtomicU64,
+    /// In flight on other workers, as of the last review, which writes it.
+    elsewhere: AtomicU64,
 }
 
 /// What has been counted at some moment.
@@ -36,6 +38,19 @@ impl Condition {
         // In this order: what ends between the two counts as in flight, and nothing is below 0.
         let ended = self.ended.value();
         self.begun.value().saturating_sub(ended)
+    }
+
+    /// Of all workers; those of the others are as old as the last review.
+    pub(in crate::upstream) fn in_flight_of_all(&self) -> u64 {
+        self.in_flight() + self.elsewhere.load(Relaxed)
+    }
+
+    /// What is in flight on other workers.
+    pub(super) fn set_elsewhere(&self, requests: u64) {
+        // Hardly ever another number where nothing is asked: the line stays in the worker's cache.
+        if self.elsewhere.load(Relaxed) != requests {
+            self.elsewhere.store(requests, Relaxed);
+        }
     }
 
     pub(in crate::upstream) fn latency_microseconds(&self) -> u64 {

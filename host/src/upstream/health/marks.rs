@@ -2,6 +2,47 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
+/// What is known of an endpoint's health.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendHealth {
+    /// Nothing speaks against it.
+    Healthy,
+    /// It answers nothing at the moment, takes much longer than others, or fails as others do.
+    Degraded,
+    /// Its requests have failed.
+    Ejected,
+    /// Its weight is 0.
+    Draining,
+    /// Its probes have failed; also what is not known at all.
+    #[default]
+    Down,
+}
+
+impl BackendHealth {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Healthy,
+        Self::Degraded,
+        Self::Ejected,
+        Self::Draining,
+        Self::Down,
+    ];
+
+    /// What an operator calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Ejected => "ejected",
+            Self::Draining => "draining",
+            Self::Down => "down",
+        }
+    }
+}
+
 /// What is the matter with an endpoint; a set.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Marks(u32);
@@ -53,28 +94,26 @@ impl Marks {
     }
 }
 
-pub(super) const HEALTHY: &str = "healthy";
-
-/// What an operator calls a mark; what stands first is what is shown.
-pub(super) const STATES: [(Marks, &str); 7] = [
-    (Marks::DOWN, "down"),
-    (Marks::EJECTED, "ejected"),
-    (Marks::DRAINING, "draining"),
-    (Marks::STALLED, "degraded"),
-    (Marks::SLOW, "degraded"),
-    (Marks::FAILING, "degraded"),
-    (Marks::RAMPS, HEALTHY),
+/// What follows from a mark; what stands first is what is shown.
+pub(super) const STATES: [(Marks, BackendHealth); 7] = [
+    (Marks::DOWN, BackendHealth::Down),
+    (Marks::EJECTED, BackendHealth::Ejected),
+    (Marks::DRAINING, BackendHealth::Draining),
+    (Marks::STALLED, BackendHealth::Degraded),
+    (Marks::SLOW, BackendHealth::Degraded),
+    (Marks::FAILING, BackendHealth::Degraded),
+    (Marks::RAMPS, BackendHealth::Healthy),
 ];
 
 impl Marks {
-    pub(super) fn state(self) -> &'static str {
+    pub(super) fn state(self) -> BackendHealth {
         let shown = STATES.iter().find(|(mark, _)| self.has(*mark));
-        shown.map_or(HEALTHY, |(_, state)| state)
+        shown.map_or(BackendHealth::Healthy, |(_, state)| *state)
     }
 }
 
 impl fmt::Debug for Marks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#b} ({})", self.0, self.state())
+        write!(f, "{:#b} ({})", self.0, self.state().name())
     }
 }

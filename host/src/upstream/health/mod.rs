@@ -22,8 +22,10 @@ use super::doubt::Accuser;
 use crate::stats::{HealthReading, HealthReadings, HealthState};
 
 pub(super) use condition::{Condition, microseconds};
+pub use marks::BackendHealth;
 use marks::Marks;
 pub use review::Review;
+pub(super) use review::sums_are_asked_for;
 use shared::Shared;
 
 /// The health of one endpoint.
@@ -223,5 +225,9 @@ impl SharedHealth {
     /// Failures since the last success.
     pub(super) fn failures(&self) -> u32 {
         self.0.failures()
+    }
+
+    pub(super) fn state(&self) -> BackendHealth {
+        self.0.marks().state()
     }
 }

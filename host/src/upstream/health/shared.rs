@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::marks::{HEALTHY, Marks, STATES};
+use super::marks::{BackendHealth, Marks, STATES};
 use crate::stats::HealthState;
 use crate::upstream::doubt::Accuser;
 
@@ -47,7 +47,7 @@ struct Rest {
     /// The client of the last failure that counted since the endpoint answered last.
     accuser: Option<Accuser>,
     reasons: Vec<(Marks, String)>,
-    state: &'static str,
+    state: BackendHealth,
     since: u64,
 }
 
@@ -56,7 +56,7 @@ impl Shared {
         let rest = Rest {
             accuser: None,
             reasons: Vec::new(),
-            state: HEALTHY,
+            state: BackendHealth::Healthy,
             since: milliseconds(clock.elapsed()),
         };
         Self {
@@ -317,16 +317,12 @@ impl Shared {
         self.ejected_at.load(Relaxed)
     }
 
-    pub(super) fn state_name(&self) -> &'static str {
-        self.rest().state
-    }
-
     /// What is shown of it.
     pub(super) fn state(&self) -> HealthState {
         let (now, marks, rest) = (self.now(), self.marks(), self.rest());
         let left = self.ejected_until.load(Relaxed).saturating_sub(now);
         HealthState {
-            state: rest.state,
+            state: rest.state.name(),
             reason: rest.reason().to_owned(),
             milliseconds: now.saturating_sub(rest.since),
             healthy: !marks.has(Marks::AVOIDED.and(Marks::FAILING)),

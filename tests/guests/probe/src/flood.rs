@@ -110,6 +110,8 @@ fn facts(turn: u64) -> u64 {
         ^ backend_facts::latency_microseconds(backend)
         ^ u64::from(backend_facts::healthy(backend))
         ^ u64::from(backend_facts::consecutive_failures(backend))
+        ^ backend_facts::state(backend) as u64
+        ^ u64::from(backend_facts::in_flight_of_all(backend))
 }
 
 #[inline(never)]

@@ -87,6 +87,10 @@ fn report(action: &Action, request: &Request, headers: &Headers) -> Option<Strin
             .map(facts)
             .collect::<Vec<_>>()
             .join(","),
+        "health" => (0..action.number() as u32)
+            .map(health)
+            .collect::<Vec<_>>()
+            .join(","),
         "connection" => connection_told(),
         "random" => format!(
             "{}/{}",
@@ -136,6 +140,18 @@ fn facts(backend: u32) -> String {
         backend_facts::healthy(backend),
         backend_facts::consecutive_failures(backend),
     )
+}
+
+fn health(backend: u32) -> String {
+    use backend_facts::HealthState;
+    let state = match backend_facts::state(backend) {
+        HealthState::Healthy => "healthy",
+        HealthState::Degraded => "degraded",
+        HealthState::Ejected => "ejected",
+        HealthState::Draining => "draining",
+        HealthState::Down => "down",
+    };
+    format!("{state}/{}", backend_facts::in_flight_of_all(backend))
 }
 
 fn values(values: Vec<Vec<u8>>) -> String {

@@ -7,7 +7,7 @@ mod seen;
 mod stalls;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::marks::Marks;
@@ -20,12 +20,27 @@ use seen::Seen;
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(20);
 /// The same where no pool has a choice.
-const SELDOM: Duration = Duration::from_secs(1);
+const SELDOM: Duration = Duration::from_millis(200);
 /// What looking at an endpoint costs for each worker, several times over: a review takes no more
 /// than a small part of the time.
 const COST: Duration = Duration::from_micros(2);
+/// How often it looks while policies ask for sums over all workers.
+const QUICK: Duration = Duration::from_millis(4);
+/// For how long after they asked, in milliseconds.
+const QUICK_FOR: u64 = 1_000;
 /// The share of one that is slow.
 const SLOW_SHARE: u32 = FULL / 4;
+
+/// Whether a policy has asked for a sum over all workers since the last look.
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// The sums over all workers are to be new from now on.
+#[inline]
+pub(in crate::upstream) fn sums_are_asked_for() {
+    if !ASKED.load(Relaxed) {
+        ASKED.store(true, Relaxed);
+    }
+}
 
 /// The review of all pools. It is to look again after [`Review::pause`].
 #[derive(Debug, Default)]
@@ -35,6 +50,9 @@ pub struct Review {
     pools: HashMap<PoolId, PoolSeen>,
     /// When latencies age next, in milliseconds.
     ages_at: u64,
+    /// Until when it looks often.
+    quick_until: u64,
+    is_quick: bool,
 }
 
 /// A pool as it was reviewed last.
@@ -42,6 +60,16 @@ pub struct Review {
 struct PoolSeen {
     members: HashSet<EndpointId>,
     interval: Interval,
+}
+
+/// What the pools of an endpoint say of it.
+#[derive(Debug, Default)]
+struct Wanted {
+    slow_start: Duration,
+    /// It takes requests in one of them.
+    takes: bool,
+    /// One of them was there before, without it.
+    is_new: bool,
 }
 
 impl Review {
@@ -53,7 +81,12 @@ impl Review {
         let Some(now) = self.endpoints.values().next().map(Seen::now) else {
             return;
         };
+        if ASKED.swap(false, Relaxed) {
+            self.quick_until = now + QUICK_FOR;
+        }
+        self.is_quick = now < self.quick_until;
         self.endpoints.values_mut().for_each(|seen| seen.look(now));
+        self.endpoints.values().for_each(Seen::sum);
         self.note_stalls(topology, now);
         self.share(topology);
         if now >= self.ages_at {
@@ -66,33 +99,41 @@ impl Review {
 
     /// When it is worth looking again.
     pub fn pause(&self) -> Duration {
-        match self.pools.values().any(|pool| pool.members.len() > 1) {
-            true => {
-                let conditions = self.endpoints.values().map(|seen| seen.workers.len());
-                let conditions = u32::try_from(conditions.sum::<usize>()).unwrap_or(u32::MAX);
-                TICK.max(COST.saturating_mul(conditions))
-            }
-            false => SELDOM,
-        }
+        let has_choice = self.pools.values().any(|pool| pool.members.len() > 1);
+        let tick = match (self.is_quick, has_choice) {
+            (true, _) => QUICK,
+            (false, true) => TICK,
+            (false, false) => SELDOM,
+        };
+        let conditions = self.endpoints.values().map(|seen| seen.workers.len());
+        let conditions = u32::try_from(conditions.sum::<usize>()).unwrap_or(u32::MAX);
+        tick.max(COST.saturating_mul(conditions))
     }
 
     /// Another topology: endpoints that are new in a pool that there was before begin slowly.
     fn follow(&mut self, topology: &Topology, stats: &Stats) {
-        let is_first = self.generation == 0;
         self.generation = topology.generation;
         let former = std::mem::take(&mut self.endpoints);
         let mut former_pools = std::mem::take(&mut self.pools);
+        let mut wanted: HashMap<EndpointId, Wanted> = HashMap::new();
+        for pool in &topology.pools {
+            let members = former_pools.get(&pool.id).map(|seen| &seen.members);
+            for endpoint in &pool.endpoints {
+                let wanted = wanted.entry(endpoint.id).or_default();
+                wanted.slow_start = wanted.slow_start.max(pool.health.slow_start);
+                wanted.takes |= endpoint.weight > 0;
+                wanted.is_new |= members.is_some_and(|members| !members.contains(&endpoint.id));
+            }
+        }
         for endpoint in all(topology) {
-            let (id, shared) = (endpoint.id, &endpoint.health.shared);
-            let own = || topology.pools.iter().filter(move |pool| pool.has(id));
-            let slow = own().map(|pool| milliseconds(pool.health.slow_start));
-            shared.set_slow_start(slow.max().unwrap_or(0));
-            shared.drain(own().all(|pool| pool.drains(id)));
-            let is_new = |pool: &Arc<PoolTopology>| {
-                let former = former_pools.get(&pool.id);
-                former.is_some_and(|former| !former.members.contains(&id))
+            // Once for each, whatever the number of its pools.
+            let Some(wanted) = wanted.remove(&endpoint.id) else {
+                continue;
             };
-            if !is_first && own().any(is_new) {
+            let shared = &endpoint.health.shared;
+            shared.set_slow_start(milliseconds(wanted.slow_start));
+            shared.drain(!wanted.takes);
+            if wanted.is_new {
                 shared.begin_slow_start(Marks::NONE);
             }
         }
@@ -142,16 +183,6 @@ fn all(topology: &Topology) -> impl Iterator<Item = &Endpoint> {
 }
 
 impl PoolTopology {
-    fn has(&self, id: EndpointId) -> bool {
-        self.endpoints.iter().any(|e| e.id == id)
-    }
-
-    /// Whether it takes no requests here.
-    fn drains(&self, id: EndpointId) -> bool {
-        let mut own = self.endpoints.iter().filter(|e| e.id == id);
-        own.all(|e| e.weight == 0)
-    }
-
     /// The endpoints that take requests.
     fn taking(&self) -> impl Iterator<Item = &Endpoint> {
         self.endpoints.iter().filter(|e| e.weight > 0)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::Health;
 use super::super::condition::Counts;
-use super::super::marks::HEALTHY;
+use super::super::marks::BackendHealth;
 use crate::stats::{BackendStats, HealthReadings, HistogramSnapshot, Stats};
 use crate::upstream::Endpoint;
 
@@ -28,7 +28,7 @@ pub(super) struct Seen {
     pub forgives_at: u64,
     label: Arc<str>,
     /// The state that the log knows.
-    said: &'static str,
+    said: BackendHealth,
     /// Until when nothing more is said.
     silent_until: u64,
 }
@@ -67,7 +67,7 @@ impl Seen {
             workers: vec![WorkerSeen::default(); health.workers.len()].into(),
             forgives_at: 0,
             label: Arc::clone(&endpoint.label),
-            said: HEALTHY,
+            said: BackendHealth::Healthy,
             silent_until: 0,
             health,
         }
@@ -101,19 +101,30 @@ impl Seen {
 
     /// Says in the log what has become of it.
     pub(super) fn say(&mut self, now: u64) {
-        let state = self.health.shared.state_name();
+        let state = self.health.shared.marks().state();
         if state == self.said || now < self.silent_until {
             return;
         }
         (self.said, self.silent_until) = (state, now + SILENCE);
         let label = &self.label;
-        match state == HEALTHY {
-            true => tracing::info!(target: "upstream", "backend {label} is healthy again"),
-            false => {
+        match state {
+            BackendHealth::Healthy => {
+                tracing::info!(target: "upstream", "backend {label} is healthy again");
+            }
+            // As the operator wants it.
+            BackendHealth::Draining => {}
+            state => {
                 let reason = self.health.shared.state().reason;
-                tracing::warn!(target: "upstream", "backend {label} is {state}: {reason}");
+                tracing::warn!(target: "upstream", "backend {label} is {}: {reason}", state.name());
             }
         }
+    }
+
+    /// Gives each worker the sum of the others.
+    pub(super) fn sum(&self) {
+        let all = || self.health.workers.iter();
+        let sum: u64 = all().map(|condition| condition.in_flight()).sum();
+        all().for_each(|c| c.set_elsewhere(sum.saturating_sub(c.in_flight())));
     }
 
     /// The longest of the workers' averages; 0 if there is none.
