@@ -171,14 +171,17 @@ fn two_proxies_do_not_silently_share_a_port() {
 }
 
 #[test]
-fn a_backend_that_does_not_resolve_is_an_error_that_names_it() {
+fn a_backend_that_does_not_resolve_is_an_error_where_names_have_to_be_known() {
     let scratch = Scratch::new();
     // RFC 6761 section 6.4: names under .invalid never exist.
     scratch.write(
         "waypost.toml",
         format!("{BASE}[hosts]\n\"a.test\" = [\"no-such-host.invalid:80\"]\n"),
     );
-    let exit = waypost(["run", "--config", "waypost.toml"], scratch.path());
+    let exit = waypost(
+        ["run", "--strict", "--config", "waypost.toml"],
+        scratch.path(),
+    );
     assert!(exit.code.is_some_and(|code| code > 0), "{exit:?}");
     assert!(said(&exit).contains("no-such-host.invalid"), "{exit:?}");
 }

@@ -3,44 +3,16 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::host::is_label;
-use super::{PoolProtocol, PoolTls};
+use super::reach::{Backend, BackendKind, PoolProtocol, PoolTls};
 
 /// The default port of a backend.
 const DEFAULT_PORT: u16 = 80;
 /// The same with TLS.
 const DEFAULT_TLS_PORT: u16 = 443;
 
-/// One entry of `backends`, not yet resolved.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Backend {
-    /// `host:port` or `ip:port`; the port is there even if it was left out (80, with TLS 443). Of a
-    /// service, the name of its SRV records.
-    pub address: String,
-    /// Whether it is a host or a service.
-    pub kind: BackendKind,
-    /// How it is reached with TLS, if it is: the pool's `tls`, or what `https://` stands for.
-    pub tls: Option<PoolTls>,
-    /// What it speaks, where its address says that; else its pool says it.
-    pub protocol: Option<PoolProtocol>,
-    /// Default 1; 0 for a backend that takes no requests.
-    pub weight: u32,
-    /// Free labels, in order.
-    pub labels: Vec<(String, String)>,
-}
-
-/// What the address of a backend names.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum BackendKind {
-    /// A host and a port.
-    #[default]
-    Address,
-    /// A service, whose SRV records name hosts and ports.
-    Srv,
-}
-
 /// Where a backend is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct BackendAddress {
+pub(super) struct WrittenAddress {
     /// As [`Backend::address`] has it.
     pub text: String,
     pub kind: BackendKind,
@@ -51,7 +23,7 @@ pub(super) struct BackendAddress {
 
 impl Backend {
     /// One of weight 1 without labels, in a pool with this `tls`.
-    pub(super) fn at(address: BackendAddress, tls: Option<&PoolTls>) -> Self {
+    pub(super) fn at(address: WrittenAddress, tls: Option<&PoolTls>) -> Self {
         Self {
             tls: match address.tls {
                 true => Some(tls.cloned().unwrap_or_default()),
@@ -64,58 +36,18 @@ impl Backend {
             labels: Vec::new(),
         }
     }
-
-    /// The host of `host:port`; of a service, the domain that offers it. Certificates are for this
-    /// name, since whoever answers for a service could name any host (RFC 9525 section 6.1).
-    pub fn host(&self) -> &str {
-        match self.kind {
-            BackendKind::Address => {
-                let address = &*self.address;
-                let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-                let inner = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-                inner.unwrap_or(host)
-            }
-            BackendKind::Srv => {
-                let mut domain = &*self.address;
-                while domain.starts_with('_')
-                    && let Some((_, rest)) = domain.split_once('.')
-                {
-                    domain = rest;
-                }
-                domain
-            }
-        }
-    }
-
-    /// As it can be written in a pool that has `tls`, or has not.
-    pub(super) fn written(&self, pool_has_tls: bool) -> String {
-        let scheme = match (self.kind, self.tls.is_some()) {
-            (BackendKind::Srv, true) => "srv+https://",
-            (BackendKind::Srv, false) if self.protocol == Some(PoolProtocol::H2c) => "srv+h2c://",
-            (BackendKind::Srv, false) => "srv+http://",
-            (BackendKind::Address, true) if !pool_has_tls => "https://",
-            (BackendKind::Address, _) => "",
-        };
-        format!("{scheme}{}", self.address)
-    }
-
-    /// The port of `host:port`; 0 for a service, whose records have the ports.
-    pub fn port(&self) -> u16 {
-        let port = self.address.rsplit_once(':').map(|(_, port)| port.parse());
-        port.and_then(Result::ok).unwrap_or(0)
-    }
 }
 
 /// A backend's address as [`parse_backend`] reads it, or with `https://` before it; or a service.
 /// `tls` if its pool has it anyway.
-pub(super) fn read(written: &str, tls: bool) -> Result<BackendAddress, String> {
+pub(super) fn read(written: &str, tls: bool) -> Result<WrittenAddress, String> {
     let text = written.trim();
     if let Some((scheme, name)) = text.split_once("://")
         && let Some(scheme) = after("srv+", scheme)
     {
         return service((written, scheme, name), tls);
     }
-    let host = |text, tls| BackendAddress {
+    let host = |text, tls| WrittenAddress {
         text,
         kind: BackendKind::Address,
         tls,
@@ -144,7 +76,7 @@ fn after<'t>(beginning: &str, text: &'t str) -> Option<&'t str> {
 fn service(
     (written, scheme, name): (&str, &str, &str),
     tls: bool,
-) -> Result<BackendAddress, String> {
+) -> Result<WrittenAddress, String> {
     let (secure, protocol) = match scheme.to_ascii_lowercase().as_str() {
         "http" => (false, None),
         "https" => (true, None),
@@ -175,7 +107,7 @@ fn service(
              \"srv+http://_http._tcp.app.internal\""
         ));
     }
-    Ok(BackendAddress {
+    Ok(WrittenAddress {
         text: name.to_ascii_lowercase(),
         kind: BackendKind::Srv,
         tls: secure,

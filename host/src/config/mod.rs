@@ -36,7 +36,7 @@ use std::path::Path;
 
 pub use admin_address::AdminAddress;
 pub use authority::{Acme, AcmeChallenge, ExternalAccount};
-pub use backend::{Backend, BackendKind, parse_backend};
+pub use backend::parse_backend;
 pub use backend_list::{MAX_BACKENDS, list_of_one, parse_backends, write_backends};
 pub use h2_limits::H2Limits;
 pub use host::normalise_host;
@@ -45,8 +45,9 @@ pub use listeners::{
     Protocols, TlsVersion,
 };
 pub use meaning::*;
-pub use reach::{KeyPairFiles, PoolProtocol, PoolTls};
-pub use resolver::{AddressFamily, ResolverConfig};
+pub use reach::{
+    AddressFamily, Backend, BackendKind, KeyPairFiles, PoolProtocol, PoolTls, ResolverConfig,
+};
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, MAX_FILE_BYTES, Overrides, Sources};
 pub use trusted::TrustedPeers;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
-use super::backend::BackendAddress;
+use super::backend::WrittenAddress;
 use super::sections::{MAX_TIMEOUT, duration};
 use super::{Backend, Pool, PoolProtocol, PoolTls, backend, pool_tls, values};
 use crate::document::{At, Findings, Node, Section};
@@ -184,7 +184,7 @@ fn entry(node: Node, tls: Option<&PoolTls>, findings: &mut Findings) -> Option<B
             "has no `address`; write for example { address = \"10.0.0.1:80\", weight = 2 }",
         );
     }
-    let address: Option<At<BackendAddress>> = address.and_then(|n| n.parsed(findings, read));
+    let address: Option<At<WrittenAddress>> = address.and_then(|n| n.parsed(findings, read));
     let weight = section
         .take("weight")
         .and_then(|n| n.integer(findings, 0..=MAX_WEIGHT));

@@ -2,6 +2,7 @@
 //! other.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::acme;
@@ -72,12 +73,7 @@ pub(super) fn resolve(
         access_log: file.access_log,
         record,
         rollout: file.rollout,
-        // No policy has a name that begins with a dot.
-        cache_dir: file.cache_dir.or_else(|| {
-            file.state_dir
-                .as_ref()
-                .map(|folder| folder.join(".compiled"))
-        }),
+        cache_dir: cache_dir(file.cache_dir, file.state_dir.as_deref()),
         state_dir: file.state_dir,
         warnings: Vec::new(),
     }
@@ -100,6 +96,12 @@ impl Common {
             preserve_header_case: over.preserve_header_case.or(self.preserve_header_case),
         }
     }
+}
+
+/// Compiled components are kept beside the promoted ones unless the operator says where. No policy
+/// has a name that begins with a dot.
+fn cache_dir(written: Option<PathBuf>, state_dir: Option<&Path>) -> Option<PathBuf> {
+    written.or_else(|| state_dir.map(|folder| folder.join(".compiled")))
 }
 
 fn default_workers() -> usize {

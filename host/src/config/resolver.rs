@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::reach::{AddressFamily, ResolverConfig};
 use super::sections::duration;
 use crate::document::{Findings, Section};
 
@@ -12,53 +13,6 @@ const PORT: u16 = 53;
 const LEAST_TTL: Duration = Duration::from_millis(10);
 const MOST_TTL: Duration = Duration::from_secs(24 * 3600);
 const MOST_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// `[resolver]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResolverConfig {
-    /// `servers`: those that are asked. Empty: those of `/etc/resolv.conf`, with its options.
-    pub servers: Vec<SocketAddr>,
-    /// `family`: the addresses that are asked for. Default both.
-    pub family: AddressFamily,
-    /// `min-ttl`: an answer is used for so long at least. Default 1 s.
-    pub min_ttl: Duration,
-    /// `max-ttl`: and for so long at most. Default 5 minutes.
-    pub max_ttl: Duration,
-    /// `timeout`: how long one attempt may take. `None`: as `/etc/resolv.conf` says.
-    pub timeout: Option<Duration>,
-    /// `attempts`: how often a server is asked that does not answer. `None`: as
-    /// `/etc/resolv.conf` says.
-    pub attempts: Option<usize>,
-    /// `strict`, and `--strict`: a name that can't be resolved is an error at the start and in a
-    /// reload. Default false.
-    pub strict: bool,
-}
-
-/// `family` of `[resolver]`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum AddressFamily {
-    /// `"both"`
-    #[default]
-    Both,
-    /// `"ipv4"`
-    Ipv4,
-    /// `"ipv6"`
-    Ipv6,
-}
-
-impl Default for ResolverConfig {
-    fn default() -> Self {
-        Self {
-            servers: Vec::new(),
-            family: AddressFamily::Both,
-            min_ttl: Duration::from_secs(1),
-            max_ttl: Duration::from_secs(300),
-            timeout: None,
-            attempts: None,
-            strict: false,
-        }
-    }
-}
 
 pub(super) fn resolver(mut section: Section, findings: &mut Findings) -> ResolverConfig {
     let default = ResolverConfig::default();

@@ -1,15 +1,16 @@
 //! Upstream: which endpoints exist, which are healthy, and which connections lead to them?
 //!
-//! The configured pools with every name resolved ([`PoolTopology`]), and for each worker the
-//! connections and the live facts of their endpoints ([`WorkerPools`]). A request holds a [`Lease`]
-//! for each attempt, and only [`Lease::finish`] reports how it went: the health of the endpoint
-//! ([`Health`]) and the statistics follow from that. `outcome` lists how an attempt can end and
-//! whether that counts against the endpoint; `doubt` decides when the request itself may be the
-//! cause. `app` resolves and builds, `proxy` leases, `policy` reads through [`BackendFacts`].
+//! What is known of names and was changed beside the configuration ([`Discovery`]), the pools that
+//! follow from that ([`PoolTopology`]), and for each worker the connections and the live facts of
+//! their endpoints ([`WorkerPools`]). A request holds a [`Lease`] for each attempt, and only
+//! [`Lease::finish`] reports how it went: the health of the endpoint ([`Health`]) and the
+//! statistics follow from that. `outcome` lists how an attempt can end and whether that counts
+//! against the endpoint; `doubt` decides when the request itself may be the cause. `app` looks
+//! names up and builds, `proxy` leases, `policy` reads through [`BackendFacts`].
 //!
 //! Imports nothing of `policy`, `route` or `proxy`; it knows a client's address, for the queue and
-//! for doubt, and nothing else about it. It waits for name resolution, for connects and for a place
-//! in the queue of a full endpoint; the caller limits the last two.
+//! for doubt, and nothing else about it. It waits for connects and for a place in the queue of a
+//! full endpoint; the caller limits both.
 
 mod allowance;
 mod budget;

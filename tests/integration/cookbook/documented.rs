@@ -73,14 +73,7 @@ fn each_is_loaded_for_a_pool_without_backends() {
         assert!(exit.stdout.contains("nowhere.invalid"), "{name}: {exit:?}");
     }
     let scratch = Scratch::new();
-    let builtin = [
-        "random",
-        "range",
-        "header-router",
-        "rate-limit",
-        "least-loaded",
-        "sticky",
-    ];
+    let builtin = ["random", "range", "least-loaded"];
     scratch.write("waypost.toml", format!("{pool}policies = {builtin:?}\n"));
     let exit = waypost(["check", "--config", "waypost.toml"], scratch.path());
     for name in builtin {

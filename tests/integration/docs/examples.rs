@@ -6,7 +6,7 @@ use crate::fixtures::{Authority, Scratch, guest, repository, waypost};
 
 /// Pages with configurations, and what their examples leave out because the page is about
 /// something else. Where nothing is left out, an example can be copied as it is.
-const PAGES: [(&str, &str); 11] = [
+const PAGES: [(&str, &str); 12] = [
     ("README.md", ""),
     ("docs/acme.md", ""),
     ("docs/discovery.md", ""),
@@ -14,6 +14,7 @@ const PAGES: [(&str, &str); 11] = [
     ("docs/grpc.md", ""),
     ("docs/http2.md", ROUTE),
     ("docs/listeners.md", ROUTE),
+    ("docs/names.md", ROUTE),
     ("docs/recording.md", ROUTE),
     ("docs/tls.md", ROUTE),
     ("docs/upstreams.md", ROUTE),
@@ -23,9 +24,11 @@ const ROUTE: &str = "[hosts]\n\"*\" = \"127.0.0.1:9\"\n";
 /// Their blocks are settings of policies, or scenarios; other tests read those.
 const OTHERS: [&str; 2] = ["docs/cookbook.md", "docs/scenarios.md"];
 /// Names that lead nowhere, and authorities that this machine may not have.
-const ELSEWHERE: [(&str, &str); 3] = [
+const ELSEWHERE: [(&str, &str); 5] = [
     ("app-1:80", "127.0.0.1:9"),
     ("app-2:80", "127.0.0.1:10"),
+    ("web.internal:8080", "127.0.0.1:9"),
+    ("srv+https://_https._tcp.api.internal", "127.0.0.1:9"),
     (
         "[\"https://api.example.com\"]",
         "[\"https://127.0.0.1\"]\ntls = { ca = \"ca.pem\" }",

@@ -48,7 +48,7 @@ fn what_only_shows_when_it_is_made_ready_is_refused_too() {
     proxy.scratch.write("broken.wasm", "no component");
     let before = text(&proxy);
     let route = "[[routes]]\nhost = \"b.test\"\npool = \"b\"\npolicies = []\n";
-    let pool = "[pools.b]\nbackends = [\"nowhere.invalid:1\"]\n";
+    let pool = "[pools.b]\nbackends = [\"nowhere.invalid:1\"]\n[resolver]\nstrict = true\n";
     let policies = "[policies.broken]\ncomponent = \"broken.wasm\"\n";
     let used = "[[routes]]\nhost = \"c.test\"\npool = \"c\"\npolicies = [\"broken\"]\n\
                 [pools.c]\nbackends = [\"127.0.0.1:1\"]\n";

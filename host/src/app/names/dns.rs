@@ -11,7 +11,7 @@ use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::rr::{self, RData, RecordType};
 use hickory_resolver::{Hosts, TokioResolver, system_conf};
 
-use super::resolver::Answer;
+use super::answer::Answer;
 use crate::config::{AddressFamily, ResolverConfig};
 use crate::upstream::{Family, Name, Outcome, Record, Target};
 

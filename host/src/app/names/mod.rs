@@ -1,12 +1,12 @@
 //! Names: has the names of backends looked up for as long as the proxy runs.
 //!
 //! Each family of each name has a task of its own, so that none waits for another. What comes of a
-//! look-up goes into [`Discovery`], from which topologies are made. `resolver` asks, `schedule` says
-//! when to ask again, `say` what an operator hears of it.
+//! look-up goes into [`Discovery`], from which topologies are made. `dns` asks, or `system` in a
+//! build without it; `schedule` says when to ask again, `say` what an operator hears of it.
 
+mod answer;
 #[cfg(feature = "dns")]
 mod dns;
-mod resolver;
 mod say;
 mod schedule;
 #[cfg(not(feature = "dns"))]
@@ -21,8 +21,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
 
-use self::resolver::Resolver;
+use self::answer::Answer;
+#[cfg(feature = "dns")]
+use self::dns::Resolver;
 use self::schedule::Schedule;
+#[cfg(not(feature = "dns"))]
+use self::system::Resolver;
 use crate::config::{Pool, ResolverConfig};
 use crate::ground;
 use crate::upstream::{Discovery, Family, Name, Outcome};
@@ -264,7 +268,7 @@ async fn ask_again(names: Weak<Names>, question: Question, resolver: Arc<Resolve
         let looked_up = timeout(LONGEST, resolver.look_up(&question.0, question.1)).await;
         drop(permit);
         let mut answer = looked_up.unwrap_or_else(|_| {
-            resolver::Answer::failed(format!("no answer within {} s", LONGEST.as_secs()))
+            Answer::failed(format!("no answer within {} s", LONGEST.as_secs()))
         });
         let wait = schedule.next(&answer);
         if let Outcome::Found { ttl, .. } = &mut answer.outcome {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::resolver::Answer;
+use super::answer::Answer;
 use crate::config::{AddressFamily, ResolverConfig};
 use crate::upstream::{Family, Name, Outcome, Record};
 

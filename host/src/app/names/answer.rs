@@ -1,11 +1,7 @@
-//! What is asked of a resolver, whichever it is.
+//! What comes of a look-up, whichever resolver is asked.
 
 use std::time::Duration;
 
-#[cfg(feature = "dns")]
-pub(super) use super::dns::Resolver;
-#[cfg(not(feature = "dns"))]
-pub(super) use super::system::Resolver;
 use crate::upstream::Outcome;
 
 /// What came of a look-up.
