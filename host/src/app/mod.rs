@@ -23,6 +23,7 @@ mod demo;
 mod descriptors;
 mod health;
 mod intake;
+mod load;
 mod looks;
 mod names;
 mod open_listeners;

@@ -9,15 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
 
-use super::backend_files;
-use super::certificates::ListenerCertificates;
-use super::control::{
-    Carried, ControlPlane, Process, Reloads, Request, UpgradeRequest, upgrades, warning,
-};
+use super::control::{Carried, ControlPlane, Reloads, Request, UpgradeRequest, upgrades};
 use super::data_plane::End;
 use super::descriptors::Shares;
 use super::intake;
-use super::names::Names;
+use super::load::load;
 use super::open_listeners::{NextListeners, OpenListeners, Wanted};
 use super::passed::PassedSockets;
 use super::pid_file::PidFile;
@@ -32,12 +28,9 @@ use crate::admin::Readiness;
 use crate::config::{Config, ListenAddress};
 use crate::ground;
 use crate::observe::access_log::LogWriter;
-use crate::policy::{Engine, EngineOptions, PolicyError};
 use crate::proxy::{Admission, Equipment};
 use crate::recording::RecordWriter;
 use crate::rollout::StateDir;
-use crate::stats::Stats;
-use crate::upstream::{Budget, Registry, TlsFiles, Topology, topology, unresolved};
 
 /// Where a proxy that has started can be reached.
 #[derive(Debug, Clone)]
@@ -345,74 +338,4 @@ async fn workers_adopt(control: &ControlPlane, workers: &mut Workers, version: u
             bail!("worker {index} failed while it started")
         }
     }
-}
-
-/// The topology as far as names are known in time.
-async fn first_topology(
-    config: &Config,
-    registry: &Registry,
-    names: &Arc<Names>,
-) -> Result<Topology> {
-    let asked = names.ask(&config.pools, &config.resolver).await;
-    let _asked = asked.map_err(anyhow::Error::msg)?;
-    let missing = unresolved(&config.pools, names.discovery());
-    for error in missing {
-        if config.resolver.strict {
-            return Err(error.into());
-        }
-        tracing::warn!("{}", warning(&error));
-    }
-    let first = topology(&config.pools, registry, names.discovery(), TlsFiles::Read)?;
-    let followed = names.follow(&config.pools, &config.resolver);
-    followed.map_err(anyhow::Error::msg)?;
-    Ok(first)
-}
-
-/// Resolves the backends and loads the policies.
-async fn load(
-    config: &Arc<Config>,
-    (shares, state_dir): (Shares, Option<StateDir>),
-    (carried, clock_began): (Carried, Option<Instant>),
-    (reloads, upgrades): (Reloads, mpsc::Sender<UpgradeRequest>),
-) -> Result<Arc<ControlPlane>> {
-    let registry = Registry::new(config.workers).with(Budget::new(shares.backends));
-    let names = Names::new(&config.resolver).map_err(anyhow::Error::msg)?;
-    let backend_files = backend_files::start(config, names.discovery(), state_dir.as_ref())?;
-    let topology = first_topology(config, &registry, &names).await?;
-    let options = EngineOptions {
-        workers: config.workers,
-        cache: config.cache_dir.clone(),
-        clock_began,
-        ..EngineOptions::default()
-    };
-    let engine = match Engine::new(options.clone()) {
-        // Without the cache a start takes longer, which is better than no start.
-        Err(e @ PolicyError::Cache { .. }) => {
-            tracing::warn!("{e}; every start compiles all components");
-            Engine::new(EngineOptions {
-                cache: None,
-                ..options
-            })?
-        }
-        engine => engine?,
-    };
-    let certificates = ListenerCertificates::load(config)
-        .map_err(|problems| anyhow::Error::msg(problems.join("\n")))?;
-    certificates.log_notes();
-    let process = Process {
-        engine,
-        stats: Stats::new(config.workers),
-        registry,
-        state_dir,
-        carried,
-        certificates: Arc::new(certificates),
-        reloads,
-        upgrades,
-        names,
-        backend_files,
-    };
-    let control = ControlPlane::new(Arc::clone(config), &Arc::new(topology), process);
-    let control = Arc::new(control);
-    control.load_all().await?;
-    Ok(control)
 }

@@ -36,18 +36,6 @@ impl Backend {
             labels: Vec::new(),
         }
     }
-
-    /// As it can be written in a pool that has `tls`, or has not.
-    pub(super) fn written(&self, pool_has_tls: bool) -> String {
-        let scheme = match (self.kind, self.tls.is_some()) {
-            (BackendKind::Srv, true) => "srv+https://",
-            (BackendKind::Srv, false) if self.protocol == Some(PoolProtocol::H2c) => "srv+h2c://",
-            (BackendKind::Srv, false) => "srv+http://",
-            (BackendKind::Address, true) if !pool_has_tls => "https://",
-            (BackendKind::Address, _) => "",
-        };
-        format!("{scheme}{}", self.address)
-    }
 }
 
 /// A backend's address as [`parse_backend`] reads it, or with `https://` before it; or a service.

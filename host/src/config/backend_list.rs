@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::{Backend, ConfigErrors, Pool, pool_tls, pools};
+use super::{Backend, BackendKind, ConfigErrors, Pool, PoolProtocol, pool_tls, pools};
 use crate::document::{At, Findings, Node, parse_json};
 
 /// The most backends of one list.
@@ -90,10 +90,22 @@ pub fn write_backends(backends: &[Backend], pool: &Pool) -> Value {
             .map(|(name, value)| (name.clone(), value.as_str().into()))
             .collect();
         json!({
-            "address": backend.written(pool.tls.is_some()),
+            "address": written(backend, pool.tls.is_some()),
             "weight": backend.weight,
             "labels": labels,
         })
     };
     backends.iter().map(entry).collect()
+}
+
+/// A backend as it can be written in a pool that has `tls`, or has not.
+fn written(backend: &Backend, pool_has_tls: bool) -> String {
+    let scheme = match (backend.kind, backend.tls.is_some()) {
+        (BackendKind::Srv, true) => "srv+https://",
+        (BackendKind::Srv, false) if backend.protocol == Some(PoolProtocol::H2c) => "srv+h2c://",
+        (BackendKind::Srv, false) => "srv+http://",
+        (BackendKind::Address, true) if !pool_has_tls => "https://",
+        (BackendKind::Address, _) => "",
+    };
+    format!("{scheme}{}", backend.address)
 }

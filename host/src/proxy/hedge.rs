@@ -303,27 +303,26 @@ impl Exchange<'_> {
             duplex,
         } = brought;
         self.note_won(context, &lease, tries);
-        let (failed, sent) = ([first], tries.sent.get() + 1);
+        let (failed, sent, worker) = ([first], tries.sent.get() + 1, context.worker);
         let tries = Tries::new(tries.policy, tries.pool, &failed, sent);
         let to = Target::new(context, &lease, ranges, &tries);
-        let (plan, _) = self.plan(to);
-        let waited = self.client.timer().moved.waited.get();
+        let (waited, (plan, _)) = (self.client.timer().moved.waited.get(), self.plan(to));
         let end = {
-            let upward = upward(&mut backend, &mut buffer);
-            let mut download = self.download(to, upward, &plan, &duplex);
+            let up = upward(&mut backend, &mut buffer);
+            let mut download = self.download(to, up, &plan, &duplex);
             *download.response = response;
             download.respond_to(meta).await.unwrap_or_else(|end| end)
         };
-        let known = self.circumstances(context.worker, reused, &duplex, waited);
+        let known = self.circumstances(worker, reused, &duplex, waited);
         let outcome = self.outcome(to, &end, known);
         self.settle(lease.endpoint(), &plan, &duplex);
         let reported = self.reported(to, outcome);
         lease.finish(reported, &mut self.doubt, self.scratch.head.client);
-        context.worker.buffers.take_back(buffer);
+        worker.buffers.take_back(buffer);
         if end.is_reusable() {
-            keep(context.worker, tries.pool, backend);
+            keep(worker, tries.pool, backend);
         }
-        self.note_budget(context.worker, &tries);
+        self.note_budget(worker, &tries);
         self.ended(end, duplex.status(), true, outcome)
     }
 

@@ -1,6 +1,5 @@
 //! The configured pools, with every name resolved.
 
-use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,12 +41,6 @@ impl Topology {
 }
 
 impl Topology {
-    /// All of its endpoints.
-    pub fn ids(&self) -> HashSet<EndpointId> {
-        let endpoints = self.pools.iter().flat_map(|pool| &pool.endpoints);
-        endpoints.map(|endpoint| endpoint.id).collect()
-    }
-
     /// Whether it has the same endpoints as another one of the same configuration.
     pub fn is_like(&self, other: &Self) -> bool {
         let pools = self.pools.iter().zip(&other.pools);
