@@ -51,7 +51,7 @@ impl ShownPool {
         }
     }
 
-    /// How many of its endpoints get requests.
+    /// How many of its endpoints are healthy.
     pub(in crate::admin) fn healthy(&self) -> usize {
         let endpoints = self.endpoints.iter();
         endpoints.filter(|e| e.state == "healthy").count()
