@@ -91,7 +91,7 @@ fn a_recording_of_an_earlier_run_is_rotated_and_a_special_file_is_refused() {
     let exit = crate::fixtures::waypost(["run", "--config", "waypost.toml"], scratch.path());
     assert_eq!(exit.code, Some(1), "{exit:?}");
     assert!(
-        exit.stderr.contains("record.file") && exit.stderr.contains("not a regular file"),
+        exit.stderr.contains("record.file") && exit.stderr.contains("is a directory"),
         "{exit:?}"
     );
 }
