@@ -190,7 +190,11 @@ pub mod backend_facts {
         })
     }
     pub fn in_flight_of_all(backend: u32) -> u32 {
-        current(|state| state.facts(backend).map_or(0, |facts| facts.in_flight_of_all()))
+        current(|state| {
+            state
+                .facts(backend)
+                .map_or(0, |facts| facts.in_flight_of_all())
+        })
     }
 }
 
