@@ -1,6 +1,6 @@
 //! Discovery: what is known of the names of backends, and what has been changed beside the
 //! configuration. Pure data, for the whole process: what asks name servers or takes orders writes
-//! it, and [`super::topology`] reads it.
+//! it, and [`fn@super::topology`] reads it.
 
 mod answers;
 mod overlay;
