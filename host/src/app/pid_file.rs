@@ -17,29 +17,15 @@ impl PidFile {
     ///
     /// What is there is no regular file, and the system's own.
     pub(super) fn write(path: &Path) -> io::Result<Self> {
-        match fs::symlink_metadata(path) {
-            Ok(found) if !found.is_file() => {
-                let reason = "there is something that is no regular file";
-                return Err(io::Error::new(io::ErrorKind::AlreadyExists, reason));
-            }
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let pid = std::process::id();
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(format!(".{pid}"));
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o644)
-            .open(&beside)
-            .and_then(|mut file| writeln!(file, "{pid}"));
-        written
-            .and_then(|()| fs::rename(&beside, path))
-            .inspect_err(|_| {
-                let _ = fs::remove_file(&beside);
-            })?;
+        put(path)?;
         Ok(Self(path.to_owned()))
+    }
+
+    /// Writes the number of this process again, where another one may have written its own.
+    pub(super) fn write_again(&self) {
+        if let Err(e) = put(&self.0) {
+            tracing::error!("`pid-file` {} can't be written: {e}", self.0.display());
+        }
     }
 
     /// The same for what a configuration names; a failure is logged, and nothing is written then.
@@ -54,6 +40,31 @@ impl PidFile {
                 .ok(),
         }
     }
+}
+
+fn put(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => {
+            let reason = "there is something that is no regular file";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, reason));
+        }
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let pid = std::process::id();
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{pid}"));
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(&beside)
+        .and_then(|mut file| writeln!(file, "{pid}"));
+    written
+        .and_then(|()| fs::rename(&beside, path))
+        .inspect_err(|_| {
+            let _ = fs::remove_file(&beside);
+        })
 }
 
 impl Drop for PidFile {

@@ -160,7 +160,7 @@ impl Beginning {
         // Before the log says "listening": a script that waits for that line must not find the
         // proxy "starting".
         control.set_readiness(Readiness::Ready);
-        let watchdog = Watchdog::start(control.stats())?;
+        let watchdog = Watchdog::start(control.stats(), control.adoption())?;
         let reachable = Reachable::of(&listeners, admin.as_ref());
         reachable.log(config.workers);
         started(&reachable, &log);

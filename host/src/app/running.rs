@@ -241,6 +241,7 @@ impl Running {
                 end = self.workers.ends.recv() => {
                     let Some(end) = end else { break };
                     left.retain(|index| *index != end.index);
+                    self.control.adoption().gone(end.index);
                     if end.panicked {
                         self.failure.get_or_insert(format!("worker {} has failed", end.index));
                     }

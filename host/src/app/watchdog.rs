@@ -1,10 +1,12 @@
 //! Reports workers that hang, by a bug or in a system call that does not return.
 
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::control::Adoption;
 use crate::ground;
 use crate::stats::Stats;
 
@@ -22,7 +24,7 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     /// Starts the thread.
-    pub(super) fn start(stats: &Stats) -> Result<Self> {
+    pub(super) fn start(stats: &Stats, adoption: Arc<Adoption>) -> Result<Self> {
         let (stop, stopped) = channel();
         let mut watch = Watch::new(stats.clone());
         std::thread::Builder::new()
@@ -30,7 +32,7 @@ impl Watchdog {
             .spawn(move || {
                 ground::keeps_running("the watchdog", || {
                     while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-                        watch.look();
+                        watch.look(|worker| adoption.is_gone(worker));
                     }
                 });
             })
@@ -56,12 +58,15 @@ impl Watch {
         Self { stats, seen }
     }
 
-    fn look(&mut self) {
+    /// Workers that have ended don't hang.
+    fn look(&mut self, is_gone: impl Fn(usize) -> bool) {
         for (index, (shard, (seen, silent))) in
             self.stats.workers().iter().zip(&mut self.seen).enumerate()
         {
             let beats = shard.heartbeats.value();
-            if beats == *seen {
+            if is_gone(index) {
+                *silent = 0;
+            } else if beats == *seen {
                 *silent += 1;
             } else {
                 if *silent >= SILENT {
@@ -99,19 +104,21 @@ mod tests {
         let mut watch = Watch::new(stats.clone());
         for look in 1..=SILENT + 2 {
             well.heartbeats.increment();
-            watch.look();
+            watch.look(|_| false);
             assert_eq!(well.hanging_seconds.value(), 0);
             let expected = if look < SILENT { 0 } else { look };
             assert_eq!(hangs.hanging_seconds.value(), expected, "look {look}");
         }
         hangs.heartbeats.increment();
-        watch.look();
+        watch.look(|_| false);
         assert_eq!(hangs.hanging_seconds.value(), 0);
         for _ in 1..SILENT {
-            watch.look();
+            watch.look(|_| false);
             assert_eq!(hangs.hanging_seconds.value(), 0, "the count starts again");
         }
-        watch.look();
+        watch.look(|_| false);
         assert_eq!(hangs.hanging_seconds.value(), SILENT);
+        watch.look(|worker| worker == 1);
+        assert_eq!(hangs.hanging_seconds.value(), 0, "it has ended");
     }
 }

@@ -221,8 +221,9 @@ impl Download<'_> {
         }
         let response = self.to.context.view.settings.timeouts.response;
         let since = self.duplex.since_whole();
-        if since.is_some_and(|since| since < response.saturating_mul(TIMES)) {
-            // The backend is at work, and has its time again.
+        let is_extended = self.to.tries.policy.try_timeout.is_none();
+        if is_extended && since.is_some_and(|since| since < response.saturating_mul(TIMES)) {
+            // The backend is at work, and has its time again, unless it has that of a try.
             timers.arm(timer, Wait::UpstreamRead, response);
         }
         if status == 100 {

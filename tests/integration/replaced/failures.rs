@@ -10,6 +10,7 @@ use crate::fixtures::{
 fn replaceable(upstream: &TestUpstream) -> Replaceable {
     let builder = TestProxy::builder()
         .host("*", &[upstream.address()])
+        .keys("pid-file = \"pid\"")
         .tables("[timeouts]\nupgrade = \"60s\"");
     Replaceable::start(builder)
 }
@@ -25,6 +26,8 @@ fn reload(service: &Replaceable) {
 #[track_caller]
 fn assert_goes_on(service: &Replaceable, idle: &mut Client) {
     assert!(is_running(service.pid()));
+    let file = std::fs::read_to_string(service.proxy.scratch.path().join("pid")).unwrap();
+    assert_eq!(file.trim(), service.pid().to_string());
     let answer = idle.ask(get("a.test", "/"));
     assert_eq!((answer.status, answer.closes()), (200, false));
     assert_eq!(service.proxy.get("a.test", "/").text(), "a");

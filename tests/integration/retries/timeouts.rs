@@ -25,6 +25,19 @@ fn after_the_time_of_one_try_another_backend_is_asked() {
 }
 
 #[test]
+fn interim_responses_do_not_prolong_a_try() {
+    let slow = TestUpstream::start(|connection| {
+        connection.request();
+        connection.send("HTTP/1.1 103 Early Hints\r\n\r\n");
+        connection.wait_for_close();
+    });
+    let two = TestUpstream::named("ok");
+    let proxy = picking(&[&slow, &two], "retry = { try-timeout = \"100ms\" }");
+    assert_eq!(proxy.ask(Picking::get("0,1")).text(), "ok");
+    assert_eq!(proxy.stats()["attempts"]["retries_by_reason"]["timeout"], 1);
+}
+
+#[test]
 fn a_get_whose_response_times_out_is_tried_at_one_other_backend() {
     let (one, two, three) = (silent(), silent(), TestUpstream::named("ok"));
     let proxy = picking_with(&[&one, &two, &three], "[timeouts]\nresponse = \"100ms\"");

@@ -183,8 +183,8 @@ impl Component {
 }
 
 impl ControlPlane {
-    /// From now on nothing can be deployed by hand, or promoted, or rolled back: another process is
-    /// about to have what was deployed so far. `false` ends that.
+    /// From now on nothing can be deployed by hand, promoted or rolled back, and no backend changed
+    /// by hand: another process is about to have what there was so far. `false` ends that.
     pub(in crate::app) fn hold_deployments(&self, held: bool) {
         self.held.store(held, SeqCst);
     }
@@ -204,6 +204,8 @@ impl ControlPlane {
     /// are waited for.
     pub(in crate::app) async fn carry(&self) -> io::Result<Option<File>> {
         let (mut table, mut components) = (Table::default(), Vec::new());
+        // A change of backends that is under way is on disk before the other process reads it.
+        drop(self.changing_backends.lock().await);
         for policy in self.managed() {
             let _one_at_a_time = policy.changing.lock().await;
             if let Some((entry, bytes)) = self.entry(&policy) {

@@ -11,7 +11,6 @@ use tokio::time::timeout;
 use super::Running;
 use crate::admin::UpgradeError;
 use crate::app::control::UpgradeRequest;
-use crate::app::pid_file::PidFile;
 use crate::app::upgrade::{Passing, Successor, Upgrading};
 use crate::files;
 
@@ -118,8 +117,8 @@ impl Running {
             Err(reason) => {
                 self.control.hold_deployments(false);
                 // The other process may have got that far.
-                if let Some(path) = &self.control.current().pid_file {
-                    self.pid_file = PidFile::follow(None, Some(path));
+                if let Some(file) = &self.pid_file {
+                    file.write_again();
                 }
                 tracing::error!("the upgrade has failed, and this process goes on: {reason}");
                 upgrading.refuse(reason);

@@ -6,7 +6,8 @@ mod answers;
 mod overlay;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -36,6 +37,8 @@ struct Inner {
 struct Known {
     names: BTreeMap<Name, Answers>,
     overlays: BTreeMap<(String, Origin), Overlay>,
+    /// Where the targets of services were found last.
+    found: RefCell<HashMap<Name, Vec<Located>>>,
 }
 
 /// A backend of a pool with its edits.
@@ -286,8 +289,26 @@ impl Known {
         }
     }
 
-    /// The addresses of the targets that have the lowest priority of those with an address.
+    /// The addresses of the targets of a service. Where none of them has one, as long as new
+    /// targets are not resolved yet, those that were found before.
     fn targets(&self, name: &Name) -> Vec<Located> {
+        let located = self.located_targets(name);
+        let has_targets = || {
+            self.names
+                .get(name)
+                .is_some_and(|a| a.targets().next().is_some())
+        };
+        let mut found = self.found.borrow_mut();
+        if located.is_empty() && has_targets() {
+            return found.get(name).cloned().unwrap_or_default();
+        }
+        found.retain(|known, _| self.names.contains_key(known));
+        found.insert(name.clone(), located.clone());
+        located
+    }
+
+    /// The addresses of the targets that have the lowest priority of those with an address.
+    fn located_targets(&self, name: &Name) -> Vec<Located> {
         let targets = self.names.get(name).map(Answers::targets);
         let mut located: Vec<Located> = Vec::new();
         let mut priority = None;

@@ -207,6 +207,28 @@ fn a_service_has_the_targets_of_the_lowest_priority_that_have_addresses() {
 }
 
 #[test]
+fn new_targets_of_a_service_replace_the_former_once_one_has_an_address() {
+    let (pools, discovery) = (
+        pools("[\"srv+http://_web._tcp.test\"]"),
+        Discovery::default(),
+    );
+    let service = Name::Srv("_web._tcp.test".to_owned());
+    let says = |hosts: [&str; 2]| {
+        let records = hosts.map(|host| target(1, host, 81, 1));
+        note(&discovery, &service, Family::Any, found(records));
+    };
+    says(["a.test.", "b.test."]);
+    note(&discovery, &host("a.test."), Family::Any, found([v4(1)]));
+    assert_eq!(endpoints(&pools, &discovery), ["10.0.0.1:81/1/up"]);
+    says(["c.test.", "d.test."]);
+    let asked = discovery.names(&pools);
+    discovery.keep(&asked.into_iter().map(|name| (name, Family::Any)).collect());
+    assert_eq!(endpoints(&pools, &discovery), ["10.0.0.1:81/1/up"]);
+    note(&discovery, &host("d.test."), Family::Any, found([v4(4)]));
+    assert_eq!(endpoints(&pools, &discovery), ["10.0.0.4:81/1/up"]);
+}
+
+#[test]
 fn edits_of_one_address_count_for_more_than_those_of_its_name() {
     let (pools, discovery) = (pools("[\"a.test\"]"), Discovery::default());
     note(

@@ -47,6 +47,9 @@ impl ControlPlane {
         change: BackendsChange,
     ) -> Result<BackendsChanged, BackendsError> {
         let _one_at_a_time = self.changing_backends.lock().await;
+        if let Err(held) = self.may_deploy() {
+            return Err(BackendsError::Unavailable(held.to_string()));
+        }
         let config = self.current();
         let Some(pool) = config.pools.iter().find(|pool| pool.name == name) else {
             let all = config.pools.iter().map(|pool| pool.name.as_str());
