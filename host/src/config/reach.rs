@@ -71,7 +71,7 @@ pub enum BackendKind {
 
 impl Backend {
     /// The host of `host:port`; of a service, the domain that offers it. Certificates are for this
-    /// name, since whoever answers for a service could name any host (RFC 9525 section 6.1).
+    /// name, since a forged answer for a service could name any host (RFC 9525 section 6.1).
     pub fn host(&self) -> &str {
         match self.kind {
             BackendKind::Address => {

@@ -20,7 +20,7 @@ impl Download<'_> {
     #[cold]
     fn is_wanted_elsewhere(&self) -> bool {
         let tries = self.to.tries;
-        // A call is a POST. Whoever lists its codes says that calls may be repeated.
+        // A call is a POST. An operator who lists its codes says that calls may be repeated.
         let wanted = match self.response.fields.first("grpc-status") {
             Some(code) if call::is_call(self.head) => tries.policy.repeats_grpc(code),
             _ => {

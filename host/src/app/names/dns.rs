@@ -199,7 +199,7 @@ fn server(at: SocketAddr) -> NameServerConfig {
 }
 
 /// The name that was asked for, and those that it is an alias of. Other records are none of its
-/// own, whoever sent them.
+/// own, whichever server sent them.
 fn chain(lookup: &Lookup) -> Vec<&rr::Name> {
     let mut chain = vec![lookup.query().name()];
     let mut at = 0;
