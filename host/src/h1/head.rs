@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use memchr::memchr;
 
 use crate::message::names::{self, Owner};
-use crate::message::syntax::{self, MAX_NAME, TOKEN_LOWER};
-use crate::message::{BodyLength, Fields, HeadLimits, Keep, Malformed, Side, Version};
+use crate::message::syntax::{self, MAX_NAME};
+use crate::message::{BodyLength, Draft, Fields, HeadLimits, Keep, Malformed, Side, Version};
 
 /// How long a message's body is (RFC 9112 section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,8 @@ pub(super) fn fields<'a>(
 ) -> Result<Option<&'a [u8]>, Malformed> {
     let mut count = 0;
     loop {
-        let (name, value, after) = match plain(rest) {
+        // Lowered where it will stay, and taken back if it does not stay: no copy in between.
+        let (draft, value, after) = match plain(rest, fields) {
             Some(found) => found,
             None => {
                 let Some((line, after)) = line(rest)? else {
@@ -110,7 +111,8 @@ pub(super) fn fields<'a>(
                     return Ok(Some(after));
                 }
                 let (name, value) = field(line, side)?;
-                (name, value, after)
+                let draft = fields.draft(name).ok_or(Malformed::FieldName)?;
+                (draft, value, after)
             }
         };
         rest = after;
@@ -118,8 +120,6 @@ pub(super) fn fields<'a>(
         if count > limits.fields {
             return Err(Malformed::TooManyFields);
         }
-        // Lowered where it will stay, and taken back if it does not stay: no copy in between.
-        let draft = fields.draft(name).ok_or(Malformed::FieldName)?;
         match known(fields.drafted(draft), value)? {
             Keep::Yes => fields.keep(draft, value),
             Keep::No => fields.discard(draft),
@@ -129,20 +129,16 @@ pub(super) fn fields<'a>(
 
 /// Parses an ordinary field line in one pass: a token, a colon, a value, CRLF. Everything else,
 /// also faulty and incomplete lines, is left to `line` and `field`, which find the reason.
-fn plain(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let colon = bytes
-        .iter()
-        .position(|b| TOKEN_LOWER[usize::from(*b)] == 0)?;
-    if bytes[colon] != b':' || colon == 0 || colon > MAX_NAME {
-        return None;
-    }
+#[inline]
+fn plain<'a>(bytes: &'a [u8], fields: &mut Fields) -> Option<(Draft, &'a [u8], &'a [u8])> {
+    let draft = fields.draft_of(bytes)?;
+    let colon = fields.drafted(draft).len();
     let end = syntax::value_end(bytes, colon + 1);
-    match bytes.get(end..)? {
-        [b'\r', b'\n', after @ ..] => {
-            Some((&bytes[..colon], syntax::trim(&bytes[colon + 1..end]), after))
-        }
-        _ => None,
-    }
+    let Some([b'\r', b'\n', after @ ..]) = bytes.get(end..) else {
+        fields.discard(draft);
+        return None;
+    };
+    Some((draft, syntax::trim(&bytes[colon + 1..end]), after))
 }
 
 /// The name and the value of a field line, unless the line is faulty. Whether the name is a token

@@ -2,7 +2,7 @@
 //! buffers are warm.
 
 use super::names;
-use super::syntax::TOKEN_LOWER;
+use super::syntax::{MAX_NAME, TOKEN_LOWER, lower_name};
 
 /// A list of header fields in order, repeated names included. Names are kept in lower case, and on
 /// demand as they were spelled as well.
@@ -138,15 +138,58 @@ impl Fields {
         let start = self.arena.len();
         self.arena.extend_from_slice(name);
         self.arena[start..].make_ascii_lowercase();
+        self.complete(start, value);
+    }
+
+    /// The same for a name that is in lower case.
+    pub fn append_lowered(&mut self, name: &'static str, value: &[&[u8]]) {
+        debug_assert!(!name.bytes().any(|b| b.is_ascii_uppercase()));
+        if self.spelled {
+            return self.append_parts(name.as_bytes(), value);
+        }
+        let start = self.arena.len();
+        self.arena.extend_from_slice(name.as_bytes());
+        self.complete(start, value);
+    }
+
+    /// Adds the value of the field whose name begins there.
+    #[inline]
+    fn complete(&mut self, start: usize, value: &[&[u8]]) {
         let value_start = self.arena.len();
         for part in value {
             self.arena.extend_from_slice(part);
         }
         self.entries.push(Entry {
             start: start as u32,
-            name_len: name.len() as u16,
+            name_len: (value_start - start) as u16,
             value_len: (self.arena.len() - value_start) as u32,
         });
+    }
+
+    /// Puts the name that a line begins with where a field's name stands, in lower case, if it is an
+    /// ordinary one with a colon behind it. `None` says nothing against the line.
+    #[inline]
+    pub fn draft_of(&mut self, line: &[u8]) -> Option<Draft> {
+        let start = self.arena.len();
+        let (mut at, mut found) = (0, false);
+        while let Some(eight) = line.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+            let (count, lowered) = lower_name(eight);
+            self.arena.extend_from_slice(&lowered);
+            at += count;
+            if count < 8 {
+                found = eight[count] == b':' && at > 0 && at <= MAX_NAME;
+                break;
+            }
+            if at > MAX_NAME {
+                break;
+            }
+        }
+        if found && self.spelled {
+            self.arena.truncate(start);
+            return self.draft(&line[..at]);
+        }
+        self.arena.truncate(if found { start + at } else { start });
+        found.then_some(Draft { start })
     }
 
     /// Puts a name where a field's name stands, in lower case; `None` if it is not a token (RFC
@@ -343,6 +386,44 @@ mod tests {
         assert!(fields.draft(b"no token").is_none());
         fields.append(b"x-forwarded-for", b"2");
         fields.append_parts(b"X-Of-a-Policy", &[b"3", b"4"]);
+    }
+
+    #[test]
+    fn a_name_is_drafted_from_its_line_as_by_itself() {
+        let long = format!("{}: 12\r\n\r\n", "n".repeat(MAX_NAME));
+        let longer = format!("{}: 12\r\n\r\n", "n".repeat(MAX_NAME + 1));
+        let ordinary = ["Accept: 1\r\n", "x-A9: 1\r\n", "Eightxxx: 123456", &long];
+        let others = [
+            ": 12345678",
+            "under_score: 1",
+            "space : 12345",
+            "a: b",
+            &longer,
+            "",
+        ];
+        for spelled in [false, true] {
+            let mut fields = Fields::new();
+            fields.keep_spelling(spelled);
+            for line in ordinary {
+                let draft = fields.draft_of(line.as_bytes()).unwrap();
+                let name = line.split(':').next().unwrap();
+                assert_eq!(fields.drafted(draft), name.to_lowercase().as_bytes());
+                fields.keep(draft, b"1");
+                let name = if spelled {
+                    name.to_owned()
+                } else {
+                    name.to_lowercase()
+                };
+                assert!(written(&fields).ends_with(&format!("{name}: 1\r\n")));
+            }
+            let before = written(&fields);
+            for line in others {
+                assert!(fields.draft_of(line.as_bytes()).is_none(), "{line}");
+            }
+            fields.append_lowered("via", &[b"1", b"2"]);
+            let via = if spelled { "Via" } else { "via" };
+            assert_eq!(written(&fields), format!("{before}{via}: 12\r\n"));
+        }
     }
 
     #[test]

@@ -61,12 +61,33 @@ pub fn is_value(bytes: &[u8]) -> bool {
     value_end(bytes, 0) == bytes.len()
 }
 
+/// A one in each of eight bytes.
+const ONES: u64 = u64::MAX / 255;
+/// The high bit of each.
+const HIGH: u64 = ONES * 0x80;
+
+/// How many of eight bytes, from the first on, are letters, digits or hyphens, of which the names
+/// of nearly all fields consist; and the eight, with their letters lowered.
+#[inline]
+pub fn lower_name(eight: &[u8; 8]) -> (usize, [u8; 8]) {
+    let eight = u64::from_le_bytes(*eight);
+    // Without the high bit no sum below reaches into the next byte. The high bit of a sum says that
+    // a byte is at least so large.
+    let low = eight & !HIGH;
+    let letter = low | (ONES * 0x20);
+    let letters = (letter + ONES * 0x1f) & !(letter + ONES * 0x05);
+    let digits = (low + ONES * 0x50) & !(low + ONES * 0x46);
+    let others = (low ^ (ONES * 0x2d)) + ONES * 0x7f;
+    let named = (letters | digits | !others) & !eight & HIGH;
+    let lowered = eight | ((letters & !eight & HIGH) >> 2);
+    let count = (!named & HIGH).trailing_zeros() as usize / 8;
+    (count, lowered.to_le_bytes())
+}
+
 /// Where the bytes that may stand in a field value end, from `at` on. Eight bytes at a time: heads
 /// are mostly values.
 #[inline]
 pub fn value_end(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES * 0x80;
     while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         let eight = u64::from_le_bytes(*eight);
         let delete = eight ^ (ONES * 0x7f);
@@ -228,6 +249,20 @@ mod tests {
         }
         assert_eq!(value_end(b"", 0), 0);
         assert_eq!(value_end(b"ab", 2), 2);
+    }
+
+    #[test]
+    fn ordinary_names_are_lowered_and_end_at_the_first_other_byte() {
+        for byte in 0..=u8::MAX {
+            for (at, others) in (0..8).flat_map(|at| [(at, b'a'), (at, b'Z'), (at, 0xff)]) {
+                let mut eight = [others; 8];
+                eight[at] = byte;
+                let ordinary = |b: &u8| b.is_ascii_alphanumeric() || *b == b'-';
+                let count = eight.iter().position(|b| !ordinary(b)).unwrap_or(8);
+                let lowered = eight.map(|b| b.to_ascii_lowercase());
+                assert_eq!(lower_name(&eight), (count, lowered), "{byte:#x} at {at}");
+            }
+        }
     }
 
     proptest! {

@@ -28,7 +28,7 @@ pub struct Forwarding {
     /// A name that no other process has.
     own: String,
     /// The field that carries it.
-    mark: &'static [u8],
+    mark: &'static str,
     /// Its values for clients of each version.
     marks: [String; 3],
     /// The values for responses of backends of each version, with the line's end.
@@ -53,9 +53,9 @@ impl Forwarding {
             config::Via::Name(name) => (name.clone(), name.as_str()),
             config::Via::Off | config::Via::On => (own.clone(), "waypost"),
         };
-        let (mark, marks): (&[u8], _) = match config.via {
-            config::Via::Off => (b"cdn-loop", Version::ALL.map(|_| id.clone())),
-            _ => (b"via", Version::ALL.map(|v| format!("{} {id}", v.number()))),
+        let (mark, marks) = match config.via {
+            config::Via::Off => ("cdn-loop", Version::ALL.map(|_| id.clone())),
+            _ => ("via", Version::ALL.map(|v| format!("{} {id}", v.number()))),
         };
         Self {
             trust: Trust {
@@ -137,7 +137,7 @@ impl Forwarding {
             }
         }
         let mark = &self.marks[head.version.place()];
-        head.fields.append(self.mark, mark.as_bytes());
+        head.fields.append_lowered(self.mark, &[mark.as_bytes()]);
         Ok(())
     }
 
@@ -204,8 +204,8 @@ fn write_own(head: &mut RequestHead, connection: &ConnectionInfo) {
         false => connection.peer_text(),
     };
     let (text, scheme) = (text.as_bytes(), head.scheme.as_str().as_bytes());
-    head.fields.append(b"x-forwarded-for", text);
-    head.fields.append(b"x-forwarded-proto", scheme);
+    head.fields.append_lowered("x-forwarded-for", &[text]);
+    head.fields.append_lowered("x-forwarded-proto", &[scheme]);
     // As in [`told`].
     let (begin, end): (&[u8], &[u8]) = match connection.peer {
         SocketAddr::V4(_) => (b"for=", b";proto="),
@@ -214,13 +214,13 @@ fn write_own(head: &mut RequestHead, connection: &ConnectionInfo) {
     let authority = head.authority.as_bytes();
     if authority.is_empty() {
         head.fields
-            .append_parts(b"forwarded", &[begin, text, end, scheme]);
+            .append_lowered("forwarded", &[begin, text, end, scheme]);
         return;
     }
-    head.fields.append(b"x-forwarded-host", authority);
+    head.fields.append_lowered("x-forwarded-host", &[authority]);
     let quote = quote(authority);
-    head.fields.append_parts(
-        b"forwarded",
+    head.fields.append_lowered(
+        "forwarded",
         &[begin, text, end, scheme, b";host=", quote, authority, quote],
     );
 }

@@ -50,7 +50,6 @@ fn a_policy_that_refuses_its_settings_or_fails_on_them_is_refused() {
             "the colour is missing",
         ),
         ("{ on_configure = \"trap\" }", "mine"),
-        ("{ on_configure = \"loop\" }", "mine"),
         ("{ on_topology = \"trap\" }", "mine"),
         ("{ on_topology = \"loop\" }", "mine"),
     ] {

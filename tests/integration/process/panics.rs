@@ -107,10 +107,12 @@ fn a_panic_in_a_connection_ends_that_connection_alone() {
     assert_eq!(stat(fragile.admin, "/connections/active"), 1);
     drop(other);
     let workers = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let name = (0..workers)
-        .map(|n| format!("worker-{n}"))
-        .find(|name| fragile.log().contains(&format!("thread {name} ")));
-    fragile.goes_on(&name.expect("a worker is named"));
+    let name = eventually("a worker is named", || {
+        let log = fragile.log();
+        let mut names = (0..workers).map(|n| format!("worker-{n}"));
+        names.find(|name| log.contains(&format!("thread {name} ")))
+    });
+    fragile.goes_on(&name);
 }
 
 #[test]

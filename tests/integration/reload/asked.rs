@@ -186,6 +186,8 @@ fn a_recording_begins_and_ends_and_the_admin_listener_moves() {
     // The cache can't be used, which is no reason to refuse the rest.
     edit(&proxy, |text| {
         let text = text.replace(record, "");
+        let lines = text.lines().filter(|line| !line.starts_with("cache-dir"));
+        let text = lines.collect::<Vec<_>>().join("\n");
         format!("cache-dir = \"waypost.toml/none\"\n{text}")
     });
     assert_eq!(

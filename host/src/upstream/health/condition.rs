@@ -133,7 +133,8 @@ impl Counts {
 
 /// At least 1, because 0 means no sample.
 pub(in crate::upstream) fn microseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros())
-        .unwrap_or(u64::MAX)
+    let whole = duration.as_secs().saturating_mul(1_000_000);
+    whole
+        .saturating_add(u64::from(duration.subsec_micros()))
         .max(1)
 }
