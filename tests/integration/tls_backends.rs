@@ -123,6 +123,7 @@ fn files_that_change_hold_for_new_connections_and_broken_ones_for_none() {
     eventually("nothing is left to say", || {
         (!readiness().contains("notes")).then_some(())
     });
+    proxy.stderr.says("ca.pem has no certificate");
     let log = proxy.stderr.text();
     assert_eq!(
         log.matches("ca.pem has no certificate").count(),

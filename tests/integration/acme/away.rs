@@ -43,12 +43,9 @@ fn an_authority_that_is_away_leaves_a_self_signed_certificate_in_use_and_is_aske
     ] {
         assert!(note.contains(words), "{words}: {note}");
     }
-    let log = this.proxy.stderr.text();
-    assert!(
-        log.contains("no certificate has been issued for edge.test"),
-        "{log}"
-    );
-    assert!(log.contains("and the next order is on"), "{log}");
+    let log = &this.proxy.stderr;
+    log.says("no certificate has been issued for edge.test");
+    log.says("and the next order is on");
     // It is for the names.
     for name in ["edge.test", "www.edge.test"] {
         assert!(!this.presented(name).is_empty());

@@ -234,11 +234,8 @@ fn a_certificate_is_issued_by_either_challenge_and_a_restart_serves_it_without_a
         });
         assert_eq!(this.metric("waypost_acme_orders_total{"), 1.0);
         assert_eq!(this.metric("waypost_certificate_refused{"), 0.0);
-        let log = this.proxy.stderr.text();
-        assert!(
-            log.contains("for edge.test and 1 more was issued and is served"),
-            "{log}"
-        );
+        let issued_and_served = "for edge.test and 1 more was issued and is served";
+        this.proxy.stderr.says(issued_and_served);
         let files = kept(&this.proxy.scratch);
         assert_eq!(files.len(), 2, "{files:?}");
         assert!(files.iter().all(|(_, mode)| *mode == 0o600), "{files:?}");
@@ -281,8 +278,7 @@ fn an_account_that_the_authority_has_forgotten_is_made_again() {
     assert!(pebble.run(), "on the same port, without its memory");
     let again = pebble.proxy(scratch, "");
     again.issued(&issued);
-    let log = again.proxy.stderr.text();
-    assert!(log.contains("does not know our account"), "{log}");
+    again.proxy.stderr.says("does not know our account");
 }
 
 #[test]

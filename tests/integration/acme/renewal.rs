@@ -146,8 +146,7 @@ fn a_file_that_is_no_certificate_any_more_is_not_served_and_ordered_anew() {
     eventually("it is ordered", || {
         (server.count("POST /order") > 0).then_some(())
     });
-    let log = this.proxy.stderr.text();
-    assert!(log.contains("was ordered before can't be used"), "{log}");
+    this.proxy.stderr.says("was ordered before can't be used");
 }
 
 #[test]

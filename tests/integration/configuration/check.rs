@@ -61,15 +61,7 @@ fn a_folder_that_others_may_write_to_costs_time_and_not_the_start() {
         .keys(&format!("cache-dir = {folder:?}"))
         .host("a.test", &["127.0.0.1:1".parse().unwrap()])
         .start();
-    let told = proxy.stderr.find(|line| {
-        line.contains("every start compiles all components")
-            .then_some(())
-    });
-    assert!(
-        told.is_some(),
-        "the operator is told:\n{}",
-        proxy.stderr.text()
-    );
+    proxy.stderr.says("every start compiles all components");
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
 }
 

@@ -199,10 +199,7 @@ fn unmatched(subject: &Subject) {
 
 fn nobody(subject: &Subject) {
     let line = "routes.lost: pool routed has no backend with the address or the name 10.9.9.9:80";
-    assert!(
-        subject.proxy.stderr.text().contains(line),
-        "the log has no line about the route that names nobody"
-    );
+    subject.proxy.stderr.says(line);
     counts(subject, "router", [0, 0, 0, 1], || {
         subject.answers("routed.test", &tenant(b"lost"));
     });

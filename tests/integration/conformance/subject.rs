@@ -1,7 +1,6 @@
 //! A proxy with both policies of a language on it.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::Language;
@@ -57,7 +56,6 @@ impl Subject {
         let tables = tables(&backends, closes.address(), [first, second], needs);
         let proxy = TestProxy::builder()
             .environment("WAYPOST_LOG", "info,policy=debug")
-            .keys(&cache())
             .file("router.wasm", &router)
             .file("conformance.wasm", &conformance)
             // Takes any settings, so that a component can be put in its place that does not.
@@ -185,7 +183,6 @@ impl Subject {
             settings,
         } = alone;
         let proxy = builder
-            .keys(&cache())
             .file("policy.wasm", &self.components[usize::from(*policy == "conformance")])
             .tables(&format!(
                 "[pools.main]\nbackends = [{pool}]\n[[routes]]\npool = \"main\"\npolicies = [\"{policy}\"]\n\
@@ -232,12 +229,6 @@ fn backend(name: &str) -> TestUpstream {
         "HTTP/1.1 200 OK\r\nServer: secret\r\nX-From: backend\r\nSet-Cookie: a=1\r\nSet-Cookie: b=";
     let tail = format!("\r\nContent-Length: {}\r\n\r\n{name}", name.len());
     TestUpstream::answering([head.as_bytes(), b"\xff\x80", tail.as_bytes()].concat())
-}
-
-/// Both components of a language are compiled once for all its proxies, and for the next run.
-fn cache() -> String {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance");
-    format!("cache-dir = \"{}\"", folder.display())
 }
 
 fn tables(

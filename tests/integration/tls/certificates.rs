@@ -52,11 +52,9 @@ fn a_new_certificate_is_presented_to_new_clients_and_open_connections_stay() {
     ask(&mut open, &get("edge.test", "/"), "hello");
     let expiry = this.metric("waypost_certificate_expiry_timestamp_seconds{");
     assert_eq!(expiry, Some(2_524_608_000.0), "1 January 2050");
-    eventually("the log says so", || {
-        let log = this.proxy.stderr.text();
-        log.contains("the certificate for edge.test was replaced")
-            .then_some(())
-    });
+    this.proxy
+        .stderr
+        .says("the certificate for edge.test was replaced");
 }
 
 #[test]
@@ -218,8 +216,7 @@ fn a_certificate_that_has_expired_is_served_with_a_warning() {
     let this = Encrypted::with(authority, &files, &Lines::default());
     let words = "the certificate for edge.test has expired on 2001-01-01";
     assert!(this.notes().contains(words), "{}", this.notes());
-    let log = this.proxy.stderr.text();
-    assert!(log.contains(words), "{log}");
+    this.proxy.stderr.says(words);
 }
 
 /// Until it is replaced, which ends the warning.
@@ -238,8 +235,7 @@ fn an_authority_of_clients_that_has_expired_is_warned_of() {
                  CN=authority of a test";
     let notes = || proxy.admin(Request::new("GET", "/readyz")).text();
     assert!(notes().contains(words), "{}", notes());
-    let log = proxy.stderr.text();
-    assert!(log.contains(words), "{log}");
+    proxy.stderr.says(words);
     let metrics = proxy.admin(Request::new("GET", "/metrics")).text();
     let expiry = "waypost_certificate_expiry_timestamp_seconds{";
     let is_it = |line: &&str| line.starts_with(expiry) && line.contains("clients.pem");

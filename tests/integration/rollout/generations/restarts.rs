@@ -57,11 +57,7 @@ fn a_restart_comes_back_with_what_was_promoted_last() {
     }
     let proxy = start(&backends, 1, "", &keys, "pick-first");
     assert_eq!(decides(&proxy), "first");
-    assert!(
-        proxy.stderr.text().contains("can't be read"),
-        "{}",
-        proxy.stderr.text()
-    );
+    proxy.stderr.says("can't be read");
 }
 
 #[test]
