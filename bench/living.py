@@ -190,6 +190,7 @@ def result(load, asked, counts, before, span, shares):
     samples = load.samples
     failed = [s for s in samples if s.failed]
     times = sorted(s.took for s in samples if broken <= s.at < mended)
+    calm = sorted(s.took for s in samples if mended + CALM <= s.at)
     return {
         "asked": asked,
         "get_failed": sum(s.method == "GET" for s in failed),
@@ -199,6 +200,7 @@ def result(load, asked, counts, before, span, shares):
         "waited": sum(s.took > WAITED for s in samples),
         "sent": round((counts["asked"] - before) / asked, 3),
         "p99_ms": round(1000 * times[len(times) * 99 // 100], 1),
+        "p99_calm_ms": round(1000 * calm[len(calm) * 99 // 100], 1),
         "share_least": round(min(shares) * ORIGINS / max(1, sum(shares)), 2),
         "share_most": round(max(shares) * ORIGINS / max(1, sum(shares)), 2),
     }
@@ -214,7 +216,7 @@ def arguments():
 
 COLUMNS = {
     "get_failed": "GET failed", "post_failed": "POST failed", "failed_after": "failed after", "post_twice": "POST twice",
-    "waited": "waited", "sent": "sent/asked", "p99_ms": "p99 ms", "share_least": "least share", "share_most": "most share",
+    "waited": "waited", "sent": "sent/asked", "p99_ms": "p99 ms", "p99_calm_ms": "p99 ms in the calm after", "share_least": "least share", "share_most": "most share",
 }
 
 

@@ -99,5 +99,6 @@ class WaypostThatHedges(Waypost):
 PEERS = [
     WaypostThatHedges("waypost", "defaults, the `random` component", ["random"]),
     WaypostThatHedges("waypost-least-loaded", "defaults, the component `least-loaded`", ["least-loaded"]),
+    WaypostThatHedges("waypost-hedge", "`random`, and `hedge = { after = \"p95\" }`", ["random"], 'hedge = { after = "p95" }'),
     NginxThatRetries(), HaproxyThatRetries(), EnvoyThatRetries(),
 ]

@@ -3,6 +3,7 @@
 mod ejection;
 mod facts;
 mod probes;
+mod returns;
 mod shares;
 mod stalls;
 

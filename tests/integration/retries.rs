@@ -4,6 +4,7 @@
 mod calls;
 mod hedges;
 mod limits;
+mod losses;
 mod statuses;
 mod timeouts;
 

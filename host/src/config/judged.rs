@@ -46,6 +46,9 @@ pub struct Ejection {
     /// `stalled-after`: for how long two requests or more wait for a backend that answers nothing,
     /// at least, before others avoid it. Default 50 ms; 0 = for ever.
     pub stalled_after: Duration,
+    /// `reconnect`: how often a connection is tried, beside the traffic, to a backend that nobody
+    /// could connect to. Default 1 s; 0 = only requests try it.
+    pub reconnect: Duration,
 }
 
 /// `[pools.NAME.health]`: how backends are probed.
@@ -114,6 +117,7 @@ impl Default for Ejection {
             latency_factor: 5.0,
             latency_ejects: false,
             stalled_after: Duration::from_millis(50),
+            reconnect: Duration::from_secs(1),
         }
     }
 }

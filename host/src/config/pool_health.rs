@@ -80,6 +80,7 @@ fn ejection(mut section: Section, findings: &mut Findings) -> Ejection {
         max_time: time("max-time", LEAST).unwrap_or(default.max_time),
         interval: time("interval", LEAST).unwrap_or(default.interval),
         stalled_after: time("stalled-after", Duration::ZERO).unwrap_or(default.stalled_after),
+        reconnect: time("reconnect", Duration::ZERO).unwrap_or(default.reconnect),
         max_share: max_share.unwrap_or(default.max_share),
         statuses: statuses.unwrap_or(default.statuses),
         min_requests: requests.map_or(default.min_requests, |n| n.value),

@@ -4,7 +4,8 @@ use super::body::TransferEnd;
 use super::connection::Disposition;
 use super::end::{ExchangeEnd, refused};
 use super::exchange::{Attempted, Exchange};
-use super::refusal::Refusal;
+use super::refusal::{LocalReply, Refusal};
+use crate::message::Malformed;
 use crate::net::Slowness;
 use crate::upstream::AttemptOutcome;
 
@@ -28,7 +29,8 @@ impl Exchange<'_> {
             | ExchangeEnd::Unprocessed
             | ExchangeEnd::Refused
             | ExchangeEnd::Retried { .. } => Attempted::Failed(outcome),
-            ExchangeEnd::Local(local) => Attempted::Local(local, outcome),
+            ExchangeEnd::BadHead(reason) => unread(reason, outcome),
+            ExchangeEnd::Local(local) => answered_here(local, outcome),
             ExchangeEnd::Broken {
                 reason, delimited, ..
             } => {
@@ -40,15 +42,25 @@ impl Exchange<'_> {
                 self.unfinished(reason, disposition)
             }
             ExchangeEnd::ClientGone(reason) => self.unfinished(reason, Disposition::Abort),
-            ExchangeEnd::Upload(end) => match upload_refusal(end) {
-                None => {
-                    let reason = "the client closed the connection within its request";
-                    self.unfinished(reason, Disposition::Abort)
-                }
-                Some(refusal) if status == 0 => Attempted::Local(refusal.into(), outcome),
-                // The answer has begun: all that is left is to show that it is not whole.
-                Some(refusal) => self.unfinished(&refusal.reason(), Disposition::Abort),
-            },
+            ExchangeEnd::Upload(end) => self.upload_ended(end, status, outcome),
+        }
+    }
+
+    #[cold]
+    fn upload_ended(
+        &mut self,
+        end: TransferEnd,
+        status: u16,
+        outcome: AttemptOutcome,
+    ) -> Attempted {
+        match upload_refusal(end) {
+            None => {
+                let reason = "the client closed the connection within its request";
+                self.unfinished(reason, Disposition::Abort)
+            }
+            Some(refusal) if status == 0 => Attempted::Local(refusal.into(), outcome),
+            // The answer has begun: all that is left is to show that it is not whole.
+            Some(refusal) => self.unfinished(&refusal.reason(), Disposition::Abort),
         }
     }
 
@@ -90,6 +102,21 @@ impl Exchange<'_> {
     fn unfinished(&mut self, reason: &str, disposition: Disposition) -> Attempted {
         self.outcome.reason = Some(reason.to_owned());
         Attempted::Ended(disposition)
+    }
+}
+
+/// The head of the response is not HTTP.
+#[cold]
+fn unread(reason: Malformed, outcome: AttemptOutcome) -> Attempted {
+    Attempted::Unread(Refusal::BadResponse(reason).into(), outcome)
+}
+
+/// The client gets this answer, or the connection has ended within the response's head.
+#[cold]
+fn answered_here(local: Box<LocalReply>, outcome: AttemptOutcome) -> Attempted {
+    match *local {
+        LocalReply::Refusal(Refusal::ClosedEarly) => Attempted::Unread(local, outcome),
+        _ => Attempted::Local(local, outcome),
     }
 }
 

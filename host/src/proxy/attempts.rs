@@ -5,20 +5,18 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::body::Progress;
 use super::boxed::boxed;
+use super::conditions::{at_limit, is_no_answer, repeats_work};
 use super::connection::Disposition;
 use super::context::RequestContext;
 use super::exchange::{Attempted, Exchange};
 use super::refusal::{LocalReply, Refusal};
-use super::tries::{Race, Tries, is_idempotent};
+use super::tries::{Race, Tries};
 use super::worker::Worker;
 use crate::config::RetryPolicy;
 use crate::policy::{Attempt, ByteRange};
-use crate::stats::RetryReason;
 use crate::upstream::{
-    AttemptOutcome, FailedAttempt, Failure, Lease, Repeat, RequestPlace, Verdict, WorkerEndpoint,
-    WorkerPool,
+    AttemptOutcome, FailedAttempt, Lease, Repeat, RequestPlace, Verdict, WorkerEndpoint, WorkerPool,
 };
 
 /// The attempts at a request that are over.
@@ -26,6 +24,8 @@ use crate::upstream::{
 struct Past<'p> {
     /// How many there were, as policies count.
     number: u32,
+    /// Those of them that found no place or no means of ours.
+    looked: u32,
     failed: Vec<FailedAttempt>,
     /// How the last one ended.
     last: Option<AttemptOutcome>,
@@ -41,6 +41,8 @@ struct Failed {
     sent: u32,
     /// Another one that ran beside it.
     beside: Option<FailedAttempt>,
+    /// What the client gets if no other attempt follows; `None` if that depends on the outcome.
+    answer: Option<Box<LocalReply>>,
 }
 
 impl Exchange<'_> {
@@ -71,8 +73,9 @@ impl Exchange<'_> {
                 failed: &past.failed,
             };
             let lease = pool.lease(context.chain().select(&mut self.scratch.head, attempt)?);
-            let sent = past.number + u32::from(self.fresh);
-            let tries = Tries::new(policy, pool, &past.failed, sent);
+            let sent = past.number + u32::from(self.fresh) - past.looked;
+            let mut tries = Tries::new(policy, pool, &past.failed, sent);
+            tries.looked = past.looked;
             let failed = match self.try_at(context, lease, ranges, tries).await {
                 Ok(disposition) => return Ok(disposition),
                 Err(failed) => failed?,
@@ -94,34 +97,56 @@ impl Exchange<'_> {
         ranges: &[ByteRange],
         mut tries: Tries<'_>,
     ) -> Result<Disposition, Result<Failed, Box<LocalReply>>> {
-        let (endpoint, backend) = (lease.endpoint(), lease.position());
+        let backend = lease.position();
         self.outcome.attempts = tries.sent.get();
-        self.outcome.backend = Some(Rc::clone(endpoint));
-        let race = Race::default();
+        self.outcome.backend = Some(Rc::clone(lease.endpoint()));
+        let race;
         let attempted = match tries.policy.hedge {
             None => self.attempt(context, lease, ranges, &tries).await,
             Some(_) => {
+                race = Race::default();
                 tries.race = Some(&race);
                 boxed(|| self.hedged(context, lease, ranges, &tries)).await
             }
         };
         self.note_budget(context.worker, &tries);
-        let outcome = match attempted {
-            Attempted::Ended(disposition) => return Ok(disposition),
-            Attempted::Failed(outcome) => outcome,
-            Attempted::Local(local, outcome) if is_no_answer(&local) => outcome,
+        match attempted {
+            Attempted::Ended(disposition) => Ok(disposition),
+            attempted => Err(self.failed(context, &tries, backend, attempted)),
+        }
+    }
+
+    /// What an attempt at the backend at this position, or another one beside it, has failed by; or
+    /// the answer.
+    #[cold]
+    fn failed(
+        &mut self,
+        context: RequestContext<'_>,
+        tries: &Tries<'_>,
+        backend: u32,
+        attempted: Attempted,
+    ) -> Result<Failed, Box<LocalReply>> {
+        let taken = tries.race.and_then(|race| race.taken.get());
+        let (backend, sent) = (taken.unwrap_or(backend), tries.sent.get());
+        let endpoint = &tries.pool.endpoints[backend as usize];
+        let (outcome, answer) = match attempted {
+            Attempted::Ended(_) => return Err(Refusal::NoBackend.into()),
+            Attempted::Failed(outcome) => (outcome, None),
+            Attempted::Unread(local, outcome) => (outcome, Some(local)),
+            Attempted::Local(local, outcome) if is_no_answer(&local) => (outcome, None),
             Attempted::Local(local, outcome) => {
-                note_refusal(context, tries.sent.get(), endpoint, &local, outcome);
-                return Err(Err(local));
+                note_refusal(context, sent, endpoint, &local, outcome);
+                return Err(local);
             }
         };
-        self.note_failure(context, tries.sent.get(), endpoint, outcome);
-        Err(Ok(Failed {
+        self.note_failure(context, sent, endpoint, outcome);
+        Ok(Failed {
             backend,
             outcome,
-            sent: tries.sent.get(),
+            sent,
             beside: tries.also_failed.take(),
-        }))
+            answer,
+        })
     }
 
     /// What comes before the first attempt where it is asked for: the body is read, and the pool's
@@ -163,6 +188,7 @@ impl Exchange<'_> {
             outcome,
             sent,
             beside,
+            answer,
         } = failed;
         let first = past.number;
         past.number += u32::from(beside.is_some());
@@ -171,9 +197,15 @@ impl Exchange<'_> {
             backend,
             failure: outcome.failure(),
         });
-        let tries = Tries::new(policy, pool, &past.failed, sent);
-        let reason = self.may_follow(worker, &tries, backend, outcome, past.last)?;
-        worker.shard.retried(reason);
+        past.looked += u32::from(outcome.is_own_limit());
+        let sent = sent - u32::from(outcome.is_own_limit());
+        let mut tries = Tries::new(policy, pool, &past.failed, sent);
+        tries.looked = past.looked;
+        let reason = self.may_follow(worker, &tries, backend, outcome, past.last);
+        match reason.map_err(|refusal| answer.unwrap_or(refusal))? {
+            Some(reason) => worker.shard.retried(reason),
+            None => {}
+        }
         if repeats_work(outcome) {
             past._repeat = Some(pool.repeat());
         }
@@ -209,72 +241,6 @@ impl Exchange<'_> {
         }
     }
 
-    /// Why another attempt follows one with this outcome; if none does, what the client gets.
-    #[cold]
-    fn may_follow(
-        &mut self,
-        worker: &Worker,
-        tries: &Tries<'_>,
-        backend: u32,
-        outcome: AttemptOutcome,
-        last: Option<AttemptOutcome>,
-    ) -> Result<RetryReason, Box<LocalReply>> {
-        let endpoint = &tries.pool.endpoints[backend as usize];
-        let Some(reason) = self.reason(tries.policy, outcome, last) else {
-            return Err(given_up(endpoint, outcome).into());
-        };
-        let by_another = tries.has_another(backend);
-        // An answer, or none in time, says that a backend is up and can't: only another can.
-        let by_same = !tries.is_last()
-            && tries.pool.is_single()
-            && outcome != AttemptOutcome::NoPlace
-            && !matches!(reason, RetryReason::Timeout | RetryReason::Status);
-        if !by_another && !by_same {
-            return Err(exhausted(worker, tries.pool, endpoint, outcome).into());
-        }
-        // Of a status it was looked at while the response could still be passed on.
-        if repeats_work(outcome) && reason != RetryReason::Status && !tries.may_repeat() {
-            self.note_budget(worker, tries);
-            return Err(given_up(endpoint, outcome).into());
-        }
-        Ok(reason)
-    }
-
-    /// Which of the policy's conditions an outcome meets, if the request may be sent again at all.
-    fn reason(
-        &self,
-        policy: &RetryPolicy,
-        outcome: AttemptOutcome,
-        last: Option<AttemptOutcome>,
-    ) -> Option<RetryReason> {
-        let on = &policy.on;
-        let again = last == Some(outcome);
-        let (reason, may) = match outcome {
-            AttemptOutcome::NoShare => return None,
-            AttemptOutcome::Unavailable => (RetryReason::Status, true),
-            AttemptOutcome::NoPlace => (RetryReason::Connect, true),
-            // Another one may speak what it should; no more are asked.
-            AttemptOutcome::Unfit => (RetryReason::Connect, on.connect && !again),
-            AttemptOutcome::NoResponse | AttemptOutcome::TookNothing => {
-                // Two that did not answer in the time of a whole response show that it is the
-                // request that takes longer.
-                let short = policy.try_timeout.is_some() || !again;
-                let may = on.timeout && short && self.may_repeat();
-                (RetryReason::Timeout, may)
-            }
-            outcome if outcome.is_unprocessed() => {
-                (RetryReason::Refused, on.refused && self.may_resend())
-            }
-            // A client that two backends did not want to wait for is no third one's business.
-            AttemptOutcome::ClosedOnSlowClient if again => return None,
-            outcome if outcome.failure() == Failure::Closed => {
-                (RetryReason::Reset, on.reset && self.may_repeat())
-            }
-            _ => (RetryReason::Connect, on.connect),
-        };
-        may.then_some(reason)
-    }
-
     /// Waits before the same backend is tried again, so that those who do so don't do it at the
     /// same time. Returns whether the client is still there.
     #[cold]
@@ -288,43 +254,6 @@ impl Exchange<'_> {
         let pause = Box::pin(tokio::time::sleep(Duration::from_micros(pause)));
         self.presence().during(pause).await.is_some()
     }
-
-    /// Whether the request may be sent again after a connection ended without an answer (RFC 9110
-    /// section 9.2.2): as long as all that was sent of it is still in hand.
-    pub(super) fn may_repeat(&self) -> bool {
-        is_idempotent(&self.scratch.head.method) && self.may_resend()
-    }
-
-    /// Whether all that was sent of the request is still in hand.
-    pub(super) fn may_resend(&self) -> bool {
-        self.progress.as_ref().is_none_or(Progress::is_whole)
-    }
-}
-
-/// The answer when no more requests may be under way.
-#[cold]
-fn at_limit(pool: &WorkerPool) -> Refusal {
-    pool.shard.refused.increment();
-    Refusal::AtLimit
-}
-
-/// Whether it is the proxy's answer for a backend that gave none. A head that was cut short is one.
-fn is_no_answer(local: &LocalReply) -> bool {
-    matches!(local, LocalReply::Refusal(Refusal::ResponseTimeout))
-}
-
-/// Whether the backend may have done the request's work, so that another attempt repeats it. Of a
-/// pooled connection that had ended that is hardly ever so, and when a backend restarts all of them
-/// end at once.
-fn repeats_work(outcome: AttemptOutcome) -> bool {
-    matches!(
-        outcome,
-        AttemptOutcome::Closed
-            | AttemptOutcome::ClosedOnSlowClient
-            | AttemptOutcome::TookNothing
-            | AttemptOutcome::NoResponse
-            | AttemptOutcome::Unavailable
-    )
 }
 
 /// Notes for a trace that a backend's failure is what the client is told.
@@ -341,45 +270,5 @@ fn note_refusal(
     {
         let status = || format!("status-{}", refusal.status());
         context.state.attempted(number, endpoint.address, status);
-    }
-}
-
-/// The answer when no other attempt may follow one at this endpoint.
-#[cold]
-fn given_up(endpoint: &WorkerEndpoint, outcome: AttemptOutcome) -> Refusal {
-    match outcome {
-        AttemptOutcome::Unfit => Refusal::UnfitBackend {
-            reason: endpoint.unfit(),
-        },
-        AttemptOutcome::NoShare => Refusal::StreamLimit,
-        AttemptOutcome::NoResponse | AttemptOutcome::TookNothing => Refusal::ResponseTimeout,
-        AttemptOutcome::ConnectFailed => Refusal::Unreachable,
-        AttemptOutcome::ConnectTimedOut => Refusal::ConnectTimeout,
-        AttemptOutcome::OutOfResources => Refusal::OutOfConnections,
-        _ => Refusal::ClosedEarly,
-    }
-}
-
-/// The answer when all attempts have failed, of which this was the last.
-#[cold]
-fn exhausted(
-    worker: &Worker,
-    pool: &WorkerPool,
-    endpoint: &WorkerEndpoint,
-    last: AttemptOutcome,
-) -> Refusal {
-    match last {
-        AttemptOutcome::NoPlace if pool.limits_requests => at_limit(pool),
-        AttemptOutcome::NoPlace => {
-            pool.shard.refused.increment();
-            Refusal::Busy
-        }
-        AttemptOutcome::OutOfResources => {
-            worker.shard.upstream_refused.increment();
-            Refusal::OutOfConnections
-        }
-        last if last.is_unprocessed() => Refusal::NoBackend,
-        last if last.failure() == Failure::Closed => Refusal::Unreachable,
-        last => given_up(endpoint, last),
     }
 }

@@ -36,6 +36,7 @@ pub(super) fn outcome(end: &ExchangeEnd, known: Circumstances) -> AttemptOutcome
         ExchangeEnd::Closed | ExchangeEnd::Reset => AttemptOutcome::Closed,
         ExchangeEnd::Unprocessed => AttemptOutcome::Unprocessed,
         ExchangeEnd::Refused => AttemptOutcome::Refused,
+        ExchangeEnd::BadHead(reason) => refused(&Refusal::BadResponse(*reason)),
         ExchangeEnd::Local(local) => match &**local {
             LocalReply::Reply { .. }
             | LocalReply::Options

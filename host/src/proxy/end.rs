@@ -33,6 +33,8 @@ pub(super) enum ExchangeEnd {
         /// The backend's connection may carry another request.
         reusable: bool,
     },
+    /// The head of the response is not HTTP.
+    BadHead(Malformed),
     /// The client gets this in place of the response.
     Local(Box<LocalReply>),
     /// The response ended in the middle, after its head went out.

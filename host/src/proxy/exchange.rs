@@ -58,6 +58,9 @@ pub(super) enum Attempted {
     Ended(Disposition),
     /// It failed before the backend answered.
     Failed(AttemptOutcome),
+    /// What the backend sent in place of a head was none. Unless another attempt follows, the
+    /// client gets this answer.
+    Unread(Box<LocalReply>, AttemptOutcome),
     /// The client gets this answer.
     Local(Box<LocalReply>, AttemptOutcome),
 }
@@ -67,7 +70,7 @@ impl Attempted {
     pub(super) fn before_a_backend(self) -> Result<Disposition, Box<LocalReply>> {
         match self {
             Self::Ended(disposition) => Ok(disposition),
-            Self::Local(local, _) => Err(local),
+            Self::Local(local, _) | Self::Unread(local, _) => Err(local),
             Self::Failed(_) => Err(Refusal::NoBackend.into()),
         }
     }

@@ -1,18 +1,17 @@
 //! Hedging: a second backend is asked beside one that has not answered in the usual time, and the
-//! first response that is no failure is taken. The other attempt is given up, without blame for its
-//! backend.
+//! first response that is no failure is taken. The other attempt is given up.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::time::{Sleep, sleep};
+use tokio::time::timeout;
 
+use super::beside::{Beside, Raced, Running, fails, poll_race};
 use super::boxed::boxed;
 use super::client::Client;
-use super::connection::Disposition;
+use super::conditions::is_no_answer;
 use super::context::{RequestContext, Target};
 use super::download::Download;
 use super::end::{ExchangeEnd, LEFT};
@@ -21,124 +20,63 @@ use super::second::{Brought, Copied, Second, upward};
 use super::switched::Backend;
 use super::tries::{Race, Tries, is_idempotent};
 use super::worker::Worker;
-use crate::config::{HedgeAfter, RetryPolicy};
+use crate::config::HedgeAfter;
 use crate::message::BodyLength;
 use crate::net::Wait;
 use crate::observe::Hedge;
 use crate::policy::{Attempt, ByteRange};
-use crate::upstream::{FailedAttempt, Failure, Lease, WorkerPool};
+use crate::upstream::{AttemptOutcome, Contender, FailedAttempt, Failure, Lease, WorkerPool};
 
 impl Download<'_> {
     /// The first of two attempts has a response head: takes it, or waits for what the other has to
-    /// say if it is a failure.
+    /// say if it is a failure. If a third one may be asked, the other has as much time for that as
+    /// the first one had alone.
     #[cold]
     pub(super) async fn win(&self, race: &Race) -> Result<(), ExchangeEnd> {
-        if fails(self.response.status, self.to.tries.policy) {
+        let (status, tries) = (self.response.status, self.to.tries);
+        if fails(status, tries.policy) {
+            race.first_failed
+                .set(Some(match self.to.is_failure(status) {
+                    true => AttemptOutcome::FailureStatus,
+                    false => AttemptOutcome::Answered,
+                }));
             let other = poll_fn(|_| match race.second.get() {
                 true => Poll::Pending,
                 false => Poll::Ready(()),
             });
-            self.while_there(Box::pin(other)).await.ok_or(LEFT)?;
+            let may_go_on = race.second.get() && self.is_wanted_elsewhere();
+            tries.over_budget.set(false);
+            self.while_there(Box::pin(within(race, may_go_on, other)))
+                .await
+                .ok_or(LEFT)?;
         }
         race.decided.set(true);
         Ok(())
     }
 }
 
-/// How two attempts have ended.
-enum Raced<'p> {
-    /// By the first; and what the second has brought, which is a failure.
-    First(Attempted, Option<Box<Brought<'p>>>),
-    /// By the second.
-    Second(Box<Brought<'p>>),
-}
-
-type Running<'f, 'p> = Pin<Box<dyn Future<Output = Option<Brought<'p>>> + 'f>>;
-
-/// The second attempt, from before it begins.
-struct Beside<'f, 'p, F> {
-    delay: Pin<Box<Sleep>>,
-    /// Begins it, unless it must not be made.
-    begin: Option<F>,
-    running: Option<Running<'f, 'p>>,
-    /// What it has brought, if that is a failure.
-    failure: Option<Box<Brought<'p>>>,
-}
-
-impl<'f, 'p, F: FnOnce() -> Option<Running<'f, 'p>>> Beside<'f, 'p, F> {
-    fn after(delay: Duration, begin: F) -> Self {
-        Self {
-            delay: Box::pin(sleep(delay)),
-            begin: Some(begin),
-            running: None,
-            failure: None,
-        }
+/// Waits for the second attempt, for no longer than the first one had alone if another attempt may
+/// follow. `None` if it takes longer.
+async fn within<T>(race: &Race, may_go_on: bool, second: impl Future<Output = T>) -> Option<T> {
+    match may_go_on {
+        true => timeout(race.after.get(), second).await.ok(),
+        false => Some(second.await),
     }
-
-    /// Whether it has ended; what it has brought, unless that is a failure.
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        policy: &RetryPolicy,
-    ) -> Poll<Option<Box<Brought<'p>>>> {
-        if self.running.is_none() {
-            if self.begin.is_none() || self.delay.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            self.running = self.begin.take().and_then(|begin| begin());
-        }
-        let Some(running) = &mut self.running else {
-            return Poll::Pending;
-        };
-        let brought = ready!(running.as_mut().poll(cx));
-        self.running = None;
-        match brought.map(Box::new) {
-            Some(brought) if fails(brought.response.status, policy) => {
-                self.failure = Some(brought);
-                Poll::Ready(None)
-            }
-            brought => Poll::Ready(brought),
-        }
-    }
-}
-
-/// Polls both attempts until one of them has decided the race, and then the first to its end.
-fn poll_race<'f, 'p, F: FnOnce() -> Option<Running<'f, 'p>>>(
-    cx: &mut Context<'_>,
-    mut first: Pin<&mut impl Future<Output = Attempted>>,
-    beside: &mut Beside<'f, 'p, F>,
-    tries: &Tries<'_>,
-) -> Poll<Raced<'p>> {
-    let Some(race) = tries.race else {
-        return first
-            .poll(cx)
-            .map(|attempted| Raced::First(attempted, None));
-    };
-    loop {
-        if let Poll::Ready(attempted) = first.as_mut().poll(cx) {
-            return Poll::Ready(Raced::First(attempted, beside.failure.take()));
-        }
-        if race.decided.get() {
-            (beside.begin, beside.running, beside.failure) = (None, None, None);
-            return Poll::Pending;
-        }
-        let brought = ready!(beside.poll(cx, tries.policy));
-        race.second.set(false);
-        if let Some(brought) = brought {
-            return Poll::Ready(Raced::Second(brought));
-        }
-    }
-}
-
-/// Whether a response is a failure, which is not taken while another may come.
-fn fails(status: u16, policy: &RetryPolicy) -> bool {
-    status >= 500 || policy.repeats_status(status)
 }
 
 /// Gives the connection back for the next request; a stream is given back by its end.
 fn keep(worker: &Worker, pool: &WorkerPool, backend: Backend) {
     if let Backend::Connection(connection) = backend {
         connection.keep(worker.timers.now(), pool.topology.max_idle);
+    }
+}
+
+/// How an attempt has failed after which another one may follow.
+fn failure_of(attempted: &Attempted) -> Option<AttemptOutcome> {
+    match attempted {
+        Attempted::Failed(outcome) | Attempted::Unread(_, outcome) => Some(*outcome),
+        Attempted::Local(local, outcome) if is_no_answer(local) => Some(*outcome),
+        Attempted::Ended(_) | Attempted::Local(..) => None,
     }
 }
 
@@ -156,16 +94,18 @@ fn begin<'p>(
     first: FailedAttempt,
     may_connect: bool,
 ) -> Option<Second<'p>> {
-    if !tries.may_repeat() {
+    // The first one may have had two connections meanwhile.
+    if tries.is_last() || !tries.may_repeat() {
         return None;
     }
-    let failed = [first];
+    let failed = tries.failed_with(first);
     let attempt = Attempt {
-        number: tries.sent.get() + 1,
+        number: u32::try_from(failed.len() + 1).unwrap_or(u32::MAX),
         failed: &failed,
     };
     let chosen = context.chain().select(&mut request.head, attempt);
-    let backend = chosen.ok().filter(|chosen| *chosen != first.backend)?;
+    let is_new = |chosen: &u32| !failed.iter().any(|f| f.backend == *chosen);
+    let backend = chosen.ok().filter(is_new)?;
     // It waits in no queue: others need the place more.
     let place = match tries.pool.request_limit(backend) {
         None => None,
@@ -174,6 +114,7 @@ fn begin<'p>(
     let at = tries.pool.endpoints[first.backend as usize].address;
     let number = tries.sent.get();
     context.state.attempted(number, at, || "slow".to_owned());
+    tries.sent.set(number + 1);
     tries.also_failed.set(Some(slow(backend)));
     tries.race?.second.set(true);
     context.worker.shard.attempts.hedges.increment();
@@ -197,53 +138,113 @@ impl Exchange<'_> {
         ranges: &[ByteRange],
         tries: &Tries<'_>,
     ) -> Attempted {
-        let (position, pool) = (lease.position(), lease.pool());
+        let position = lease.position();
         let Some((after, copied)) = self.may_hedge(tries, position) else {
             return self.attempt(context, lease, ranges, tries).await;
         };
-        let (began, first) = (Instant::now(), slow(position));
+        if let Some(race) = tries.race {
+            race.after.set(after);
+        }
         // A stream may only use what connections there are.
         let may_connect = matches!(self.client, Client::H1(_));
-        let mut beside = Beside::after(after, || {
-            let second = begin(context, tries, copied, first, may_connect)?;
-            Some(Box::pin(second.run(context)) as Running<'_, '_>)
+        let mut beside = Beside::after(after, lease.contender(), || {
+            let second = begin(context, tries, copied, slow(position), may_connect)?;
+            let contender = second.lease.contender();
+            Some((contender, Box::pin(second.run(context)) as Running<'_, '_>))
         });
         let raced = {
             let mut attempt = boxed(|| self.attempt(context, lease, ranges, tries));
             poll_fn(|cx| poll_race(cx, attempt.as_mut(), &mut beside, tries)).await
         };
+        let (attempted, brought) = self.decided_by(tries, raced, &mut beside).await;
+        let Some(brought) = brought else {
+            return attempted;
+        };
+        let mut first = slow(position);
+        if let Some(outcome) = failure_of(&attempted) {
+            first.failure = outcome.failure();
+        }
+        self.take(context, *brought, ranges, (tries, first)).await
+    }
+
+    /// What the first attempt came to, and what is taken of the second, if it is.
+    async fn decided_by<'p, F>(
+        &mut self,
+        tries: &Tries<'_>,
+        raced: Raced<'p>,
+        beside: &mut Beside<'_, 'p, F>,
+    ) -> (Attempted, Option<Box<Brought<'p>>>) {
         if tries.also_failed.get().is_some() {
             self.outcome.hedge = Hedge::Lost;
+            self.outcome.attempts = tries.sent.get();
         }
-        let (attempted, brought) = match raced {
-            Raced::First(attempted @ Attempted::Ended(_), _) => return attempted,
-            Raced::First(attempted, brought) => (Some(attempted), brought),
-            Raced::Second(brought) => {
-                pool.endpoints[position as usize].was_slow(began.elapsed());
-                (None, Some(brought))
+        if let Some(second) = beside.refused() {
+            self.has_refused(tries, second, beside.first.0.position);
+        }
+        match raced {
+            Raced::First(attempted @ Attempted::Ended(_), _) => (attempted, None),
+            Raced::First(attempted, brought) => {
+                (self.second_alone(tries, beside, (attempted, brought))).await
             }
-        };
-        let brought = self.second_alone(brought, beside.running.take()).await;
-        match (brought, attempted) {
-            (Ok(Some(brought)), _) => self.take(context, *brought, ranges, (tries, first)).await,
-            (Ok(None), Some(attempted)) => attempted,
-            (Ok(None), None) => Attempted::Ended(self.client_left()),
-            (Err(disposition), _) => Attempted::Ended(disposition),
+            Raced::Second(brought) => {
+                self.first_lost(tries, beside.first);
+                (Attempted::Failed(AttemptOutcome::NoResponse), Some(brought))
+            }
         }
     }
 
-    /// The first attempt has failed: what the second brings is taken, whatever it is.
-    async fn second_alone<'p>(
+    /// The first attempt has failed: what the second brings is taken, whatever it is. It is waited
+    /// for no longer than the first one had alone if another backend may be asked.
+    async fn second_alone<'p, F>(
         &mut self,
-        brought: Option<Box<Brought<'p>>>,
-        running: Option<Running<'_, 'p>>,
-    ) -> Result<Option<Box<Brought<'p>>>, Disposition> {
-        let Some(running) = running else {
-            return Ok(brought);
+        tries: &Tries<'_>,
+        beside: &mut Beside<'_, 'p, F>,
+        (attempted, brought): (Attempted, Option<Box<Brought<'p>>>),
+    ) -> (Attempted, Option<Box<Brought<'p>>>) {
+        let (Some(race), Some(running)) = (tries.race, beside.take()) else {
+            return (attempted, brought);
         };
-        match self.presence().during(running).await {
-            None => Err(self.client_left()),
-            Some(brought) => Ok(brought.map(Box::new)),
+        let position = beside.first.0.position;
+        let outcome = failure_of(&attempted);
+        let may_go_on = outcome.is_some_and(|o| self.may_go_on(tries, position, o));
+        let ended = within(race, may_go_on, running);
+        match self.presence().during(Box::pin(ended)).await {
+            None => (Attempted::Ended(self.client_left()), None),
+            Some(None) => {
+                beside.is_given_up(tries.pool);
+                (attempted, None)
+            }
+            Some(Some(brought)) => (attempted, brought.map(Box::new)),
+        }
+    }
+
+    /// The second attempt is taken. If the first has a response by now, it is a failure; else it
+    /// was slow, and whether anything comes from its backend is for others to see.
+    fn first_lost(&mut self, tries: &Tries<'_>, (first, since): (Contender, Instant)) {
+        let client = self.scratch.head.client;
+        match tries.race.and_then(|race| race.first_failed.get()) {
+            Some(outcome @ AttemptOutcome::FailureStatus) => {
+                tries.pool.fails(first, outcome, &mut self.doubt, client);
+            }
+            Some(_) => {}
+            None => {
+                tries.pool.endpoints[first.position as usize].was_slow(since.elapsed());
+                tries.pool.gives_up(first);
+            }
+        }
+    }
+
+    /// The second attempt has answered by a failure, and the response of the first one, at this
+    /// position, was taken.
+    fn has_refused(&mut self, tries: &Tries<'_>, second: Contender, first: u32) {
+        let client = self.scratch.head.client;
+        let outcome = AttemptOutcome::FailureStatus;
+        tries.pool.fails(second, outcome, &mut self.doubt, client);
+        if tries
+            .race
+            .is_some_and(|race| race.first_failed.get().is_none())
+        {
+            tries.pool.answers(first, &mut self.doubt, client);
         }
     }
 
@@ -302,9 +303,9 @@ impl Exchange<'_> {
             meta,
             duplex,
         } = brought;
-        self.note_won(context, &lease, tries);
-        let (failed, sent, worker) = ([first], tries.sent.get() + 1, context.worker);
-        let tries = Tries::new(tries.policy, tries.pool, &failed, sent);
+        self.note_won(context, &lease, (tries, first));
+        let (failed, worker) = (tries.failed_with(first), context.worker);
+        let tries = Tries::new(tries.policy, tries.pool, &failed, tries.sent.get());
         let to = Target::new(context, &lease, ranges, &tries);
         let (waited, (plan, _)) = (self.client.timer().moved.waited.get(), self.plan(to));
         let end = {
@@ -327,13 +328,22 @@ impl Exchange<'_> {
     }
 
     /// The second attempt has brought what is taken.
-    fn note_won(&mut self, context: RequestContext<'_>, lease: &Lease<'_>, tries: &Tries<'_>) {
+    fn note_won(
+        &mut self,
+        context: RequestContext<'_>,
+        lease: &Lease<'_>,
+        (tries, first): (&Tries<'_>, FailedAttempt),
+    ) {
+        if let Some(race) = tries.race {
+            race.taken.set(Some(lease.position()));
+        }
+        tries.also_failed.set(Some(first));
         // The first one may have been waiting still.
         for wait in [Wait::UpstreamRead, Wait::UpstreamWrite, Wait::Presence] {
             self.client.timer().disarm(wait);
         }
         self.outcome.hedge = Hedge::Won;
-        self.outcome.attempts = tries.sent.get() + 1;
+        self.outcome.attempts = tries.sent.get();
         self.outcome.backend = Some(Rc::clone(lease.endpoint()));
         context.worker.shard.attempts.hedges_won.increment();
     }

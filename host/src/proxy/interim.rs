@@ -83,7 +83,7 @@ impl Download<'_> {
             if due {
                 let response = &mut *self.response;
                 let parsed = parse_response(response, input, &self.head.method, limits);
-                match parsed.map_err(bad)? {
+                match parsed.map_err(ExchangeEnd::BadHead)? {
                     Some(meta) => {
                         upstream.buffer.consume(meta.head_len);
                         if self.response.status >= 200 || self.switches() {
@@ -119,7 +119,7 @@ impl Download<'_> {
                 continue;
             };
             let facts = h2::read_response(self.response, &parts, RESPONSE_LIMITS);
-            let facts = facts.map_err(bad)?;
+            let facts = facts.map_err(ExchangeEnd::BadHead)?;
             if self.response.status >= 200 {
                 if self.head.upgrade.asks_by_connect() && self.response.status < 300 {
                     self.switches_by_stream();

@@ -16,6 +16,10 @@ use crate::upstream::{
     SlowPlace, Turn, WorkerEndpoint, WorkerPool,
 };
 
+/// How often a request that waits for a new connection looks whether others avoid the backend by
+/// now: then nobody connects to it, and the request goes to another one.
+const LOOK: Duration = Duration::from_millis(100);
+
 impl Exchange<'_> {
     /// Where connections are limited, waits for the beginning of a body, a buffer full or all of
     /// it, before the request takes one: a client that sends slowly should not hold it meanwhile.
@@ -280,23 +284,35 @@ impl Exchange<'_> {
         let patience = tries.within(self.view.settings.timeouts.connect);
         let timer = self.client.timer();
         // In a box, because what is waited for is kept twice.
-        let connect = boxed(|| lease.connect((place, room), patience));
-        let connected = worker
-            .timers
-            .limit(timer, Wait::UpstreamWrite, patience, connect)
-            .await;
-        connected.unwrap_or(Err(match lease.endpoint().has_streams() {
+        let mut connect = boxed(|| lease.connect((place, room), patience));
+        let (began, mut look) = (Instant::now(), LOOK.min(patience));
+        loop {
+            let connected = worker
+                .timers
+                .limit(timer, Wait::UpstreamWrite, look, connect.as_mut())
+                .await;
+            if let Ok(connected) = connected {
+                return connected;
+            }
+            let left = patience.saturating_sub(began.elapsed());
+            let better = || tries.pool.has_better(lease.position(), tries.failed);
+            if left.is_zero() || (lease.is_avoided() && !tries.is_last() && better()) {
+                break;
+            }
+            look = LOOK.min(left);
+        }
+        Err(match lease.endpoint().has_streams() {
             // One connection is made at a time, within a limit of its own, and has the blame for
             // itself: what took too long is the wait for others.
             true => AttemptOutcome::NoPlace,
             false => AttemptOutcome::ConnectTimedOut,
-        }))
+        })
     }
 }
 
 /// Whether a request waits for a place at this endpoint, which is full, rather than try another.
 fn may_wait(lease: &Lease<'_>, tries: &Tries<'_>) -> bool {
-    tries.is_last() || lease.pool().should_wait(lease.position(), tries.failed)
+    tries.is_last_look() || lease.pool().should_wait(lease.position(), tries.failed)
 }
 
 /// A connection to a backend as it is read and written for one exchange.

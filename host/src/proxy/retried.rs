@@ -18,7 +18,7 @@ impl Download<'_> {
     }
 
     #[cold]
-    fn is_wanted_elsewhere(&self) -> bool {
+    pub(super) fn is_wanted_elsewhere(&self) -> bool {
         let tries = self.to.tries;
         // A call is a POST. An operator who lists its codes says that calls may be repeated.
         let wanted = match self.response.fields.first("grpc-status") {

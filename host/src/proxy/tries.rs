@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Method;
 
 use crate::config::{RetryPolicy, Timeouts};
-use crate::upstream::{FailedAttempt, WorkerPool};
+use crate::upstream::{AttemptOutcome, FailedAttempt, WorkerPool};
 
 /// The attempts at one request, as the one under way sees them.
 #[derive(Debug)]
@@ -19,11 +19,13 @@ pub(super) struct Tries<'a> {
     pub failed: &'a [FailedAttempt],
     /// How often the request was sent, this attempt included.
     pub sent: Cell<u32>,
+    /// How many attempts before found no place or no means of ours; they were not sent.
+    pub looked: u32,
     /// Another attempt would have been made, had the budget allowed it.
     pub over_budget: Cell<bool>,
     /// Where a second backend may be asked beside this attempt's.
     pub race: Option<&'a Race>,
-    /// The attempt at the second backend, if there was one.
+    /// Of two attempts the one that is not taken, which another one must not repeat.
     pub also_failed: Cell<Option<FailedAttempt>>,
 }
 
@@ -34,6 +36,12 @@ pub(super) struct Race {
     pub decided: Cell<bool>,
     /// The second one is under way: a first one that has a failure to pass on waits for it.
     pub second: Cell<bool>,
+    /// How long the first one had alone.
+    pub after: Cell<Duration>,
+    /// What the first one has to pass on, if that is a failure.
+    pub first_failed: Cell<Option<AttemptOutcome>>,
+    /// The position of the second backend, if its response is taken.
+    pub taken: Cell<Option<u32>>,
 }
 
 impl<'a> Tries<'a> {
@@ -49,6 +57,7 @@ impl<'a> Tries<'a> {
             pool,
             failed,
             sent: Cell::new(sent),
+            looked: 0,
             over_budget: Cell::new(false),
             race: None,
             also_failed: Cell::new(None),
@@ -62,7 +71,22 @@ impl<'a> Tries<'a> {
 
     /// Whether another endpoint than the one at this position may be asked after it.
     pub(super) fn has_another(&self, position: u32) -> bool {
-        !self.is_last() && self.pool.has_another(position, self.failed)
+        !self.is_last() && {
+            let beside = self.also_failed.get().map(|failed| failed.backend);
+            let others = [position, beside.unwrap_or(position)];
+            self.pool.has_another(&others, self.failed)
+        }
+    }
+
+    /// Whether a request that finds no place waits for one: it has looked at as many backends as it
+    /// may be sent to.
+    pub(super) fn is_last_look(&self) -> bool {
+        self.is_last() || self.looked + 1 >= self.policy.attempts
+    }
+
+    /// The attempts that failed, and this one.
+    pub(super) fn failed_with(&self, failed: FailedAttempt) -> Vec<FailedAttempt> {
+        self.failed.iter().copied().chain([failed]).collect()
     }
 
     /// Whether the budget allows an attempt that repeats work; notes if it does not.

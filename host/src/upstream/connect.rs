@@ -301,7 +301,7 @@ fn unopened(error: &h2::Error) -> Unopened {
 
 /// Whether a connect failed because this machine ran out of something: file descriptors, ports,
 /// buffers.
-fn is_ours(e: &io::Error) -> bool {
+pub fn is_ours(e: &io::Error) -> bool {
     use rustix::io::Errno;
     Errno::from_io_error(e).is_some_and(|e| {
         [

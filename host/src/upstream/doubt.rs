@@ -8,8 +8,8 @@
 
 use std::net::IpAddr;
 
-use super::AttemptOutcome;
 use super::places::network;
+use super::{AttemptOutcome, FailedAttempt};
 
 /// After this many milliseconds another failure of the same client counts. So a bad backend is
 /// ejected even if its only client sends requests that can't be repeated, and a backend that
@@ -22,7 +22,7 @@ pub struct Doubt {
     /// A failure of the request is held against a backend.
     held: bool,
     /// The first backend that failed, and that nothing is held against so far.
-    open: Option<u32>,
+    open: Option<FailedAttempt>,
 }
 
 /// The client of the last failure that was held against a backend, and when that was, in
@@ -67,17 +67,18 @@ impl Doubt {
         }
         self.held = accuser.counts_after(last);
         if !self.held && self.open.is_none() {
-            self.open = Some(backend);
+            let failure = outcome.failure();
+            self.open = Some(FailedAttempt { backend, failure });
         }
         self.held
     }
 
     /// This backend has answered: another that had failed before was to blame.
-    pub(super) fn answered(&mut self, backend: u32) -> Option<u32> {
+    pub(super) fn answered(&mut self, backend: u32) -> Option<FailedAttempt> {
         let open = self
             .open
             .take()
-            .filter(|open| *open != backend && !self.held)?;
+            .filter(|open| open.backend != backend && !self.held)?;
         self.held = true;
         Some(open)
     }
@@ -126,7 +127,7 @@ mod tests {
         assert!(!doubt.failed(1, AttemptOutcome::Closed, of, Some(of)));
         assert!(!doubt.failed(2, AttemptOutcome::Closed, of, Some(of)));
         assert_eq!(
-            (doubt.answered(3), doubt.answered(3)),
+            (doubt.answered(3).map(|f| f.backend), doubt.answered(3)),
             (Some(1), None),
             "the first, once"
         );

@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::doubt::Accuser;
-use super::{AttemptOutcome, Carrier, Doubt, Place, Room, Verdict, WorkerEndpoint, WorkerPool};
+use super::{
+    AttemptOutcome, Carrier, Doubt, FailedAttempt, Place, Room, Verdict, WorkerEndpoint, WorkerPool,
+};
 
 /// The part of an ejection's time for which an endpoint is left alone when the request that tried
 /// it may have failed by its own doing.
@@ -118,26 +120,22 @@ impl<'p> Lease<'p> {
                 if self.tries {
                     health.comes_back();
                 }
-                if let Some(other) = doubt.answered(self.position) {
-                    self.pool.held(other, client);
-                }
+                self.pool.answers(self.position, doubt, client);
             }
-            Verdict::Failed => self.failed(outcome, doubt, client),
+            Verdict::Failed => self.pool.fails(self.contender(), outcome, doubt, client),
         }
     }
 
-    fn failed(&self, outcome: AttemptOutcome, doubt: &mut Doubt, client: IpAddr) {
-        let endpoint = self.endpoint();
-        endpoint.shard.failures.increment();
-        let accuser = self.pool.accuser(client);
-        if doubt.failed(self.position, outcome, accuser, endpoint.health.accuser()) {
-            if outcome.may_be_of_request() {
-                endpoint.health.accused_by(accuser);
-            }
-            self.pool.failed(self.position);
-        } else if self.tries {
-            let time = self.pool.topology.health.fail_timeout;
-            endpoint.health.put_off(time / PUT_OFF);
+    /// Whether requests go elsewhere by now, and this one is not the one that tries it.
+    pub fn is_avoided(&self) -> bool {
+        !self.tries && !self.endpoint().health.is_well()
+    }
+
+    /// What is known of the attempt when its lease is gone.
+    pub fn contender(&self) -> Contender {
+        Contender {
+            position: self.position,
+            tries: self.tries,
         }
     }
 
@@ -182,21 +180,73 @@ impl Drop for Lease<'_> {
     }
 }
 
+/// One of two attempts at the same request that run beside each other.
+#[derive(Debug, Clone, Copy)]
+pub struct Contender {
+    /// Of its endpoint.
+    pub position: u32,
+    tries: bool,
+}
+
 impl WorkerPool {
+    /// Reports that an attempt has failed. `doubt` as for [`Lease::finish`].
+    #[cold]
+    pub fn fails(&self, of: Contender, outcome: AttemptOutcome, doubt: &mut Doubt, client: IpAddr) {
+        let endpoint = &self.endpoints[of.position as usize];
+        endpoint.shard.failures.increment();
+        let accuser = self.accuser(client);
+        if doubt.failed(of.position, outcome, accuser, endpoint.health.accuser()) {
+            if outcome.may_be_of_request() {
+                endpoint.health.accused_by(accuser);
+            }
+            self.failed(FailedAttempt {
+                backend: of.position,
+                failure: outcome.failure(),
+            });
+        } else {
+            self.puts_off(of);
+        }
+    }
+
+    /// The endpoint at this position has answered the request.
+    pub fn answers(&self, position: u32, doubt: &mut Doubt, client: IpAddr) {
+        if let Some(other) = doubt.answered(position) {
+            self.held(other, client);
+        }
+    }
+
+    /// An attempt was given up before an answer, because another one was quicker. That is no
+    /// failure; but where no answer comes at all, the endpoint is stalled.
+    #[cold]
+    pub fn gives_up(&self, of: Contender) {
+        self.endpoints[of.position as usize].health.gives_up();
+        self.puts_off(of);
+    }
+
+    /// The next request that tries an endpoint that is to be avoided comes later.
+    fn puts_off(&self, of: Contender) {
+        if of.tries {
+            let time = self.topology.health.fail_timeout;
+            let health = &self.endpoints[of.position as usize].health;
+            health.put_off(time / PUT_OFF);
+        }
+    }
+
     fn accuser(&self, client: IpAddr) -> Accuser {
         Accuser::new(client, milliseconds(self.started.elapsed()))
     }
 
     /// A failure of this client, of which nothing was held against the endpoint, counts after all.
     #[cold]
-    fn held(&self, position: u32, client: IpAddr) {
-        let health = &self.endpoints[position as usize].health;
+    fn held(&self, failed: FailedAttempt, client: IpAddr) {
+        let health = &self.endpoints[failed.backend as usize].health;
         health.accused_by(self.accuser(client));
-        self.failed(position);
+        self.failed(failed);
     }
 
-    fn failed(&self, position: u32) {
-        self.topology.failed(position as usize);
+    fn failed(&self, failed: FailedAttempt) {
+        let FailedAttempt { backend, failure } = failed;
+        self.topology.failed(backend as usize, failure);
     }
 }
 

@@ -39,6 +39,7 @@ mod topology;
 mod watched;
 
 pub use budget::{Budget, Room};
+pub use connect::is_ours;
 pub use discovery::{
     AdminState, Discovery, Edit, Family, Name, NameState, NameStatus, News, Origin, Outcome,
     Overlay, Record, Target,
@@ -48,9 +49,9 @@ use endpoint::Idle;
 pub use endpoint::{Carrier, Connection, Turn, WorkerEndpoint};
 pub use facts::{BackendFacts, Facts};
 use health::sums_are_asked_for;
-pub use health::{BackendHealth, Health, Review};
+pub use health::{BackendHealth, Health, Review, some_are_sought};
 pub use ids::{EndpointId, PoolId, Presence, Registry};
-pub use lease::{InFlight, Lease};
+pub use lease::{Contender, InFlight, Lease};
 pub use outcome::{AttemptOutcome, FailedAttempt, Failure, Verdict};
 pub use places::{Place, Places, SlowPlace, network};
 pub use pool::{WorkerPool, WorkerPools};

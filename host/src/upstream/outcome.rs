@@ -141,6 +141,11 @@ impl AttemptOutcome {
         matches!(self, Self::Unprocessed | Self::Refused)
     }
 
+    /// Whether it is the proxy that has no place or no means for the request, which was not sent.
+    pub fn is_own_limit(self) -> bool {
+        matches!(self, Self::NoPlace | Self::OutOfResources)
+    }
+
     /// Whether it is a failure to which a request can bring a backend that is well: any but one of
     /// the connection itself.
     pub fn may_be_of_request(self) -> bool {

@@ -28,13 +28,23 @@ impl WorkerPool {
         Repeat(self)
     }
 
-    /// Whether there is an endpoint that takes requests, is not at this position, and has not
+    /// Whether there is an endpoint that takes requests, is not at these positions, and has not
     /// failed.
-    pub fn has_another(&self, position: u32, failed: &[FailedAttempt]) -> bool {
-        let untried = |b: &u32| *b != position && !failed.iter().any(|f| f.backend == *b);
+    pub fn has_another(&self, than: &[u32], failed: &[FailedAttempt]) -> bool {
+        self.others(than, failed).next().is_some()
+    }
+
+    /// Whether one of those is well.
+    pub fn has_better(&self, than: u32, failed: &[FailedAttempt]) -> bool {
+        let than = [than];
+        let mut others = self.others(&than, failed);
+        others.any(|b| self.endpoints[b as usize].health.is_well())
+    }
+
+    fn others(&self, than: &[u32], failed: &[FailedAttempt]) -> impl Iterator<Item = u32> {
+        let tried = |b: u32| than.contains(&b) || failed.iter().any(|f| f.backend == b);
         self.positions()
-            .filter(untried)
-            .any(|b| self.takes_traffic(b))
+            .filter(move |b| !tried(*b) && self.takes_traffic(*b))
     }
 
     /// Whether only one endpoint takes requests.

@@ -281,3 +281,21 @@ fn a_reload_keeps_what_probes_have_shown_and_ends_those_that_are_gone() {
     edit("health = { interval = \"1h\" }", "");
     wait_for(&proxy, dead, "healthy");
 }
+
+#[test]
+fn interim_answers_without_end_are_a_failed_probe() {
+    let endless = TestUpstream::start(|connection| {
+        connection.request();
+        let many = "HTTP/1.1 100 Continue\r\n\r\n".repeat(100);
+        while connection.send(&many) {}
+    });
+    let alive = TestUpstream::named("alive");
+    let keys = "health = { path = \"/health\", timeout = \"15s\" }";
+    let proxy = proxy(&[endless.address(), alive.address()], keys);
+    wait_for(&proxy, endless.address(), "down");
+    let shown = backend(&proxy, endless.address())["reason"].clone();
+    assert!(
+        shown.as_str().unwrap().contains("more than 128 KiB"),
+        "{shown}"
+    );
+}

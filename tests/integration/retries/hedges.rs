@@ -86,7 +86,7 @@ fn the_first_backend_answers_after_all_and_the_second_is_given_up_without_blame(
     two.wait_until_unused_after(1);
     assert_hedges(&proxy, 1, 0);
     assert_no_failures(&proxy, &[&one, &two]);
-    proxy.logged(&["\"hedge\":\"lost\""]);
+    proxy.logged(&["\"hedge\":\"lost\"", "\"attempts\":2"]);
 }
 
 #[test]

@@ -149,3 +149,26 @@ fn a_buffered_body_is_asked_for_and_may_fail_before_a_backend_hears_of_it() {
     proxy.logged(&["\"status\":0"]);
     assert_eq!(upstream.received().len(), 1);
 }
+
+#[test]
+fn a_full_backend_uses_up_no_attempt_and_is_no_retry() {
+    let gate = Gate::new();
+    let closing = TestUpstream::start(|connection| {
+        connection.request();
+    });
+    let (one, two) = (TestUpstream::behind(&gate), TestUpstream::named("two"));
+    let keys = "max-requests = 1\nattempts = 2";
+    let proxy = picking(&[&one, &closing, &two], keys);
+    let mut held = proxy.client();
+    held.send(Picking::get("0"));
+    one.wait_for_heads(1);
+    assert_eq!(proxy.ask(Picking::get("0,1,2")).text(), "two");
+    let retries = proxy.stats()["attempts"]["retries_by_reason"].clone();
+    assert_eq!(
+        (&retries["connect"], &retries["reset"]),
+        (&0.into(), &1.into())
+    );
+    proxy.logged(&["\"attempts\":2"]);
+    gate.open();
+    assert_eq!(held.response().text(), "ok");
+}

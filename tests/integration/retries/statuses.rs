@@ -306,3 +306,26 @@ fn the_budget_counts_the_attempts_that_are_under_way() {
         (proxy.ask(Picking::get("0,1")).text() == "ok").then_some(())
     });
 }
+
+#[test]
+fn a_head_that_is_none_or_is_cut_is_as_good_as_none() {
+    let one_for = |bad: &'static str| {
+        TestUpstream::start(move |connection| {
+            connection.request();
+            connection.send(bad);
+        })
+    };
+    for bad in ["nonsense\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Le"] {
+        let (one, two) = (one_for(bad), TestUpstream::named("two"));
+        let proxy = picking(&[&one, &two], "");
+        assert_eq!(proxy.ask(Picking::get("0,1")).text(), "two");
+        assert_eq!(proxy.stats()["attempts"]["retries_by_reason"]["reset"], 1);
+        let post = Picking::of("POST", "0,1").body("x").bytes();
+        proxy.ask(post).assert_refusal(502);
+        assert_eq!((one.received().len(), two.received().len()), (2, 1));
+    }
+    let alone = one_for("nonsense\r\n\r\n");
+    let proxy = picking(&[&alone], "");
+    proxy.ask(Picking::get("0")).assert_refusal(502);
+    assert_eq!(alone.received().len(), 1, "it would say the same again");
+}

@@ -1,5 +1,6 @@
 //! A probe by HTTP/1.1.
 
+use std::error::Error;
 use std::pin::pin;
 
 use bytes::Bytes;
@@ -10,12 +11,12 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
+use super::bounded::Bounded;
 use super::searched::{MOST, NAME, Searched};
-use crate::net::Stream;
 
 /// The status of the answer, and whether its body has `text`; without a text it is not read.
 pub(super) async fn get(
-    stream: Stream,
+    stream: Bounded,
     host: &str,
     path: &str,
     text: Option<&str>,
@@ -66,8 +67,11 @@ async fn find(mut body: Incoming, text: &str) -> bool {
 }
 
 fn unanswered(error: &hyper::Error) -> String {
-    match error.is_parse() || error.is_parse_too_large() {
-        true => format!("its answer is not HTTP/1.1: {error}"),
-        false => format!("it closed the connection without an answer: {error}"),
+    if error.is_parse() || error.is_parse_too_large() {
+        return format!("its answer is not HTTP/1.1: {error}");
+    }
+    match error.source() {
+        Some(source) => format!("there was no answer: {source}"),
+        None => format!("it closed the connection without an answer: {error}"),
     }
 }

@@ -8,15 +8,15 @@ use h2::client::{Builder, SendRequest};
 use http::header::{HeaderName, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response};
 
+use super::bounded::Bounded;
 use super::searched::{MOST, NAME, Searched};
-use crate::net::Stream;
 
 /// Bytes of a head: far more than that of an answer to a probe.
 const HEAD: u32 = 64 << 10;
 
 /// The status of the answer, and whether its body has `text`; without a text it is not read.
 pub(super) async fn get(
-    stream: Stream,
+    stream: Bounded,
     scheme: &str,
     host: &str,
     path: &str,
@@ -54,7 +54,7 @@ pub(super) fn request(
 
 /// Sends a request, and reads its answer.
 pub(super) async fn exchange<T>(
-    stream: Stream,
+    stream: Bounded,
     request: Request<()>,
     body: Option<Bytes>,
     read: impl AsyncFnOnce(Response<RecvStream>) -> Result<T, String>,

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, TE};
 use http::{Method, Response};
 
+use super::bounded::Bounded;
 use super::by_h2::{collect, exchange, request};
-use crate::net::Stream;
 
 const PATH: &str = "/grpc.health.v1.Health/Check";
 /// Of `ServingStatus`.
@@ -19,7 +19,7 @@ const VARINT: u64 = 0;
 const BYTES: u64 = 2;
 
 pub(super) async fn check(
-    stream: Stream,
+    stream: Bounded,
     scheme: &str,
     host: &str,
     service: &str,

@@ -1,11 +1,14 @@
 //! Probes of backends: one for each endpoint of a pool that is probed, whatever the number of
-//! workers. What they show is kept in the endpoint's health; their connections are their own.
+//! workers. What they show is kept in the endpoint's health; their connections are their own. And
+//! connections to endpoints that nobody could connect to (`sought`).
 
+mod bounded;
 mod by_h1;
 mod by_h2;
 mod grpc;
 mod row;
 mod searched;
+mod sought;
 mod target;
 
 use std::collections::HashMap;
@@ -21,9 +24,10 @@ use tokio::time::{sleep, timeout};
 use super::control::ControlPlane;
 use crate::ground;
 use crate::proxy::Snapshot;
-use crate::upstream::{EndpointId, Topology};
+use crate::upstream::{EndpointId, Topology, some_are_sought};
 use row::Row;
-use target::Target;
+use sought::{seek, sought};
+use target::{Target, Unwell};
 
 /// Probes under way at once. Each has its time-out, which begins with its turn.
 const AT_ONCE: usize = 256;
@@ -35,9 +39,17 @@ const JITTER: f64 = 0.1;
 /// TLS sessions stay on one thread, and hundreds of handshakes should hold up nobody else.
 pub(super) async fn probe(control: Arc<ControlPlane>) {
     let mut snapshots = control.subscribe();
-    let is_wanted = |snapshot: &Arc<Snapshot>| !targets(&snapshot.topology).is_empty();
-    if snapshots.wait_for(is_wanted).await.is_err() {
-        return;
+    let is_wanted = |snapshot: &Arc<Snapshot>| {
+        let topology = &snapshot.topology;
+        !targets(topology).is_empty() || !sought(topology).is_empty()
+    };
+    while !is_wanted(&snapshots.borrow_and_update()) {
+        tokio::select! {
+            changed = snapshots.changed() => if changed.is_err() {
+                return;
+            },
+            () = some_are_sought() => {}
+        }
     }
     drop(snapshots);
     // Dropped with this future, it ends the thread.
@@ -71,6 +83,7 @@ fn start(control: Arc<ControlPlane>, ends: oneshot::Receiver<()>) -> io::Result<
 struct Probes {
     tasks: JoinSet<()>,
     running: HashMap<EndpointId, (Arc<Target>, AbortHandle)>,
+    seeking: HashMap<EndpointId, (Arc<Target>, AbortHandle)>,
     turns: Arc<Semaphore>,
 }
 
@@ -79,6 +92,7 @@ impl Default for Probes {
         Self {
             tasks: JoinSet::default(),
             running: HashMap::default(),
+            seeking: HashMap::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
@@ -90,6 +104,7 @@ impl Probes {
         loop {
             let topology = Arc::clone(&snapshots.borrow_and_update().topology);
             self.adopt(&topology);
+            self.seek(&topology);
             drop(topology);
             tokio::select! {
                 changed = snapshots.changed() => if changed.is_err() {
@@ -97,6 +112,7 @@ impl Probes {
                 },
                 // Those that were ended.
                 Some(_) = self.tasks.join_next() => {}
+                () = some_are_sought() => {}
             }
         }
     }
@@ -131,6 +147,35 @@ impl Probes {
     }
 }
 
+impl Probes {
+    /// Begins to look for the endpoints that are ejected since they can't be reached, and no more
+    /// for those that are gone or that have probes now.
+    fn seek(&mut self, topology: &Topology) {
+        let mut wanted = sought(topology);
+        wanted.retain(|id, target| {
+            let is_probed = self.running.contains_key(id);
+            if is_probed {
+                target.health.is_not_sought();
+            }
+            !is_probed
+        });
+        self.seeking.retain(|id, (target, task)| {
+            let stays = !task.is_finished() && wanted.get(id).is_some_and(|next| *next == **target);
+            match stays {
+                true => drop(wanted.remove(id)),
+                false => task.abort(),
+            }
+            stays
+        });
+        for (id, target) in wanted {
+            let (target, turns) = (Arc::new(target), Arc::clone(&self.turns));
+            let task = seek(Arc::clone(&target), turns);
+            self.seeking
+                .insert(id, (target, self.tasks.spawn_local(task)));
+        }
+    }
+}
+
 /// What is to be probed. Where several pools reach an endpoint in the same way, the first that has
 /// probes says how.
 fn targets(topology: &Topology) -> HashMap<EndpointId, Target> {
@@ -156,8 +201,12 @@ async fn keep_probing(target: Arc<Target>, turns: Arc<Semaphore>) {
         let patience = target.probe.timeout;
         let result = timeout(patience, target.ask()).await;
         drop(turn);
-        let result = result.unwrap_or_else(|_| Err(format!("no answer within {patience:?}")));
-        target.note(row.note(result, &target.probe));
+        let late = |_| Err(Unwell::Theirs(format!("no answer within {patience:?}")));
+        match result.unwrap_or_else(late) {
+            Ok(()) => target.note(row.note(Ok(()), &target.probe)),
+            Err(Unwell::Theirs(reason)) => target.note(row.note(Err(reason), &target.probe)),
+            Err(Unwell::Ours(reason)) => target.was_not_probed(&reason),
+        }
         sleep(jittered(target.probe.interval)).await;
     }
 }

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::bounded::Bounded;
 use super::row::Shown;
 use super::{by_h1, by_h2, grpc};
 use crate::config::{Probe, ProbeKind};
 use crate::net::Stream;
 use crate::net::tls::Connector;
-use crate::upstream::{Endpoint, Health, Protocol};
+use crate::upstream::{Endpoint, Health, Protocol, is_ours};
 
 /// One endpoint.
 #[derive(Debug)]
@@ -21,6 +22,22 @@ pub(super) struct Target {
     server_name: Arc<str>,
     protocol: Protocol,
     tls: Option<Arc<Connector>>,
+}
+
+/// Why a probe has shown nothing good.
+#[derive(Debug)]
+pub(super) enum Unwell {
+    /// A sentence about the endpoint.
+    Theirs(String),
+    /// This process or this machine has no more of what a connection takes: that says nothing about
+    /// the endpoint.
+    Ours(String),
+}
+
+impl From<String> for Unwell {
+    fn from(reason: String) -> Self {
+        Self::Theirs(reason)
+    }
 }
 
 impl PartialEq for Target {
@@ -52,12 +69,9 @@ impl Target {
     }
 
     /// Probes once. The caller limits the time.
-    ///
-    /// # Errors
-    ///
-    /// Why it has failed, as a sentence about the endpoint.
-    pub(super) async fn ask(&self) -> Result<(), String> {
+    pub(super) async fn ask(&self) -> Result<(), Unwell> {
         let (stream, is_h2) = self.connect().await?;
+        let stream = Bounded::new(stream);
         match &self.probe.kind {
             ProbeKind::Tcp => Ok(()),
             ProbeKind::Http {
@@ -73,34 +87,41 @@ impl Target {
                 };
                 let (status, has_body) = asked?;
                 if !expect.iter().any(|range| range.contains(&status)) {
-                    return Err(format!("it answered {path} with the status {status}"));
+                    return Err(format!("it answered {path} with the status {status}").into());
                 }
                 match (has_body, body) {
-                    (false, Some(body)) => Err(format!("its answer to {path} has no {body:?}")),
+                    (false, Some(body)) => {
+                        Err(format!("its answer to {path} has no {body:?}").into())
+                    }
                     _ => Ok(()),
                 }
             }
-            ProbeKind::Grpc { .. } if !is_h2 => {
-                Err("it did not agree to HTTP/2, which gRPC needs".to_owned())
-            }
+            ProbeKind::Grpc { .. } if !is_h2 => Err("it did not agree to HTTP/2, which gRPC needs"
+                .to_owned()
+                .into()),
             ProbeKind::Grpc { service, host } => {
                 let host = self.authority(host.as_deref());
-                grpc::check(stream, self.scheme(), &host, service).await
+                Ok(grpc::check(stream, self.scheme(), &host, service).await?)
             }
         }
     }
 
     /// A connection, and whether it is one of HTTP/2.
-    async fn connect(&self) -> Result<(Stream, bool), String> {
+    pub(super) async fn connect(&self) -> Result<(Stream, bool), Unwell> {
         let stream = Stream::connect(self.address).await;
-        let stream = stream.map_err(|e| format!("no connection: {e}"))?;
+        let stream = stream.map_err(|e| match is_ours(&e) {
+            true => Unwell::Ours(e.to_string()),
+            false => Unwell::Theirs(format!("no connection: {e}")),
+        })?;
         let Some(tls) = &self.tls else {
             return Ok((stream, self.protocol == Protocol::H2));
         };
         let (stream, facts) = tls.connect(stream).await.map_err(|e| e.of_backend())?;
         let is_h2 = facts.session.protocol.as_deref() == Some("h2");
         match self.protocol == Protocol::H2 && !is_h2 {
-            true => Err("it does not agree to HTTP/2 in the TLS handshake (ALPN)".to_owned()),
+            true => Err("it does not agree to HTTP/2 in the TLS handshake (ALPN)"
+                .to_owned()
+                .into()),
             false => Ok((stream, is_h2)),
         }
     }
@@ -130,6 +151,11 @@ impl Target {
             true => name,
             false => format!("{name}:{port}"),
         }
+    }
+
+    /// Says in the log that there was no probe.
+    pub(super) fn was_not_probed(&self, reason: &str) {
+        tracing::debug!(target: "health", backend = &*self.label, "not probed: {reason}");
     }
 
     /// Keeps what a probe has shown.

@@ -18,7 +18,7 @@ fn every_key_of_an_ejection_is_read() {
         "max-failures = 7\nfail-timeout = \"3s\"\nslow-start = \"20s\"\n\
          [pools.a.ejection]\nmax-time = \"1m\"\nmax-share = 0.25\ninterval = \"2s\"\n\
          statuses = [500, \"502-504\", \"4xx\"]\nmin-requests = 9\nfailure-share = 0.1\n\
-         latency-factor = 2.5\nlatency-ejects = true\nstalled-after = \"1s\"",
+         latency-factor = 2.5\nlatency-ejects = true\nstalled-after = \"1s\"\nreconnect = \"0s\"",
     );
     let expected = PoolHealth {
         max_failures: 7,
@@ -34,6 +34,7 @@ fn every_key_of_an_ejection_is_read() {
             latency_factor: 2.5,
             latency_ejects: true,
             stalled_after: Duration::from_secs(1),
+            reconnect: Duration::ZERO,
         },
         probe: None,
     };

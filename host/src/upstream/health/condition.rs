@@ -15,6 +15,8 @@ pub(in crate::upstream) struct Condition {
     /// Of both, those that have waited for their clients.
     paced: Counter,
     paced_ended: Counter,
+    /// Of those that have ended, the ones that were given up before an answer.
+    given_up: Counter,
     /// Response heads.
     heads: Counter,
     /// Moving average of the time to the response head, in microseconds; 0 before the first.
@@ -60,7 +62,8 @@ impl Condition {
         }
     }
 
-    /// Without the attempts that have waited for their clients.
+    /// Without the attempts that have waited for their clients. Those that were given up have not
+    /// ended: what they waited for has not come.
     pub(super) fn counts(&self) -> Counts {
         let ended = self.ended.value();
         let paced_ended = self.paced_ended.value();
@@ -68,7 +71,7 @@ impl Condition {
         let begun = self.begun.value().saturating_sub(self.paced.value());
         Counts {
             begun,
-            ended: ended.saturating_sub(paced_ended),
+            ended: ended.saturating_sub(paced_ended + self.given_up.value()),
             heads,
         }
     }
@@ -84,6 +87,11 @@ impl Condition {
         if was_paced {
             self.paced_ended.increment();
         }
+    }
+
+    /// An attempt that has ended was given up.
+    pub(super) fn gives_up(&self) {
+        self.given_up.increment();
     }
 
     /// An attempt waits for its client, which sends a body.

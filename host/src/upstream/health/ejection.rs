@@ -2,25 +2,38 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::Notify;
+
 use super::Health;
 use super::marks::Marks;
-use crate::upstream::{Endpoint, PoolTopology};
+use crate::config::PoolHealth;
+use crate::upstream::{Endpoint, Failure, PoolTopology};
 
 /// Held while one is ejected, so that two workers don't eject more than may be. Only failures that
 /// are too many come here.
 static EJECTING: Mutex<()> = Mutex::new(());
 
+/// Wakes what looks for endpoints that can't be reached.
+static SOUGHT: Notify = Notify::const_new();
+
+/// Waits until endpoints were ejected that are to be looked for, since the last call. One waits at
+/// a time.
+pub async fn some_are_sought() {
+    SOUGHT.notified().await;
+}
+
 impl PoolTopology {
-    /// A failure is held against the endpoint at this position.
+    /// This failure is held against the endpoint at this position.
     #[cold]
-    pub(in crate::upstream) fn failed(&self, position: usize) {
+    pub(in crate::upstream) fn failed(&self, position: usize, failure: Failure) {
         let Some(endpoint) = self.endpoints.get(position) else {
             return;
         };
         let in_a_row = endpoint.health.shared.failed();
         let most = self.health.max_failures;
         if most > 0 && in_a_row >= most {
-            self.eject(endpoint, || match in_a_row {
+            let sought = sought(failure, &self.health);
+            self.eject(endpoint, sought, || match in_a_row {
                 1 => "a failure".to_owned(),
                 n => format!("{n} failures in a row"),
             });
@@ -29,7 +42,7 @@ impl PoolTopology {
 
     /// Ejects an endpoint, unless too many are ejected. Where all others fail as well nothing is
     /// gained by it: then none is ejected, and the first that answers is used again at once.
-    pub(super) fn eject(&self, endpoint: &Endpoint, reason: impl Fn() -> String) {
+    pub(super) fn eject(&self, endpoint: &Endpoint, sought: Marks, reason: impl Fn() -> String) {
         let _one = EJECTING.lock().unwrap_or_else(PoisonError::into_inner);
         let own = &endpoint.health.shared;
         let is_other = |e: &&Endpoint| e.weight > 0 && !Arc::ptr_eq(&e.health, &endpoint.health);
@@ -46,12 +59,26 @@ impl PoolTopology {
         let ejected = others().filter(|e| e.health.has(Marks::EJECTED)).count();
         let rules = &self.health.ejection;
         if ejected < most_ejected(others().count() + 1, rules.max_share) {
-            own.eject(self.health.fail_timeout, rules.max_time, reason);
+            own.eject((self.health.fail_timeout, rules.max_time), sought, reason);
+            if own.is_sought() {
+                SOUGHT.notify_one();
+            }
         } else {
             own.change(Marks::FAILING, Marks::EJECTED, || {
                 format!("{}; no more of its pool may be ejected", reason())
             });
         }
+    }
+}
+
+/// Whether one that was ejected for this failure is looked for, and what is known. A process that
+/// ends under load breaks more connections than it refuses. Probes look anyway.
+fn sought(failure: Failure, rules: &PoolHealth) -> Marks {
+    match failure {
+        _ if rules.probe.is_some() || rules.ejection.reconnect.is_zero() => Marks::NONE,
+        Failure::Connect | Failure::ConnectTimeout => Marks::UNREACHED,
+        Failure::Closed => Marks::CUT_OFF,
+        Failure::Other => Marks::NONE,
     }
 }
 

@@ -64,6 +64,15 @@ impl Marks {
     pub(super) const DRAINING: Self = Self(1 << 6);
     /// Although it is stalled, one request may try it.
     pub(super) const INVITES: Self = Self(1 << 7);
+    /// It is ejected, and nobody can connect to it.
+    pub(super) const UNREACHED: Self = Self(1 << 8);
+    /// It is ejected because its connections ended: it may have ended as well.
+    pub(super) const CUT_OFF: Self = Self(1 << 9);
+
+    /// A connection beside the traffic is to show whether it can be reached.
+    pub(super) const SOUGHT: Self = Self(Self::UNREACHED.0 | Self::CUT_OFF.0);
+    /// All that ends with an ejection.
+    pub(super) const EJECTION: Self = Self(Self::EJECTED.0 | Self::SOUGHT.0);
 
     /// Requests go elsewhere.
     pub(super) const AVOIDED: Self = Self(Self::EJECTED.0 | Self::DOWN.0 | Self::STALLED.0);

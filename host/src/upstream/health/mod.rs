@@ -22,6 +22,7 @@ use super::doubt::Accuser;
 use crate::stats::{HealthReading, HealthReadings, HealthState};
 
 pub(super) use condition::{Condition, microseconds};
+pub use ejection::some_are_sought;
 pub use marks::BackendHealth;
 use marks::Marks;
 pub use review::Review;
@@ -79,7 +80,7 @@ impl Health {
     pub fn comes_up(&self) {
         let avoided = Marks::DOWN.and(Marks::EJECTED);
         if self.shared.marks().has(avoided) {
-            self.shared.begin_slow_start(avoided);
+            self.shared.begin_slow_start(avoided.and(Marks::SOUGHT));
         }
     }
 
@@ -88,6 +89,26 @@ impl Health {
         if self.shared.marks().has(Marks::DOWN) {
             self.shared.begin_slow_start(Marks::DOWN);
         }
+    }
+
+    /// Whether it is ejected, and only a connection shows whether it can be reached again.
+    pub fn is_sought(&self) -> bool {
+        self.shared.is_sought()
+    }
+
+    /// It could not be connected to: no request tries it for so long.
+    pub fn is_not_reached(&self, time: Duration) {
+        self.shared.is_not_reached(time);
+    }
+
+    /// It was connected to: one request may try it.
+    pub fn is_reached(&self) {
+        self.shared.is_reached();
+    }
+
+    /// Nobody looks for it: when its time is over, a request tries it.
+    pub fn is_not_sought(&self) {
+        self.shared.is_not_sought();
     }
 
     /// When it was ejected last, as a number that grows with each time.
@@ -173,6 +194,16 @@ impl WorkerHealth {
             self.condition.took(took);
             self.shared.answered(took);
         }
+    }
+
+    /// Whether requests should go there.
+    pub(super) fn is_well(&self) -> bool {
+        self.shared.is_well()
+    }
+
+    /// An attempt was given up before a response head came.
+    pub(super) fn gives_up(&self) {
+        self.condition.gives_up();
     }
 
     /// A response head did not come in so long, and is not waited for any more.

@@ -175,7 +175,7 @@ impl Shared {
     #[cold]
     pub(super) fn comes_back(&self) {
         if self.marks().has(Marks::EJECTED) {
-            self.begin_slow_start(Marks::EJECTED);
+            self.begin_slow_start(Marks::EJECTION);
         }
     }
 
@@ -222,8 +222,14 @@ impl Shared {
     }
 
     /// Ejects it: for `base` the first time, and longer each time, up to `most`. One that is tried
-    /// and fails is ejected again; else an ejection under way stays as it is.
-    pub(super) fn eject(&self, base: Duration, most: Duration, reason: impl FnOnce() -> String) {
+    /// and fails is ejected again; else an ejection under way stays as it is. `sought` says whether
+    /// a connection beside the traffic is to look for it.
+    pub(super) fn eject(
+        &self,
+        (base, most): (Duration, Duration),
+        sought: Marks,
+        reason: impl FnOnce() -> String,
+    ) {
         let now = self.now();
         if self.marks().has(Marks::EJECTED) && now < self.ejected_until.load(Relaxed) {
             return;
@@ -234,7 +240,35 @@ impl Shared {
         self.ejected_at.store(now, Relaxed);
         let until = now.saturating_add(milliseconds(long));
         self.ejected_until.store(until, Relaxed);
+        self.change(sought, Marks::SOUGHT, String::new);
         self.change(Marks::EJECTED, Marks::RAMPS.and(Marks::FAILING), reason);
+    }
+
+    /// Whether a connection beside the traffic is to look for it.
+    pub(super) fn is_sought(&self) -> bool {
+        self.marks().has(Marks::SOUGHT)
+    }
+
+    /// It could not be connected to beside the traffic: no request tries it for so long from now.
+    /// That is not for as long as it is away, because nobody may look for it any more.
+    pub(super) fn is_not_reached(&self, time: Duration) {
+        if self.marks().has(Marks::EJECTED) {
+            self.change(Marks::UNREACHED, Marks::CUT_OFF, String::new);
+            self.put_off(time);
+        }
+    }
+
+    /// It was connected to. If it could not be before, one request may try it.
+    pub(super) fn is_reached(&self) {
+        if self.marks().has(Marks::UNREACHED) {
+            self.ejected_until.store(self.now(), Relaxed);
+        }
+        self.change(Marks::NONE, Marks::SOUGHT, String::new);
+    }
+
+    /// It is not looked for any more: when its time is over, a request tries it.
+    pub(super) fn is_not_sought(&self) {
+        self.change(Marks::NONE, Marks::SOUGHT, String::new);
     }
 
     /// One that was tried has failed by what may be the request's doing: it is tried again after
@@ -249,7 +283,7 @@ impl Shared {
     pub(super) fn is_as_good_as_others(&self) {
         if self.marks().has(Marks::EJECTED) {
             self.ejections.store(0, Relaxed);
-            self.change(Marks::FAILING, Marks::EJECTED, || {
+            self.change(Marks::FAILING, Marks::EJECTION, || {
                 "it fails as all others of its pool do, and is not ejected".to_owned()
             });
         }

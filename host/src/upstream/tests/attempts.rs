@@ -142,3 +142,22 @@ fn the_choice_avoids_failed_and_ejected_endpoints_as_long_as_there_is_another() 
         None
     );
 }
+
+#[test]
+fn an_endpoint_that_loses_a_race_when_it_is_tried_is_tried_later() {
+    let pools = worker_pools([topology(&["127.0.0.1:1", "127.0.0.1:2"])]);
+    let pool = pools.nth(0);
+    let mut doubt = Doubt::default();
+    pool.lease(0)
+        .finish(AttemptOutcome::ConnectFailed, &mut doubt, CLIENT);
+    let is_well = || pool.endpoints[0].health.is_well();
+    assert!(!is_well());
+    pool.topology.endpoints[0].health.is_reached();
+    let lease = pool.lease(0);
+    let contender = lease.contender();
+    assert!(!is_well() && !lease.is_avoided(), "one tries it");
+    drop(lease);
+    assert!(is_well(), "which has said nothing");
+    pool.gives_up(contender);
+    assert!(!is_well());
+}

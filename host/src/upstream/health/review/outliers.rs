@@ -84,7 +84,7 @@ fn compare(pool: &PoolTopology, counted: &[Of<'_>]) {
             if is_plenty && share >= rules.failure_share && share >= others.failure_share() * TIMES
             {
                 let percent = share * 100.0;
-                pool.eject(endpoint, || {
+                pool.eject(endpoint, Marks::NONE, || {
                     format!(
                         "{percent:.0} % of its requests have failed in {:?}",
                         rules.interval
@@ -113,7 +113,7 @@ fn compare_latencies(pool: &PoolTopology, counted: &[Of<'_>]) {
             format!("it takes {mean} ms on average, others {usual} ms")
         };
         match is_slow {
-            true if rules.latency_ejects => pool.eject(endpoint, reason),
+            true if rules.latency_ejects => pool.eject(endpoint, Marks::NONE, reason),
             true => {
                 shared.set_share(super::SLOW_SHARE);
                 shared.change(Marks::SLOW, Marks::NONE, reason);

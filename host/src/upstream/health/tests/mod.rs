@@ -8,6 +8,7 @@ use super::super::{Endpoint, PoolId, PoolTopology, Registry, Topology};
 use super::*;
 use crate::config::PoolHealth;
 use crate::stats::Stats;
+use crate::upstream::Failure;
 
 const LONG: Duration = Duration::from_secs(3_600);
 
@@ -16,7 +17,9 @@ fn health() -> Health {
 }
 
 fn eject(health: &Health) {
-    health.shared.eject(LONG, LONG, || "it is bad".to_owned());
+    health
+        .shared
+        .eject((LONG, LONG), Marks::NONE, || "it is bad".to_owned());
 }
 
 /// Waits until the clock of health shows another millisecond.
@@ -83,11 +86,11 @@ fn failures_of_all_workers_in_a_row_eject() {
     let (_, pool) = pool(3, rules());
     let health = &pool.endpoints[0].health;
     let (one, two) = (health.of_worker(0), health.of_worker(0));
-    pool.failed(0);
+    pool.failed(0, Failure::Other);
     one.succeeded();
-    pool.failed(0);
+    pool.failed(0, Failure::Other);
     assert_eq!(states(&pool), ["healthy", "healthy", "healthy"]);
-    pool.failed(0);
+    pool.failed(0, Failure::Other);
     assert_eq!(states(&pool), ["ejected", "healthy", "healthy"]);
     assert_eq!(health.state().reason, "2 failures in a row");
     assert!(!one.known().1.is_well() && !two.known().1.is_well());
@@ -97,7 +100,7 @@ fn failures_of_all_workers_in_a_row_eject() {
     };
     let (_, pool) = self::pool(2, never);
     for _ in 0..9 {
-        pool.failed(0);
+        pool.failed(0, Failure::Other);
     }
     assert_eq!(states(&pool), ["healthy", "healthy"], "0 means never");
 }
@@ -105,7 +108,7 @@ fn failures_of_all_workers_in_a_row_eject() {
 #[test]
 fn no_more_than_half_of_a_pool_is_ejected_and_none_if_all_fail() {
     let (_, pool) = pool(4, rules());
-    let fail = |endpoint| (0..2).for_each(|_| pool.failed(endpoint));
+    let fail = |endpoint| (0..2).for_each(|_| pool.failed(endpoint, Failure::Other));
     fail(0);
     fail(1);
     assert_eq!(states(&pool), ["ejected", "ejected", "healthy", "healthy"]);
@@ -126,7 +129,7 @@ fn no_more_than_half_of_a_pool_is_ejected_and_none_if_all_fail() {
 #[test]
 fn one_that_is_alone_is_never_ejected_and_says_so() {
     let (_, pool) = pool(1, rules());
-    (0..2).for_each(|_| pool.failed(0));
+    (0..2).for_each(|_| pool.failed(0, Failure::Other));
     let health = &pool.endpoints[0].health;
     let state = health.state();
     assert_eq!((state.state, state.healthy), ("degraded", false));
@@ -147,7 +150,7 @@ fn one_request_of_all_workers_tries_an_ejected_endpoint() {
     let none = Duration::ZERO;
     let health = self::health();
     let (one, two) = (health.of_worker(0), (two, health.of_worker(1)).1);
-    health.shared.eject(none, none, String::new);
+    health.shared.eject((none, none), Marks::NONE, String::new);
     assert!(health.shared.is_well());
     assert!(one.begins());
     assert!(!health.shared.is_well() && !two.begins(), "one tries it");
@@ -182,7 +185,7 @@ fn ejections_grow_and_shrink_again() {
     let left = || health.state().ejected_milliseconds;
     let eject = || {
         let (base, most) = (Duration::from_secs(100), Duration::from_secs(250));
-        health.shared.eject(base, most, String::new);
+        health.shared.eject((base, most), Marks::NONE, String::new);
         let left = left().div_ceil(1_000);
         health.of_worker(0).answered(Some(Duration::ZERO));
         left
@@ -236,4 +239,57 @@ fn statistics_read_what_each_worker_counts() {
     let read = |r: HealthReading| (r.in_flight, r.latency_microseconds);
     let all: Vec<_> = health.by_worker().into_iter().map(read).collect();
     assert_eq!(all, [(0, 0), (1, 5)]);
+}
+
+#[test]
+fn one_that_is_away_waits_for_a_connection_and_one_that_is_cut_off_for_its_time() {
+    let (_, pool) = pool(3, rules());
+    let eject = |at: usize, failure| (0..2).for_each(|_| pool.failed(at, failure));
+    let health = |at: usize| &pool.endpoints[at].health;
+    let is_well = |at: usize| health(at).shared.is_well();
+    eject(0, Failure::ConnectTimeout);
+    assert!(health(0).is_sought() && !is_well(0));
+    health(0).is_not_reached(LONG);
+    assert!(health(0).is_sought() && !is_well(0));
+    health(0).is_reached();
+    assert!(!health(0).is_sought() && is_well(0), "one may try it");
+    assert!(health(0).of_worker(0).begins());
+    health(0).of_worker(0).answered(Some(Duration::ZERO));
+    assert_eq!(states(&pool), ["healthy"; 3]);
+
+    eject(1, Failure::Closed);
+    assert!(health(1).is_sought());
+    health(1).is_reached();
+    assert!(
+        !health(1).is_sought() && !is_well(1),
+        "it listens all the time"
+    );
+    health(1).comes_up();
+    eject(1, Failure::Closed);
+    health(1).is_not_reached(LONG);
+    health(1).is_reached();
+    assert!(is_well(1), "it has begun anew");
+    health(1).comes_up();
+    eject(2, Failure::Other);
+    assert!(!health(2).is_sought());
+}
+
+#[test]
+fn where_nobody_looks_for_it_its_time_decides() {
+    let short = PoolHealth {
+        fail_timeout: Duration::ZERO,
+        ..rules()
+    };
+    let (_, pool) = pool(2, short);
+    let health = &pool.endpoints[0].health;
+    (0..2).for_each(|_| pool.failed(0, Failure::Connect));
+    health.is_not_reached(Duration::ZERO);
+    assert!(health.is_sought() && health.shared.is_well());
+    health.is_not_sought();
+    assert!(!health.is_sought() && health.shared.is_well());
+    let mut probed = rules();
+    probed.ejection.reconnect = Duration::ZERO;
+    let (_, pool) = self::pool(2, probed);
+    (0..2).for_each(|_| pool.failed(0, Failure::Connect));
+    assert!(!pool.endpoints[0].health.is_sought());
 }

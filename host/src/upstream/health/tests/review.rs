@@ -1,6 +1,7 @@
 //! What the review of a pool finds.
 
 use super::*;
+use crate::config::Ejection;
 
 #[test]
 fn a_share_grows_from_the_return_on_but_not_where_all_return() {
@@ -151,8 +152,8 @@ fn one_that_fails_or_takes_longer_than_others_is_found_in_an_interval() {
             shard(at).latency_microseconds.record(took);
         }
     }
-    (0..12).for_each(|_| pool.failed(0));
-    (0..9).for_each(|_| pool.failed(1));
+    (0..12).for_each(|_| pool.failed(0, Failure::Other));
+    (0..9).for_each(|_| pool.failed(1, Failure::Other));
     look(&mut review);
     assert_eq!(states(&pool), ["ejected", "healthy", "healthy", "degraded"]);
     let share = pool.endpoints[3].health.state().share_percent;
@@ -171,7 +172,7 @@ fn a_fault_of_all_is_held_against_none() {
     let (stats, mut review) = (Stats::new(1), Review::default());
     review.look(&topology, &stats);
     for at in 0..3 {
-        (0..20).for_each(|_| pool.failed(at));
+        (0..20).for_each(|_| pool.failed(at, Failure::Other));
     }
     next_millisecond(&pool.endpoints[0].health);
     next_millisecond(&pool.endpoints[0].health);
@@ -206,4 +207,34 @@ fn an_old_latency_comes_closer_to_what_is_usual() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert!(latency(0) >= 1_000, "not below what is usual");
+}
+
+#[test]
+fn attempts_that_were_given_up_wait_until_a_head_comes() {
+    let quick = PoolHealth {
+        ejection: Ejection {
+            stalled_after: Duration::from_millis(1),
+            ..Default::default()
+        },
+        ..rules()
+    };
+    let (topology, pool) = pool(2, quick);
+    let (stats, mut review) = (Stats::new(2), Review::default());
+    review.look(&topology, &stats);
+    let worker = pool.endpoints[0].health.of_worker(0);
+    for _ in 0..2 {
+        worker.begins();
+        worker.ends(false);
+        worker.gives_up();
+    }
+    review.look(&topology, &stats);
+    next_millisecond(&pool.endpoints[0].health);
+    next_millisecond(&pool.endpoints[0].health);
+    review.look(&topology, &stats);
+    assert_eq!(states(&pool), ["degraded", "healthy"]);
+    worker.begins();
+    worker.answered(None);
+    worker.ends(false);
+    review.look(&topology, &stats);
+    assert_eq!(states(&pool), ["healthy"; 2]);
 }
