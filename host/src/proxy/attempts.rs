@@ -97,6 +97,7 @@ impl Exchange<'_> {
         let (endpoint, backend) = (lease.endpoint(), lease.position());
         self.outcome.attempts = tries.sent.get();
         self.outcome.backend = Some(Rc::clone(endpoint));
+        self.outcome.position = backend;
         let race = Race::default();
         let attempted = match tries.policy.hedge {
             None => self.attempt(context, lease, ranges, &tries).await,
@@ -171,6 +172,7 @@ impl Exchange<'_> {
             backend,
             failure: outcome.failure(),
         });
+        self.outcome.failed.clone_from(&past.failed);
         let tries = Tries::new(policy, pool, &past.failed, sent);
         let reason = self.may_follow(worker, &tries, backend, outcome, past.last)?;
         worker.shard.retried(reason);

@@ -303,6 +303,7 @@ impl Exchange<'_> {
             duplex,
         } = brought;
         self.note_won(context, &lease, tries);
+        self.outcome.failed.push(first);
         let (failed, sent, worker) = ([first], tries.sent.get() + 1, context.worker);
         let tries = Tries::new(tries.policy, tries.pool, &failed, sent);
         let to = Target::new(context, &lease, ranges, &tries);
@@ -335,6 +336,7 @@ impl Exchange<'_> {
         self.outcome.hedge = Hedge::Won;
         self.outcome.attempts = tries.sent.get() + 1;
         self.outcome.backend = Some(Rc::clone(lease.endpoint()));
+        self.outcome.position = lease.position();
         context.worker.shard.attempts.hedges_won.increment();
     }
 }
