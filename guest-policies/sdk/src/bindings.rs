@@ -41,6 +41,8 @@ hooks! {
         "export_request_headers", { "waypost:policy/types@0.1.0": crate::bindings::imports::waypost::policy::types };
     response_headers: "package waypost:sdk; world response-headers-hook { export waypost:policy/response-headers@0.1.0; }",
         "export_response_headers", { "waypost:policy/types@0.1.0": crate::bindings::imports::waypost::policy::types };
+    completion: "package waypost:sdk; world completion-hook { export waypost:policy/completion@0.1.0; }",
+        "export_completion", { "waypost:policy/types@0.1.0": crate::bindings::imports::waypost::policy::types };
     range: "package waypost:sdk; world range-hook { export waypost:policy/range@0.1.0; }",
         "export_range", { "waypost:policy/types@0.1.0": crate::bindings::imports::waypost::policy::types };
 }

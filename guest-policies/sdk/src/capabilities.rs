@@ -120,6 +120,18 @@ pub mod facts {
     pub fn in_flight_of_all(backend: u32) -> u32 {
         backend_facts::in_flight_of_all(backend)
     }
+
+    /// Requests of all workers in the queue of this backend (`max-connections`, `max-requests`).
+    #[inline]
+    pub fn queued(backend: u32) -> u32 {
+        backend_facts::queued(backend)
+    }
+
+    /// Requests of all workers in the queue of the pool (`max-pool-requests`).
+    #[inline]
+    pub fn queued_in_pool() -> u32 {
+        backend_facts::queued_in_pool()
+    }
 }
 
 /// A counter of the policy's own, shown in the proxy's statistics under the policy's name and

@@ -23,8 +23,9 @@ pub use crate::attempt::past;
 ///
 /// The hooks are [`Configure`](crate::Configure), [`Topology`](crate::Topology),
 /// [`Select`](crate::Select), [`EditRequest`](crate::EditRequest),
-/// [`EditResponse`](crate::EditResponse) and [`CheckRange`](crate::CheckRange). Without `Configure`
-/// a policy begins as its `Default`. Once in a crate.
+/// [`EditResponse`](crate::EditResponse), [`CheckRange`](crate::CheckRange) and
+/// [`Completed`](crate::Completed). Without `Configure` a policy begins as its `Default`. Once in a
+/// crate.
 #[macro_export]
 macro_rules! export {
     ($policy:ty: $($hook:ident),+ $(,)?) => {
@@ -190,6 +191,15 @@ macro_rules! __export {
             }
         }
         $crate::glue::export_range!(Component with_types_in $crate::glue::range_world);
+    };
+    (Completed: $policy:ty) => {
+        impl $crate::glue::completion::Guest for Component {
+            fn completed(request: &$crate::glue::Request, outcome: $crate::glue::completion::Outcome) {
+                let (request, outcome) = ($crate::Request::of(request), $crate::Outcome::from(outcome));
+                ask(|policy| <$policy as $crate::Completed>::completed(policy, &request, &outcome));
+            }
+        }
+        $crate::glue::export_completion!(Component with_types_in $crate::glue::completion_world);
     };
 }
 

@@ -2,11 +2,12 @@
 //! only.
 
 pub use crate::bindings::{
-    configuration as configuration_world,
+    completion as completion_world, configuration as configuration_world,
     imports::waypost::policy::types::{Headers, Request, Response},
     topology as topology_world,
 };
 pub use crate::bindings::{
+    completion::{export_completion, exports::waypost::policy::completion},
     configuration::{export_configuration, exports::waypost::policy::configuration},
     range::{export_range, exports::waypost::policy::range},
     request_headers::{export_request_headers, exports::waypost::policy::request_headers},
@@ -18,9 +19,11 @@ pub use crate::deferred::{
     range as range_world, request_headers as request_headers_world,
     response_headers as response_headers_world, selection as selection_world,
 };
+use std::time::Duration;
+
 use crate::{
-    Backend, ByteRange, Decision, Failure, HeaderError, HttpVersion, Pool, RangeVerdict,
-    StoreError, SubjectName, TlsVersion,
+    Backend, ByteRange, Decision, Failure, HeaderError, HttpVersion, Outcome, Pool, RangeVerdict,
+    RequestFailure, StoreError, SubjectName, TlsVersion,
     bindings::imports::waypost::policy::{attempts, client_certificate, connection, store, types},
 };
 
@@ -43,6 +46,38 @@ pub fn told(
         },
         backends.into_iter().map(backend).collect(),
     )
+}
+
+impl From<completion::Outcome> for Outcome {
+    #[inline]
+    fn from(told: completion::Outcome) -> Self {
+        Outcome {
+            pool: told.pool,
+            backend: told.backend.into(),
+            status: told.status,
+            failure: told.failure.map(Into::into),
+            attempts: told.attempts,
+            first_byte: told.first_byte_microseconds.map(Duration::from_micros),
+            latency: told.latency_microseconds.map(Duration::from_micros),
+            duration: Duration::from_micros(told.duration_microseconds),
+            request_bytes: told.request_bytes,
+            response_bytes: told.response_bytes,
+        }
+    }
+}
+
+impl From<completion::Failure> for RequestFailure {
+    #[inline]
+    fn from(failure: completion::Failure) -> Self {
+        match failure {
+            completion::Failure::Client => RequestFailure::Client,
+            completion::Failure::Policy => RequestFailure::Policy,
+            completion::Failure::Refused => RequestFailure::Refused,
+            completion::Failure::Backend => RequestFailure::Backend,
+            completion::Failure::Timeout => RequestFailure::Timeout,
+            completion::Failure::Cancelled => RequestFailure::Cancelled,
+        }
+    }
 }
 
 impl From<crate::Response> for Response {

@@ -1,7 +1,7 @@
 //! The hooks: one trait each. A policy implements those that it wants and names them in
 //! [`export!`](crate::export).
 
-use crate::{Attempt, Backend, Headers, Pool, Request, Response, Settings};
+use crate::{Attempt, Backend, Headers, Outcome, Pool, Request, Response, Settings};
 
 /// The operator's settings, before any other hook.
 ///
@@ -53,6 +53,13 @@ pub trait EditResponse {
 pub trait CheckRange {
     /// Asked for GET and HEAD with a `Range` field, or a query that may hold a `range` parameter.
     fn check_range(&mut self, request: &Request) -> RangeVerdict;
+}
+
+/// What became of a request.
+pub trait Completed {
+    /// Called once for each request that another hook of the policy was asked about, after its end
+    /// and beside other requests. Nothing waits for it. `request` is as the last hook has left it.
+    fn completed(&mut self, request: &Request, outcome: &Outcome);
 }
 
 /// What [`Select`] answers.

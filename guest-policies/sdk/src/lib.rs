@@ -40,6 +40,7 @@ pub mod glue;
 pub mod hash;
 mod hooks;
 mod network;
+mod outcome;
 mod peer;
 mod request;
 mod response;
@@ -57,10 +58,11 @@ pub use self::{
     attempt::{Attempt, FailedAttempt, Failure},
     capabilities::{Counter, StoreError, clock, facts, log, random, store},
     hooks::{
-        ByteRange, CheckRange, Configure, Decision, EditRequest, EditResponse, RangeVerdict,
-        Select, Topology,
+        ByteRange, CheckRange, Completed, Configure, Decision, EditRequest, EditResponse,
+        RangeVerdict, Select, Topology,
     },
     network::{Network, Networks},
+    outcome::{Chosen, Outcome, RequestFailure},
     peer::{HttpVersion, SubjectName, TlsVersion, client_certificate, connection},
     request::{HeaderError, Headers, Request},
     response::Response,
@@ -71,8 +73,9 @@ pub use self::{
 /// What nearly every policy uses.
 pub mod prelude {
     pub use crate::{
-        Attempt, Backend, Configure, Counter, Decision, EditRequest, EditResponse, Groups, Headers,
-        Pool, Pools, Request, Response, Select, Settings, Topology, facts, log,
+        Attempt, Backend, Completed, Configure, Counter, Decision, EditRequest, EditResponse,
+        Groups, Headers, Outcome, Pool, Pools, Request, Response, Select, Settings, Topology, facts,
+        log,
     };
 }
 

@@ -1,8 +1,11 @@
 //! The request, and the header fields of the message on its way.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
-use crate::{contract::types, cookie::is_token};
+use crate::{
+    contract::{attempts, types},
+    cookie::is_token,
+};
 
 /// Fields that a policy can't write. What a client says in them it can't read either.
 const HOST_OWNED: [&str; 10] = [
@@ -52,6 +55,13 @@ impl<'a> Request<'a> {
     #[inline]
     pub fn method(&self) -> String {
         self.told.method()
+    }
+
+    /// How long the client still waits for the answer, by what a gRPC call allows (`grpc-timeout`);
+    /// `None` if it has not said.
+    #[inline]
+    pub fn time_left(&self) -> Option<Duration> {
+        attempts::milliseconds_left().map(Duration::from_millis)
     }
 
     /// `http` or `https`: how the client reached the proxy.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -55,8 +56,7 @@ pub(super) fn spawn(start: Start, ends: mpsc::UnboundedSender<End>) -> Result<()
         .stack_size(4 * 1024 * 1024)
         .spawn(move || {
             let index = start.index;
-            let panicked =
-                ground::goes_on(|| LocalSet::new().block_on(&runtime, run(start))).is_none();
+            let panicked = ground::goes_on(|| serve(&runtime, start)).is_none();
             // Without a receiver, the process no longer waits.
             let _ = ends.send(End { index, panicked });
         })
@@ -64,7 +64,18 @@ pub(super) fn spawn(start: Start, ends: mpsc::UnboundedSender<End>) -> Result<()
     Ok(())
 }
 
-async fn run(start: Start) {
+/// Serves to the end of the worker.
+fn serve(runtime: &Runtime, start: Start) {
+    let tasks = LocalSet::new();
+    let worker = tasks.block_on(runtime, run(start));
+    // Requests that are still open end here, and policies hear of that as well.
+    drop(tasks);
+    if let Some(worker) = worker {
+        worker.complete_rest();
+    }
+}
+
+async fn run(start: Start) -> Option<Rc<Worker>> {
     let Start {
         index,
         shared,
@@ -86,6 +97,10 @@ async fn run(start: Start) {
     spawn_local(
         async move { ground::stays("a worker's clock", || sweep(Rc::clone(&sweeping))).await },
     );
+    let completing = Rc::clone(&worker);
+    spawn_local(async move {
+        ground::stays("the task of completed requests", || completing.complete()).await
+    });
     let mut listeners = WorkerListeners::new(&worker, admission, handed);
     listeners.adopt(&equipment).await;
     adoption.adopted(index, version);
@@ -103,13 +118,14 @@ async fn run(start: Start) {
         Err(end) => match end.try_into_panic() {
             // The worker ends as if this had happened here.
             Ok(panic) => resume_unwind(panic),
-            Err(_) => return,
+            Err(_) => return None,
         },
     };
     listeners.close_all().await;
     drop(accepts);
     drain(&worker).await;
     worker.access_log.flush();
+    Some(worker)
 }
 
 /// What follows the snapshots on a worker.

@@ -2,9 +2,10 @@
 
 use super::environment::Caller;
 use crate::policy::{
-    Attempt, CheckRange, EditRequest, EditResponse, Fault, Hook, HookAnswer, Message, PolicyHandle,
-    Select,
+    Attempt, CheckRange, Completed, EditRequest, EditResponse, Fault, Hook, HookAnswer, Message,
+    PolicyHandle, Select,
 };
+use crate::upstream::Completion;
 
 /// What any hook may be asked beside the message.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +18,8 @@ pub struct HookFacts<'a> {
     pub status: u16,
     /// The backend that gave it.
     pub backend: u32,
+    /// What became of the request.
+    pub completion: &'a Completion,
 }
 
 /// Asks one hook of one policy, as a recording or a benchmark names it. A request's hooks are asked
@@ -33,6 +36,7 @@ pub fn ask_hook(
         attempt,
         status,
         backend,
+        completion,
     } = facts;
     match hook {
         Hook::Range => {
@@ -52,6 +56,14 @@ pub fn ask_hook(
                 pool,
                 status,
                 backend,
+            };
+            caller.call(handle, &question, message).map(Into::into)
+        }
+        Hook::Completion => {
+            let question = Completed {
+                pool,
+                completion,
+                failed: attempt.failed,
             };
             caller.call(handle, &question, message).map(Into::into)
         }

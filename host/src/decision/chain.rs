@@ -1,6 +1,6 @@
 //! The policies of a route, in order, and what becomes of a request when one of them fails.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::Method;
 
@@ -44,7 +44,7 @@ pub struct PolicyChain<'a, E> {
 }
 
 impl<'a, E: Environment> PolicyChain<'a, E> {
-    fn links(self) -> impl DoubleEndedIterator<Item = Link<'a, E>> {
+    pub(super) fn links(self) -> impl DoubleEndedIterator<Item = Link<'a, E>> {
         let all = self.route.policies.iter().enumerate();
         all.filter_map(move |(at, policy)| {
             Some(Link {
@@ -206,11 +206,11 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
         })
     }
 
-    /// A backend's answer has begun.
+    /// A backend's answer has begun, for which it took so long.
     #[inline]
-    pub fn answered(self) {
-        if self.policies.on_trial {
-            self.state.answered.set(Some(Instant::now()));
+    pub fn answered(self, took: Option<Duration>) {
+        if self.policies.notes_answers {
+            self.state.answered.set(Some((Instant::now(), took)));
         }
     }
 

@@ -63,7 +63,23 @@ impl<'a, E: Environment> Link<'a, E> {
             None => self.environment.call(&mut asked, question, message),
             Some(capture) => self.put_captured(capture, &mut asked, role, question, message),
         };
+        if asked.hooks().completion {
+            self.note_asked(role, &answer);
+        }
         Some(Answered { handle, answer })
+    }
+
+    /// A generation that wants to hear what becomes of the request was asked, unless it could not
+    /// be.
+    pub(super) fn note_asked<A>(self, role: Role, answer: &Result<A, Fault>) {
+        if matches!(answer, Err(fault) if fault.kind.is_absence()) {
+            return;
+        }
+        let bits = match role {
+            Role::Active => &self.state.asked,
+            Role::Canary | Role::Shadow => &self.state.tried,
+        };
+        bits.set(bits.get() | self.bit);
     }
 
     /// Asks it and takes notes.

@@ -12,7 +12,7 @@ use crate::recording::{
     Trial,
 };
 use crate::stats::WorkerShard;
-use crate::upstream::{BackendFacts, PoolTopology};
+use crate::upstream::{BackendFacts, Completion, FailedAttempt, PoolTopology};
 
 /// Backends of a pool whose facts are recorded; those after them read as idle in a replay.
 const FACTS: usize = 512;
@@ -31,6 +31,7 @@ pub struct RecordedRequest {
     attempt: Option<u32>,
     failed: Vec<recording::FailedAttempt>,
     response: Option<(u16, u32)>,
+    completion: Option<Completion>,
 }
 
 impl RecordedRequest {
@@ -58,6 +59,7 @@ impl RecordedRequest {
             client: head.client,
             protocol: head.version.as_str().to_owned(),
             tls: head.tls.as_deref().map(Into::into),
+            deadline: None,
             pool,
             fields: recording::fields(&head.fields),
             calls: Vec::new(),
@@ -74,6 +76,7 @@ impl RecordedRequest {
             attempt: None,
             failed: Vec::new(),
             response: None,
+            completion: None,
         }
     }
 
@@ -101,6 +104,12 @@ impl RecordedRequest {
         self.response = Some((status, backend));
     }
 
+    /// The next calls are about what became of the request.
+    pub(super) fn completion(&mut self, completion: &Completion, failed: &[FailedAttempt]) {
+        self.completion = Some(*completion);
+        self.failed = failed.iter().map(Into::into).collect();
+    }
+
     /// Whether calls of this policy are recorded.
     pub(super) fn wants(&self, handle: &PolicyHandle) -> bool {
         self.lineup
@@ -120,13 +129,16 @@ impl RecordedRequest {
     ) -> Call {
         let generation = handle.generation();
         let is = |this: Hook| hook == this;
+        let deadline = message.head.deadline;
+        let deadline = deadline.map(|deadline| generation.nanoseconds(deadline));
+        self.request.deadline = self.request.deadline.or(deadline);
         Call {
             policy: generation.name().to_owned(),
             generation: generation.number(),
             role,
             hook,
             attempt: self.attempt.filter(|_| is(Hook::Selection)),
-            failed: if is(Hook::Selection) {
+            failed: if is(Hook::Selection) || is(Hook::Completion) {
                 self.failed.clone()
             } else {
                 Vec::new()
@@ -140,6 +152,8 @@ impl RecordedRequest {
                     backend,
                     fields: recording::fields(fields),
                 }),
+            completion: self.completion.filter(|_| is(Hook::Completion)),
+            pool_queue: facts.queued_in_pool(self.request.pool),
             sees: self.changed_fields(message.head),
             facts: self.changed_facts(facts),
             tape: None,
@@ -206,6 +220,7 @@ impl RecordedRequest {
                 facts.consecutive_failures(pool, backend),
                 Some(facts.state(pool, backend)),
                 facts.in_flight_of_all(pool, backend),
+                facts.queued(pool, backend),
             )
         };
         let now: Vec<Fact> = (0..count).map(fact).collect();

@@ -87,8 +87,23 @@ fn ask_shadow<E: Environment, Q: Ask<Answer: Answer>>(
     let record = capture.and_then(|capture| capture.record_of(&shadow));
     let record = record.filter(|_| shadow.hooks().has(Q::HOOK));
     let answer = link.recorded(record, &mut shadow, Role::Shadow, question, copy);
+    let hooks = shadow.hooks();
+    if hooks.completion && hooks.has(Q::HOOK) {
+        link.note_asked(Role::Shadow, &answer);
+    }
     shadow.eject_tape();
     (answer, shadow.took())
+}
+
+/// Asks the shadow alone, where the active generation is not asked.
+pub(super) fn alone<E: Environment, Q: Ask<Answer: Answer>>(
+    link: Link<'_, E>,
+    on_trial: &TrialSlot,
+    question: &Q,
+    message: &mut Message<'_>,
+) -> Result<Q::Answer, Fault> {
+    let tape = Tape::new(link.environment.random()).replay();
+    ask_shadow(link, on_trial, tape, question, message).0
 }
 
 /// Counts a comparison, and keeps a sample of a difference. The times are those of the active

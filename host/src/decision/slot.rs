@@ -58,6 +58,9 @@ pub struct WorkerPolicies {
     slots: Vec<Option<PolicySlot>>,
     /// Whether any policy has a generation on trial.
     pub(super) on_trial: bool,
+    /// Whether it is noted when a backend's answer begins: for a trial, or for a policy that hears
+    /// what becomes of requests.
+    pub(super) notes_answers: bool,
     /// Whether any policy has no generation that decides.
     pub(super) absent: bool,
 }
@@ -90,6 +93,9 @@ impl WorkerPolicies {
         let mut policies = Self::default();
         for slot in slots {
             policies.on_trial |= slot.entry.trial.is_some();
+            let active = slot.entry.active.as_ref();
+            policies.notes_answers |= slot.entry.trial.is_some()
+                || active.is_ok_and(|generation| generation.hooks().completion);
             policies.absent |= slot.entry.active.is_err();
             let (index, by_id) = (slot.entry.id.index(), &mut policies.slots);
             by_id.resize_with(by_id.len().max(index + 1), || None);

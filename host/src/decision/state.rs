@@ -3,13 +3,12 @@
 
 use std::cell::{Cell, Ref, RefCell};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::capture::Capture;
 use super::explain::Trace;
 use super::record::RecordedRequest;
 use crate::message::{TlsSession, Version};
-use crate::observe::Outcome;
 use crate::recording::Recorder;
 use crate::stats::WorkerShard;
 
@@ -22,8 +21,13 @@ pub struct RequestPolicyState {
     pub(super) given_up: Cell<u64>,
     /// Policies whose shadow sees this request.
     pub(super) shadowed: Cell<u64>,
-    /// When a backend's answer began; noted only while something is on trial.
-    pub(super) answered: Cell<Option<Instant>>,
+    /// Policies whose active generation was asked, and wants to hear what became of the request.
+    pub(super) asked: Cell<u64>,
+    /// The same of generations on trial.
+    pub(super) tried: Cell<u64>,
+    /// When a backend's answer began, and how long the backend took for it; noted only while
+    /// something is on trial, or wants to hear of it.
+    pub(super) answered: Cell<Option<(Instant, Option<Duration>)>>,
     /// What is noted of the request: nothing for most.
     pub(super) capture: Option<Box<Capture>>,
 }
@@ -66,13 +70,24 @@ impl RequestPolicyState {
         }
     }
 
-    /// The request has ended: what is recorded of it is handed over.
+    /// Whether a policy is to hear what becomes of the request.
     #[inline]
-    pub fn end(self, recorder: Option<&Recorder>, shard: &WorkerShard, outcome: &Outcome) {
+    pub fn is_awaited(&self) -> bool {
+        (self.asked.get() | self.tried.get()) != 0
+    }
+
+    /// When a backend's answer began, and how long the backend took for it, if it was noted.
+    pub fn answered(&self) -> Option<(Instant, Option<Duration>)> {
+        self.answered.get()
+    }
+
+    /// The request has ended with this status: what is recorded of it is handed over.
+    #[inline]
+    pub fn end(self, recorder: Option<&Recorder>, shard: &WorkerShard, status: u16) {
         if let Some(capture) = self.capture
             && let (Some(record), Some(recorder)) = (capture.record, recorder)
         {
-            record.into_inner().end(recorder, shard, outcome.status);
+            record.into_inner().end(recorder, shard, status);
         }
     }
 }

@@ -78,7 +78,7 @@ pub(super) fn count<E: Environment>(link: Link<'_, E>, route: u32, outcome: &Out
             on_trial,
             canary: link.state.chosen.get() & link.bit != 0,
             given_up: link.state.given_up.get() & link.bit != 0,
-            answered: link.state.answered.get(),
+            answered: link.state.answered.get().map(|(at, _)| at),
             outcome,
         };
         let weighed = counted.in_all();

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::Method;
 use memchr::memchr;
@@ -40,6 +41,8 @@ pub struct RequestHead {
     /// The TLS session of the connection that it came by; `None` if that is not encrypted. The
     /// proxy sets it.
     pub tls: Option<Arc<TlsSession>>,
+    /// Until when the client waits for the answer, if it says so. The proxy sets it.
+    pub deadline: Option<Instant>,
     /// The header fields.
     pub fields: Fields,
     /// The protocols that the client offers to change to. The proxy keeps those that the route
@@ -61,6 +64,7 @@ impl RequestHead {
         self.forward_normal = false;
         self.client = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         self.tls = None;
+        self.deadline = None;
     }
 
     /// The path in normal form, without the query: routes and policies match this one
@@ -147,6 +151,7 @@ impl Default for RequestHead {
             scheme: Scheme::Http,
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             tls: None,
+            deadline: None,
             fields: Fields::new(),
             upgrade: Upgrade::default(),
         }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::stats::WorkerShard;
-use crate::upstream::WorkerEndpoint;
+use crate::upstream::{FailedAttempt, RequestFailure, WorkerEndpoint};
 
 /// What became of one request.
 #[derive(Debug, Clone)]
@@ -25,8 +25,16 @@ pub struct Outcome {
     pub of_policy: bool,
     /// The last backend tried.
     pub backend: Option<Rc<WorkerEndpoint>>,
+    /// Its position in the pool.
+    pub position: u32,
     /// How many were tried.
     pub attempts: u32,
+    /// Those that failed.
+    pub failed: Vec<FailedAttempt>,
+    /// Why the request has not ended with the whole response of a backend.
+    pub failure: Option<RequestFailure>,
+    /// Bytes of the response's body that were passed on.
+    pub response_bytes: u64,
     /// The answer broke off.
     pub broken: bool,
     /// Another attempt would have been made, had the retry budget allowed it.
@@ -69,7 +77,11 @@ impl Outcome {
             reason: None,
             of_policy: false,
             backend: None,
+            position: 0,
             attempts: 0,
+            failed: Vec::new(),
+            failure: None,
+            response_bytes: 0,
             broken: false,
             over_budget: false,
             hedge: Hedge::None,

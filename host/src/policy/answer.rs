@@ -33,6 +33,10 @@ pub enum Edited {
     Answer(Reply),
 }
 
+/// The answer of `completion.completed`: it has heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard;
+
 /// The answer of `range.check`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RangeVerdict {
@@ -122,6 +126,12 @@ impl fmt::Display for Edited {
             Self::Done => f.write_str("done"),
             Self::Answer(reply) => reply.fmt(f),
         }
+    }
+}
+
+impl fmt::Display for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("done")
     }
 }
 

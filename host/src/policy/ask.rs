@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::answer::{Attempt, Edited, Fault, RangeVerdict, Reply, Selected};
+use super::answer::{Attempt, Edited, Fault, Heard, RangeVerdict, Reply, Selected};
 use super::handle::PolicyHandle;
 use super::hook::Hook;
 use crate::message::{Fields, RequestHead};
-use crate::upstream::FailedAttempt;
+use crate::upstream::{Completion, FailedAttempt};
 
 /// The message that a hook sees and may edit.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub enum HookAnswer {
     Edited(Edited),
     /// Of `selection.select`.
     Selected(Selected),
+    /// Of `completion.completed`.
+    Heard(Heard),
 }
 
 impl HookAnswer {
@@ -45,7 +47,7 @@ impl HookAnswer {
             Self::Range(RangeVerdict::Answer(reply))
             | Self::Edited(Edited::Answer(reply))
             | Self::Selected(Selected::Answer(reply)) => Some(reply),
-            Self::Range(_) | Self::Edited(_) | Self::Selected(_) => None,
+            Self::Range(_) | Self::Edited(_) | Self::Selected(_) | Self::Heard(_) => None,
         }
     }
 }
@@ -56,6 +58,7 @@ impl fmt::Display for HookAnswer {
             Self::Range(verdict) => verdict.fmt(f),
             Self::Edited(edited) => edited.fmt(f),
             Self::Selected(selected) => selected.fmt(f),
+            Self::Heard(heard) => heard.fmt(f),
         }
     }
 }
@@ -75,6 +78,12 @@ impl From<Edited> for HookAnswer {
 impl From<Selected> for HookAnswer {
     fn from(selected: Selected) -> Self {
         Self::Selected(selected)
+    }
+}
+
+impl From<Heard> for HookAnswer {
+    fn from(heard: Heard) -> Self {
+        Self::Heard(heard)
     }
 }
 
@@ -114,6 +123,17 @@ pub struct Positions<'a> {
     pub back: &'a dyn Fn(u32) -> Option<u32>,
 }
 
+impl Positions<'_> {
+    /// These attempts in the policy's list, without those at backends that have left it.
+    fn of_failed(&self, failed: &[FailedAttempt]) -> Vec<FailedAttempt> {
+        let there = |past: &FailedAttempt| {
+            let backend = (self.there)(past.backend)?;
+            Some(FailedAttempt { backend, ..*past })
+        };
+        failed.iter().filter_map(there).collect()
+    }
+}
+
 /// The index of a backend that has left its pool's list: no list is as long.
 const LEFT: u32 = u32::MAX;
 
@@ -149,6 +169,17 @@ pub struct EditResponse {
     pub status: u16,
     /// The backend that answered, by its index in the pool.
     pub backend: u32,
+}
+
+/// What became of the request.
+#[derive(Debug, Clone, Copy)]
+pub struct Completed<'a> {
+    /// The pool of the route.
+    pub pool: u32,
+    /// What became of it.
+    pub completion: &'a Completion,
+    /// The attempts at it that failed.
+    pub failed: &'a [FailedAttempt],
 }
 
 impl Ask for CheckRange {
@@ -191,11 +222,7 @@ impl Ask for Select<'_> {
         message: &mut Message<'_>,
         positions: Positions<'_>,
     ) -> Result<Selected, Fault> {
-        let there = |past: &FailedAttempt| {
-            let backend = (positions.there)(past.backend)?;
-            Some(FailedAttempt { backend, ..*past })
-        };
-        let failed: Vec<FailedAttempt> = self.attempt.failed.iter().filter_map(there).collect();
+        let failed = positions.of_failed(self.attempt.failed);
         let attempt = Attempt {
             failed: &failed,
             ..self.attempt
@@ -233,5 +260,35 @@ impl Ask for EditResponse {
     ) -> Result<Edited, Fault> {
         let backend = (positions.there)(self.backend).unwrap_or(LEFT);
         Self { backend, ..*self }.ask(handle, message)
+    }
+}
+
+impl Ask for Completed<'_> {
+    type Answer = Heard;
+    const HOOK: Hook = Hook::Completion;
+
+    fn ask(&self, handle: &mut PolicyHandle, message: &mut Message<'_>) -> Result<Heard, Fault> {
+        handle.completed(message.head, self.pool, (self.completion, self.failed))
+    }
+
+    #[cold]
+    fn ask_by(
+        &self,
+        handle: &mut PolicyHandle,
+        message: &mut Message<'_>,
+        positions: Positions<'_>,
+    ) -> Result<Heard, Fault> {
+        let there = |backend| (positions.there)(backend).unwrap_or(LEFT);
+        let completion = Completion {
+            backend: self.completion.backend.map(there),
+            ..*self.completion
+        };
+        let failed = positions.of_failed(self.failed);
+        Completed {
+            pool: self.pool,
+            completion: &completion,
+            failed: &failed,
+        }
+        .ask(handle, message)
     }
 }

@@ -14,6 +14,7 @@ use super::hook::Hook;
 use super::lines::sentence;
 use super::resources::{Headers, Request};
 use super::state::State;
+use crate::upstream::{Completion, RequestFailure};
 
 /// The version of the contract that this host speaks.
 pub(super) const PACKAGE: &str = "waypost:policy@0.1.0";
@@ -33,6 +34,8 @@ pub struct Hooks {
     pub response_headers: bool,
     /// `range`
     pub range: bool,
+    /// `completion`
+    pub completion: bool,
 }
 
 impl Hooks {
@@ -43,6 +46,7 @@ impl Hooks {
             Hook::RequestHeaders => self.request_headers,
             Hook::Selection => self.selection,
             Hook::ResponseHeaders => self.response_headers,
+            Hook::Completion => self.completion,
         }
     }
 
@@ -93,6 +97,77 @@ pub(super) struct WitByteRange {
     pub last: Option<u64>,
 }
 
+/// `completion.failure`
+#[derive(ComponentType, Lower, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+pub(super) enum WitFailure {
+    #[component(name = "client")]
+    Client,
+    #[component(name = "policy")]
+    Policy,
+    #[component(name = "refused")]
+    Refused,
+    #[component(name = "backend")]
+    Backend,
+    #[component(name = "timeout")]
+    Timeout,
+    #[component(name = "cancelled")]
+    Cancelled,
+}
+
+/// `completion.outcome`
+#[derive(ComponentType, Lower, Clone, Copy)]
+#[component(record)]
+pub(super) struct WitOutcome {
+    pub pool: u32,
+    pub backend: Option<u32>,
+    pub status: Option<u16>,
+    pub failure: Option<WitFailure>,
+    pub attempts: u32,
+    #[component(name = "first-byte-microseconds")]
+    pub first_byte_microseconds: Option<u64>,
+    #[component(name = "latency-microseconds")]
+    pub latency_microseconds: Option<u64>,
+    #[component(name = "duration-microseconds")]
+    pub duration_microseconds: u64,
+    #[component(name = "request-bytes")]
+    pub request_bytes: u64,
+    #[component(name = "response-bytes")]
+    pub response_bytes: u64,
+}
+
+impl WitOutcome {
+    /// What became of a request for this pool.
+    pub(super) fn new(pool: u32, of: &Completion) -> Self {
+        Self {
+            pool,
+            backend: of.backend,
+            status: of.status,
+            failure: of.failure.map(Into::into),
+            attempts: of.attempts,
+            first_byte_microseconds: of.first_byte_microseconds,
+            latency_microseconds: of.latency_microseconds,
+            duration_microseconds: of.duration_microseconds,
+            request_bytes: of.request_bytes,
+            response_bytes: of.response_bytes,
+        }
+    }
+}
+
+impl From<RequestFailure> for WitFailure {
+    fn from(failure: RequestFailure) -> Self {
+        match failure {
+            RequestFailure::Client => Self::Client,
+            RequestFailure::Policy => Self::Policy,
+            RequestFailure::Refused => Self::Refused,
+            RequestFailure::Backend => Self::Backend,
+            RequestFailure::Timeout => Self::Timeout,
+            RequestFailure::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
 type Answer<T> = (Result<T, WitResponse>,);
 type Configure = TypedFunc<(Arc<str>,), (Result<(), String>,)>;
 type BackendsChanged = TypedFunc<(Arc<WitPool>, u64, Arc<[WitBackend]>), ()>;
@@ -100,6 +175,7 @@ type Select = TypedFunc<(Resource<Request>, u32, u32), Answer<Option<u32>>>;
 type EditRequest = TypedFunc<(Resource<Request>, Resource<Headers>), Answer<()>>;
 type EditResponse = TypedFunc<(Resource<Request>, u16, u32, Resource<Headers>), Answer<()>>;
 type Check = TypedFunc<(Resource<Request>,), Answer<Option<Vec<WitByteRange>>>>;
+type Completed = TypedFunc<(Resource<Request>, WitOutcome), ()>;
 
 /// Where the hooks are in a component; looked up once per component.
 #[derive(Clone, Copy)]
@@ -110,6 +186,7 @@ pub(super) struct ExportIndices {
     edit_request: Option<ComponentExportIndex>,
     edit_response: Option<ComponentExportIndex>,
     check: Option<ComponentExportIndex>,
+    completed: Option<ComponentExportIndex>,
 }
 
 impl ExportIndices {
@@ -144,6 +221,7 @@ impl ExportIndices {
             check: hook::<(Resource<Request>,), Answer<Option<Vec<WitByteRange>>>>(
                 pre, "range", "check",
             )?,
+            completed: hook::<(Resource<Request>, WitOutcome), ()>(pre, "completion", "completed")?,
         })
     }
 
@@ -156,6 +234,7 @@ impl ExportIndices {
             request_headers: self.edit_request.is_some(),
             response_headers: self.edit_response.is_some(),
             range: self.check.is_some(),
+            completion: self.completed.is_some(),
         }
     }
 
@@ -172,6 +251,7 @@ impl ExportIndices {
             edit_request: typed(store, instance, self.edit_request)?,
             edit_response: typed(store, instance, self.edit_response)?,
             check: typed(store, instance, self.check)?,
+            completed: typed(store, instance, self.completed)?,
         })
     }
 }
@@ -184,6 +264,7 @@ pub(super) struct Exports {
     pub edit_request: Option<EditRequest>,
     pub edit_response: Option<EditResponse>,
     pub check: Option<Check>,
+    pub completed: Option<Completed>,
 }
 
 /// The full name of an interface of the contract.

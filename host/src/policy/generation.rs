@@ -119,6 +119,19 @@ impl Generation {
         self.spec.fuel
     }
 
+    /// A moment as its instances' monotonic clock shows it.
+    pub fn nanoseconds(&self, moment: Instant) -> u64 {
+        let since = moment.saturating_duration_since(self.spec.epoch);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The moment at which that clock shows so many nanoseconds.
+    pub fn moment(&self, nanoseconds: u64) -> Option<Instant> {
+        self.spec
+            .epoch
+            .checked_add(Duration::from_nanos(nanoseconds))
+    }
+
     /// The store of its policy name, which other generations of the name share.
     pub fn store(&self) -> &Arc<Store> {
         &self.spec.store

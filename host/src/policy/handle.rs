@@ -1,8 +1,10 @@
-//! A worker's side of a policy: its instance, and the four questions.
+//! A worker's side of a policy: its instance, and the questions.
 
 mod charges;
+mod completed;
 mod lists;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -280,7 +282,7 @@ impl PolicyHandle {
         self.took = Duration::ZERO;
         if let Some(breaker) = &mut self.breaker
             && breaker.is_armed()
-            && let Some(refused) = breaker.refuses(hook.index(), request.client)
+            && let Some(refused) = breaker.refuses(hook.index(), charged(hook, request.client))
         {
             return Err(self.left_alone(refused));
         }
@@ -352,6 +354,12 @@ impl PolicyHandle {
             self.generation.let_go(instance);
         }
     }
+}
+
+/// The client whose call it is. What a policy does with a request that is over is its own doing: no
+/// client pays for it, nor is a client that is paused left out.
+fn charged(hook: Hook, client: IpAddr) -> Option<IpAddr> {
+    (hook != Hook::Completion).then_some(client)
 }
 
 impl Drop for PolicyHandle {

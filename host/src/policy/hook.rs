@@ -19,6 +19,8 @@ pub enum Hook {
     Selection,
     /// `response-headers.edit-response`
     ResponseHeaders,
+    /// `completion.completed`
+    Completion,
 }
 
 impl Hook {
@@ -28,6 +30,7 @@ impl Hook {
         Self::RequestHeaders,
         Self::Selection,
         Self::ResponseHeaders,
+        Self::Completion,
     ];
 
     /// The name of its interface in the contract.
@@ -37,6 +40,7 @@ impl Hook {
             Self::RequestHeaders => "request-headers",
             Self::Selection => "selection",
             Self::ResponseHeaders => "response-headers",
+            Self::Completion => "completion",
         }
     }
 
@@ -85,7 +89,7 @@ mod tests {
         assert_eq!(
             "topology".parse::<Hook>().unwrap_err(),
             "\"topology\" is not a hook; write one of: range, request-headers, selection, \
-             response-headers"
+             response-headers, completion"
         );
     }
 }

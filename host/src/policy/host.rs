@@ -10,9 +10,7 @@ use wasmtime::component::Resource;
 
 use super::bindings::waypost::policy::store::StoreError as WitStoreError;
 use super::bindings::waypost::policy::types::HeaderError;
-use super::bindings::waypost::policy::{
-    attempts, backend_facts, clock, counters, log, random, store, types,
-};
+use super::bindings::waypost::policy::{clock, counters, log, random, store, types};
 use super::edits::{check_name, check_value, named_by_connection};
 use super::resources::{Headers, Request};
 use super::state::{CallContext, State};
@@ -20,7 +18,6 @@ use super::store::{Call, StoreError};
 use super::tape::Clock;
 use crate::message::Fields;
 use crate::stats::MAX_POLICY_COUNTERS;
-use crate::upstream::{BackendFacts, BackendHealth, Failure};
 
 /// The longest name of a counter.
 const MAX_COUNTER_NAME: usize = 64;
@@ -193,12 +190,7 @@ fn below(rng: &mut impl Rng, bound: u32) -> u32 {
 
 impl clock::Host for State {
     fn monotonic_nanoseconds(&mut self) -> u64 {
-        let now = u64::try_from(
-            Instant::now()
-                .saturating_duration_since(self.epoch)
-                .as_nanos(),
-        )
-        .unwrap_or(u64::MAX);
+        let now = self.nanoseconds(Instant::now());
         self.reading(Clock::Monotonic, now)
     }
 
@@ -210,71 +202,6 @@ impl clock::Host for State {
             Clock::Unix,
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
         )
-    }
-}
-
-impl backend_facts::Host for State {
-    fn in_flight(&mut self, backend: u32) -> u32 {
-        self.fact(|facts, pool| facts.in_flight(pool, backend))
-    }
-
-    fn latency_microseconds(&mut self, backend: u32) -> u64 {
-        self.fact(|facts, pool| facts.latency_microseconds(pool, backend))
-    }
-
-    fn healthy(&mut self, backend: u32) -> bool {
-        self.fact(|facts, pool| facts.healthy(pool, backend))
-    }
-
-    fn consecutive_failures(&mut self, backend: u32) -> u32 {
-        self.fact(|facts, pool| facts.consecutive_failures(pool, backend))
-    }
-
-    fn state(&mut self, backend: u32) -> backend_facts::HealthState {
-        use backend_facts::HealthState;
-        match self.fact(|facts, pool| facts.state(pool, backend)) {
-            BackendHealth::Healthy => HealthState::Healthy,
-            BackendHealth::Degraded => HealthState::Degraded,
-            BackendHealth::Ejected => HealthState::Ejected,
-            BackendHealth::Draining => HealthState::Draining,
-            BackendHealth::Down => HealthState::Down,
-        }
-    }
-
-    fn in_flight_of_all(&mut self, backend: u32) -> u32 {
-        self.fact(|facts, pool| facts.in_flight_of_all(pool, backend))
-    }
-}
-
-impl State {
-    fn fact<T: Default>(&self, ask: impl FnOnce(&dyn BackendFacts, u32) -> T) -> T {
-        match (&self.facts, self.context.pool) {
-            (Some(facts), Some(pool)) => ask(&**facts, pool),
-            _ => T::default(),
-        }
-    }
-}
-
-impl attempts::Host for State {
-    fn failed(&mut self) -> Vec<attempts::FailedAttempt> {
-        let failed = self.context.failed.iter();
-        failed
-            .map(|past| attempts::FailedAttempt {
-                backend: past.backend,
-                failure: past.failure.into(),
-            })
-            .collect()
-    }
-}
-
-impl From<Failure> for attempts::Failure {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Connect => Self::Connect,
-            Failure::ConnectTimeout => Self::ConnectTimeout,
-            Failure::Closed => Self::Closed,
-            Failure::Other => Self::Other,
-        }
     }
 }
 
@@ -394,6 +321,7 @@ fn check_counter_name(name: &str) -> Result<(), String> {
 }
 
 mod connection;
+mod facts;
 
 #[cfg(test)]
 mod tests;

@@ -55,8 +55,12 @@ mod wasi_context;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Attempt, ByteRange, Edited, Fault, FaultKind, RangeVerdict, Reply, Selected};
-pub use ask::{Ask, CheckRange, EditRequest, EditResponse, HookAnswer, Message, Positions, Select};
+pub use answer::{
+    Attempt, ByteRange, Edited, Fault, FaultKind, Heard, RangeVerdict, Reply, Selected,
+};
+pub use ask::{
+    Ask, CheckRange, Completed, EditRequest, EditResponse, HookAnswer, Message, Positions, Select,
+};
 pub use builtin::{builtin, builtin_names};
 /// For `fuzz/`, which tests it separately.
 #[doc(hidden)]

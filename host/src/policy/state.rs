@@ -88,6 +88,12 @@ impl State {
         }
     }
 
+    /// A moment as the monotonic clock shows it.
+    pub(super) fn nanoseconds(&self, moment: Instant) -> u64 {
+        let since = moment.saturating_duration_since(self.epoch);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// The result when a guest reads a clock that shows `now`.
     pub(super) fn reading(&mut self, clock: Clock, now: u64) -> u64 {
         match &mut self.tape {
@@ -140,7 +146,8 @@ pub(super) struct CallContext {
     pub edits_response: bool,
     /// The pool whose backends the facts are about.
     pub pool: Option<u32>,
-    /// The attempts at the request that failed, in `select`; kept between calls for its room only.
+    /// The attempts at the request that failed, in `select` and `completed`; kept between calls for
+    /// its room only.
     pub failed: Vec<FailedAttempt>,
     /// The edits that the call may still make.
     pub budget: EditBudget,

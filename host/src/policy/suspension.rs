@@ -108,15 +108,20 @@ impl Breaker {
         self.armed
     }
 
-    /// Why no call of this hook is to be made for this client.
+    /// Why no call of this hook is to be made for this client, if it is one's.
     #[cold]
-    pub(super) fn refuses(&mut self, hook: usize, client: IpAddr) -> Option<Refused> {
+    pub(super) fn refuses(&mut self, hook: usize, client: Option<IpAddr>) -> Option<Refused> {
         self.refuses_at(hook, client, self.now())
     }
 
-    /// A call of this hook for this client failed and cost this much.
+    /// A call of this hook for this client, if it is one's, failed and cost this much.
     #[cold]
-    pub(super) fn charge(&mut self, hook: usize, client: IpAddr, cost: Duration) -> Consequence {
+    pub(super) fn charge(
+        &mut self,
+        hook: usize,
+        client: Option<IpAddr>,
+        cost: Duration,
+    ) -> Consequence {
         self.charge_at(hook, client, nanoseconds(cost), self.now())
     }
 
@@ -124,7 +129,7 @@ impl Breaker {
         nanoseconds(self.origin.elapsed())
     }
 
-    fn refuses_at(&mut self, hook: usize, client: IpAddr, now: u64) -> Option<Refused> {
+    fn refuses_at(&mut self, hook: usize, client: Option<IpAddr>, now: u64) -> Option<Refused> {
         if now >= self.armed_until {
             self.armed = false;
             return None;
@@ -134,7 +139,7 @@ impl Breaker {
         if of_hook.until > now {
             return Some(Refused::Suspended(remaining(of_hook.until)));
         }
-        let of_client = self.clients.as_ref()?.find(client)?;
+        let of_client = self.clients.as_ref()?.find(client?)?;
         if of_client.until > now {
             return Some(Refused::Paused(remaining(of_client.until)));
         }
@@ -143,11 +148,23 @@ impl Breaker {
         recovering.then(|| Refused::Paused(remaining(of_hook.clear_at.min(of_client.clear_at))))
     }
 
-    fn charge_at(&mut self, hook: usize, client: IpAddr, cost: u64, now: u64) -> Consequence {
-        let clients = self.clients.get_or_insert_with(|| Box::new(Clients::new()));
-        let of_client = clients.account(client, now);
-        let was_paused = of_client.until > now;
-        let paused = of_client.charge(cost, CLIENT_SHARE, self.client_debt, now);
+    fn charge_at(
+        &mut self,
+        hook: usize,
+        client: Option<IpAddr>,
+        cost: u64,
+        now: u64,
+    ) -> Consequence {
+        // The end of the pause that this is the beginning of.
+        let (mut paused, mut paused_until) = (None, 0);
+        if let Some(client) = client {
+            let clients = self.clients.get_or_insert_with(|| Box::new(Clients::new()));
+            let of_client = clients.account(client, now);
+            let was_paused = of_client.until > now;
+            paused = of_client.charge(cost, CLIENT_SHARE, self.client_debt, now);
+            paused = paused.filter(|_| !was_paused);
+            paused_until = of_client.until;
+        }
         // One client alone never suspends a hook, however expensive its calls are.
         let part = cost.min(self.client_debt);
         let of_hook = &mut self.hooks[hook];
@@ -157,7 +174,7 @@ impl Breaker {
         let suspended = of_hook.charge(part, HOOK_SHARE, CLIENTS * self.client_debt, now);
         let (pause, debt) = match (paused, suspended) {
             (_, Some(pause)) => (Consequence::Suspension(pause), of_hook.clear_at),
-            (Some(pause), None) if !was_paused => (Consequence::Pause(pause), of_client.until),
+            (Some(pause), None) => (Consequence::Pause(pause), paused_until),
             _ => return Consequence::None,
         };
         self.armed = true;

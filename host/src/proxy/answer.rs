@@ -3,6 +3,7 @@
 use http::Method;
 
 use super::call;
+use super::completion::failure;
 use super::connection::Disposition;
 use super::exchange::Exchange;
 use super::refusal::{LocalReply, Refusal};
@@ -29,6 +30,7 @@ impl Exchange<'_> {
         let hides = matches!(*local, LocalReply::Refusal(Refusal::HiddenClient));
         let trace = state.trace().map(|trace| trace.to_owned());
         self.outcome.of_policy = local.is_of_policy();
+        self.outcome.failure = Some(failure(&local));
         self.outcome.answered(local.status(), local.reason());
         let answer = match &*local {
             LocalReply::Reply { reply, .. } => Answer::reply(reply),
@@ -74,6 +76,8 @@ impl Exchange<'_> {
         let keep_alive = may_follow && in_hand.is_some() && self.keep_alive();
         self.client.consume(in_hand.unwrap_or_default());
         let Scratch { head, out, .. } = &mut *self.scratch;
+        let body = answer.body(&head.method);
+        self.outcome.response_bytes = body.map_or(0, |(body, _)| body.len() as u64);
         let to = ReplyTo {
             method: &head.method,
             version: head.version,

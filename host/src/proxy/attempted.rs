@@ -1,13 +1,14 @@
 //! What the end of an exchange means for the request and for its client's connection.
 
 use super::body::TransferEnd;
+use super::completion::failure_of;
 use super::connection::Disposition;
 use super::end::{ExchangeEnd, refused};
 use super::exchange::{Attempted, Exchange};
 use super::refusal::{LocalReply, Refusal};
 use crate::message::Malformed;
 use crate::net::Slowness;
-use crate::upstream::AttemptOutcome;
+use crate::upstream::{AttemptOutcome, RequestFailure};
 
 impl Exchange<'_> {
     /// What the end of an exchange means for the request.
@@ -39,9 +40,11 @@ impl Exchange<'_> {
                     true => Disposition::Finish,
                     false => Disposition::Abort,
                 };
-                self.unfinished(reason, disposition)
+                self.unfinished(reason, broken(outcome), disposition)
             }
-            ExchangeEnd::ClientGone(reason) => self.unfinished(reason, Disposition::Abort),
+            ExchangeEnd::ClientGone(reason) => {
+                self.unfinished(reason, RequestFailure::Client, Disposition::Abort)
+            }
             ExchangeEnd::Upload(end) => self.upload_ended(end, status, outcome),
         }
     }
@@ -56,11 +59,14 @@ impl Exchange<'_> {
         match upload_refusal(end) {
             None => {
                 let reason = "the client closed the connection within its request";
-                self.unfinished(reason, Disposition::Abort)
+                self.unfinished(reason, RequestFailure::Client, Disposition::Abort)
             }
             Some(refusal) if status == 0 => Attempted::Local(refusal.into(), outcome),
             // The answer has begun: all that is left is to show that it is not whole.
-            Some(refusal) => self.unfinished(&refusal.reason(), Disposition::Abort),
+            Some(refusal) => {
+                let failure = failure_of(&refusal);
+                self.unfinished(&refusal.reason(), failure, Disposition::Abort)
+            }
         }
     }
 
@@ -96,11 +102,18 @@ impl Exchange<'_> {
     pub(super) fn client_left(&mut self) -> Disposition {
         let reason = "the client left before the backend had answered";
         self.outcome.reason = Some(reason.to_owned());
+        self.outcome.failure = Some(RequestFailure::Client);
         Disposition::Abort
     }
 
-    fn unfinished(&mut self, reason: &str, disposition: Disposition) -> Attempted {
+    fn unfinished(
+        &mut self,
+        reason: &str,
+        failure: RequestFailure,
+        disposition: Disposition,
+    ) -> Attempted {
         self.outcome.reason = Some(reason.to_owned());
+        self.outcome.failure = Some(failure);
         Attempted::Ended(disposition)
     }
 }
@@ -117,6 +130,15 @@ fn answered_here(local: Box<LocalReply>, outcome: AttemptOutcome) -> Attempted {
     match *local {
         LocalReply::Refusal(Refusal::ClosedEarly) => Attempted::Unread(local, outcome),
         _ => Attempted::Local(local, outcome),
+    }
+}
+
+/// Why the request failed whose response broke off.
+fn broken(outcome: AttemptOutcome) -> RequestFailure {
+    match outcome {
+        AttemptOutcome::BodyStalled | AttemptOutcome::Quiet => RequestFailure::Timeout,
+        AttemptOutcome::ClosedOnSlowClient => RequestFailure::Client,
+        _ => RequestFailure::Backend,
     }
 }
 

@@ -100,6 +100,7 @@ impl Exchange<'_> {
         let backend = lease.position();
         self.outcome.attempts = tries.sent.get();
         self.outcome.backend = Some(Rc::clone(lease.endpoint()));
+        self.outcome.position = backend;
         let race;
         let attempted = match tries.policy.hedge {
             None => self.attempt(context, lease, ranges, &tries).await,
@@ -197,6 +198,7 @@ impl Exchange<'_> {
             backend,
             failure: outcome.failure(),
         });
+        self.outcome.failed.clone_from(&past.failed);
         past.looked += u32::from(outcome.is_own_limit());
         let sent = sent - u32::from(outcome.is_own_limit());
         let mut tries = Tries::new(policy, pool, &past.failed, sent);

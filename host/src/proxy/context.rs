@@ -38,20 +38,31 @@ impl<'a> RequestContext<'a> {
     /// The policies of the route.
     #[inline]
     pub(super) fn chain(self) -> PolicyChain<'a, WorkerEnvironment<'a>> {
-        PolicyChain {
-            route: ChainRoute {
-                number: self.rule.number,
-                pool: self.rule.pool.number(),
-                policies: &self.rule.policies,
-            },
-            policies: &self.view.policies,
-            state: self.state,
-            environment: WorkerEnvironment {
-                worker: self.worker,
-                pools: &self.view.pools,
-                pool: self.rule.pool,
-            },
-        }
+        chain(self.worker, self.view, self.rule, self.state)
+    }
+}
+
+/// The policies of a route, as they are asked about one request.
+#[inline]
+pub(super) fn chain<'a>(
+    worker: &'a Worker,
+    view: &'a WorkerSnapshot,
+    rule: &'a Rule,
+    state: &'a RequestPolicyState,
+) -> PolicyChain<'a, WorkerEnvironment<'a>> {
+    PolicyChain {
+        route: ChainRoute {
+            number: rule.number,
+            pool: rule.pool.number(),
+            policies: &rule.policies,
+        },
+        policies: &view.policies,
+        state,
+        environment: WorkerEnvironment {
+            worker,
+            pools: &view.pools,
+            pool: rule.pool,
+        },
     }
 }
 

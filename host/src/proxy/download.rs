@@ -1,5 +1,6 @@
 //! The response on its way down: its head, what policies and ranges make of it, and its body.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use super::body::{
@@ -107,9 +108,12 @@ impl Download<'_> {
             waits: Waits::ForBackend(self.to.context.view.settings.limits.half_close),
         });
         let moved = match body.cut {
-            None => copy(&mut source, &mut self.client).await,
+            None => copy(&mut source, &mut self.client, &self.duplex.content).await,
             // In a box, because few responses are cut.
-            Some(cut) => Box::pin(copy_parts(&mut source, cut, &mut self.client)).await,
+            Some(cut) => {
+                let passed = &self.duplex.content;
+                Box::pin(copy_parts(&mut source, cut, &mut self.client, passed)).await
+            }
         };
         if let Err(end) = moved {
             let told = self.duplex.is_answered();
@@ -185,7 +189,7 @@ impl Download<'_> {
         let took = self.duplex.since_whole();
         self.to.endpoint.answered(took, self.to.is_failure(status));
         let chain = context.chain();
-        chain.answered();
+        chain.answered(took);
         if self.head.upgrade.is_connect() && matches!(status, 200..300) {
             return Err(refused(Refusal::NotSwitched));
         }
@@ -289,8 +293,9 @@ async fn copy_parts(
     source: &mut BodySource<'_, '_>,
     cut: Cut,
     client: &mut MessageSink<'_>,
+    passed: &Cell<u64>,
 ) -> Result<(), TransferEnd> {
-    copy(&mut Sliced::new(source, cut), client).await
+    copy(&mut Sliced::new(source, cut), client, passed).await
 }
 
 pub(super) fn persists(meta: &ResponseMeta, version: Version) -> bool {

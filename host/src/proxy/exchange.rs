@@ -2,8 +2,9 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::awaited::Awaited;
 use super::body::{Pace, Progress};
 use super::call;
 use super::client::Client;
@@ -26,7 +27,7 @@ pub(super) struct Exchange<'a> {
     pub client: Client<'a>,
     /// The snapshot that was in force when its head had arrived, whatever the worker adopts
     /// meanwhile.
-    pub view: &'a WorkerSnapshot,
+    pub view: &'a Rc<WorkerSnapshot>,
     /// The request's head and buffers.
     pub scratch: &'a mut Scratch,
     /// What the head said of body and connection.
@@ -80,7 +81,7 @@ impl<'a> Exchange<'a> {
     /// A request whose head has arrived.
     pub(super) fn new(
         client: Client<'a>,
-        view: &'a WorkerSnapshot,
+        view: &'a Rc<WorkerSnapshot>,
         scratch: &'a mut Scratch,
         facts: RequestFacts,
         outcome: Outcome,
@@ -114,31 +115,43 @@ impl Exchange<'_> {
         let view = self.view;
         worker.shard.requests.increment();
         let active = ActiveRequest::new(&worker.shard);
-        let mut state = RequestPolicyState::default();
-        let (ended, chain) = match self.begin(&worker, &mut state) {
+        let mut awaited = Awaited {
+            exchange: self,
+            worker: &worker,
+            rule: None,
+            state: RequestPolicyState::default(),
+        };
+        let Awaited {
+            exchange,
+            rule: known,
+            state,
+            ..
+        } = &mut awaited;
+        let (ended, chain) = match exchange.begin(&worker, state) {
             Ok(rule) => {
+                *known = Some(rule);
                 let context = RequestContext {
                     worker: &worker,
                     entry: &entry,
                     view,
                     rule,
-                    state: &state,
+                    state,
                 };
-                (self.decided(context).await, Some(context.chain()))
+                (exchange.decided(context).await, Some(context.chain()))
             }
             Err(local) => (Err(local), None),
         };
         let disposition = match ended {
             Ok(disposition) => disposition,
-            Err(local) => self.answer(&worker, &state, local).await,
+            Err(local) => exchange.answer(&worker, state, local).await,
         };
         drop(active);
-        self.outcome.end(self.scratch.head.client);
+        exchange.outcome.end(exchange.scratch.head.client);
         if let Some(chain) = chain {
-            chain.conclude(&self.outcome);
+            chain.conclude(&exchange.outcome);
         }
-        state.end(view.recorder.as_ref(), &worker.shard, &self.outcome);
-        report(&self.client, view, self.scratch, &self.outcome);
+        report(&exchange.client, view, exchange.scratch, &exchange.outcome);
+        awaited.end();
         disposition
     }
 
@@ -151,8 +164,10 @@ impl Exchange<'_> {
         let chain = context.chain();
         chain.begin(&self.scratch.head);
         let has_range = self.facts.notes.range;
+        self.note_deadline();
         let ended = match chain.prepare(&mut self.scratch.head, has_range) {
-            Ok(ranges) => match call::deadline(&self.scratch.head) {
+            // A policy may have set another one.
+            Ok(ranges) => match self.note_deadline() {
                 None => self.attempts(context, &ranges).await,
                 Some(deadline) => Box::pin(self.attempts_until(deadline, context, &ranges)).await,
             },
@@ -162,19 +177,28 @@ impl Exchange<'_> {
         ended
     }
 
+    /// Until when the caller waits, which policies may read.
+    #[inline]
+    fn note_deadline(&mut self) -> Option<Instant> {
+        let left = call::deadline(&self.scratch.head);
+        let deadline = left.and_then(|left| self.outcome.began.checked_add(left));
+        self.scratch.head.deadline = deadline;
+        deadline
+    }
+
     /// Tries backends until the caller waits no longer. What is under way then is cancelled, and
     /// held against no backend: the caller chose the time.
     #[cold]
     async fn attempts_until(
         &mut self,
-        deadline: Duration,
+        deadline: Instant,
         context: RequestContext<'_>,
         ranges: &[ByteRange],
     ) -> Result<Disposition, Box<LocalReply>> {
         // In a box, because most requests are no calls. One timer for each call is what tokio's
         // are made for.
         let attempts = Box::pin(self.attempts(context, ranges));
-        let ended = tokio::time::timeout(deadline, attempts).await;
+        let ended = tokio::time::timeout_at(deadline.into(), attempts).await;
         ended.unwrap_or_else(|_| self.call_is_late())
     }
 

@@ -259,6 +259,7 @@ impl Exchange<'_> {
 
     /// What an exchange leaves behind for the next attempt, or the next request.
     pub(super) fn settle(&mut self, endpoint: &WorkerEndpoint, plan: &Plan, duplex: &Duplex) {
+        self.outcome.response_bytes = duplex.content.get();
         if duplex.is_answered()
             && let Some(n) = plan.in_hand
         {

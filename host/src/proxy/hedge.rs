@@ -304,6 +304,7 @@ impl Exchange<'_> {
             duplex,
         } = brought;
         self.note_won(context, &lease, (tries, first));
+        self.outcome.failed.push(first);
         let (failed, worker) = (tries.failed_with(first), context.worker);
         let tries = Tries::new(tries.policy, tries.pool, &failed, tries.sent.get());
         let to = Target::new(context, &lease, ranges, &tries);
@@ -345,6 +346,7 @@ impl Exchange<'_> {
         self.outcome.hedge = Hedge::Won;
         self.outcome.attempts = tries.sent.get();
         self.outcome.backend = Some(Rc::clone(lease.endpoint()));
+        self.outcome.position = lease.position();
         context.worker.shard.attempts.hedges_won.increment();
     }
 }

@@ -7,6 +7,7 @@ use super::refusal::{LocalReply, Refusal};
 use crate::h2;
 use crate::message::Fields;
 use crate::message::grpc::{self, GrpcStatus};
+use crate::upstream::RequestFailure;
 
 impl Exchange<'_> {
     /// Ends a call whose caller waits no longer: by trailers, if it has been sent the beginning of
@@ -31,6 +32,7 @@ impl Exchange<'_> {
         let status = self.scratch.response.status;
         self.outcome.answered(status, Some(refusal.reason()));
         self.outcome.broken = true;
+        self.outcome.failure = Some(RequestFailure::Timeout);
         Ok(match sent {
             Ok(()) => Disposition::Finish,
             Err(_) => Disposition::Abort,

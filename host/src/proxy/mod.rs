@@ -7,7 +7,7 @@
 //! means for the backend, and `attempted` what it means for the request. `presence` notices a
 //! client that leaves while the proxy waits for its backend; `linger` ends a connection whose
 //! client is still sending; `slow` cuts off clients that keep limited connections from others.
-//! After a 101, `tunnel` moves the bytes of both connections; `switched` is what it takes over.
+//! Policies hear what became of a request after its end (`awaited`, `completion`). After a 101, `tunnel` moves the bytes of both connections; `switched` is what it takes over.
 //! `refusal` is the only place where an error becomes a status; `answer` sends responses that are
 //! not a backend's, as `reply` writes them. A [`Worker`] holds what the connections of one thread
 //! share; `app` makes them. Never names wasmtime, and never asks a policy itself.
@@ -19,6 +19,7 @@ mod arrival;
 mod attempt;
 mod attempted;
 mod attempts;
+mod awaited;
 mod beside;
 mod blame;
 mod body;
@@ -28,6 +29,7 @@ mod by_stream;
 mod call;
 mod challenges;
 mod client;
+mod completion;
 mod conditions;
 mod connection;
 mod context;

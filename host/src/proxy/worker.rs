@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rand::rngs::SmallRng;
 
+use super::completion::Completions;
 use super::entry::Entry;
 use super::h2::WorkerHeads;
 use super::runner::Runner;
@@ -71,6 +72,8 @@ pub struct Worker {
     topology: Cell<u64>,
     /// Memory for requests, not in use.
     scratch: Spares<Box<Scratch>>,
+    /// Requests that have ended, of which policies are to hear.
+    pub(super) completions: Completions,
     /// Tasks that wait for streams.
     pub(super) runners: Rc<Spares<Runner>>,
     date: Cell<[u8; 29]>,
@@ -102,6 +105,7 @@ impl Worker {
             topology: Cell::new(view.pools.generation),
             view: RefCell::new(Rc::new(view)),
             scratch: Spares::default(),
+            completions: Completions::default(),
             runners: Rc::default(),
             date: Cell::new([b' '; 29]),
             date_second: Cell::new(0),
@@ -179,6 +183,7 @@ impl Worker {
         self.access_log.flush();
         self.scratch.trim();
         self.runners.trim();
+        self.completions.trim();
         let now = self.timers.now();
         self.view.borrow().pools.make_room();
         if now >= self.swept_upstream.get() + UPSTREAM_SWEEP {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::connection::Tls;
 use crate::policy::{Hook, Octets, Recorded};
-use crate::upstream::BackendHealth;
+use crate::upstream::{BackendHealth, Completion};
 
 /// The version of the format that is written, and the only one that is read.
 pub const FORMAT: u32 = 1;
@@ -159,6 +159,9 @@ pub struct Request {
     /// The TLS session of its connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
+    /// Until when its client waits, in nanoseconds of the monotonic clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<u64>,
     /// The pool of its route.
     pub pool: u32,
     /// The header fields before the first call.
@@ -187,12 +190,18 @@ pub struct Call {
     /// In `selection`: which attempt it is for; 1 is the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
-    /// In `selection`: the attempts that failed.
+    /// In `selection` and `completion`: the attempts that failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedAttempt>,
     /// In `response-headers`: the response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Response>,
+    /// In `completion`: what became of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion: Option<Completion>,
+    /// The requests in the queue of the pool.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pool_queue: u32,
     /// The request's fields, if they differ from those that the line has so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sees: Option<Vec<Field>>,
@@ -246,8 +255,8 @@ pub struct Response {
 }
 
 /// The facts about a backend: requests in flight, latency in microseconds, whether it is healthy,
-/// failures in a row; and, which older recordings don't have, its state and the requests in flight
-/// on all workers.
+/// failures in a row; and, which older recordings don't have, its state, the requests in flight on
+/// all workers and those in its queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact(
     pub u32,
@@ -255,6 +264,7 @@ pub struct Fact(
     pub bool,
     pub u32,
     #[serde(default)] pub Option<BackendHealth>,
+    #[serde(default)] pub u32,
     #[serde(default)] pub u32,
 );
 
@@ -266,7 +276,7 @@ pub enum Answer {
     Backend(u32),
     /// `selection`: none.
     NoChoice,
-    /// `request-headers` and `response-headers`: continue.
+    /// `request-headers` and `response-headers`: continue. `completion`: it has heard.
     Done,
     /// `range`: not about byte ranges.
     Untouched,
@@ -333,6 +343,11 @@ impl Call {
             + facts
             + tape
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 fn list(fields: &[Field]) -> usize {

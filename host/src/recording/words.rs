@@ -3,7 +3,7 @@
 use super::format::{Answer, FailedAttempt, Field, Reply};
 use crate::message::Fields;
 use crate::policy::{
-    self, ByteRange, Edited, Fault, FaultKind, HookAnswer, Octets, RangeVerdict, Selected,
+    self, ByteRange, Edited, Fault, FaultKind, Heard, HookAnswer, Octets, RangeVerdict, Selected,
 };
 use crate::upstream::{self, Failure};
 
@@ -45,12 +45,19 @@ impl Recordable for RangeVerdict {
     }
 }
 
+impl Recordable for Heard {
+    fn answer(&self) -> Answer {
+        Answer::Done
+    }
+}
+
 impl Recordable for HookAnswer {
     fn answer(&self) -> Answer {
         match self {
             Self::Range(verdict) => verdict.answer(),
             Self::Edited(edited) => edited.answer(),
             Self::Selected(selected) => selected.answer(),
+            Self::Heard(heard) => heard.answer(),
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::RehearsalError;
 use super::harness::{Harness, Setup};
-use super::host::Host;
+use super::host::{Host, usual};
 use super::scenario::{ScenarioFile, Step};
 use super::source::Source;
 use super::times::Times;
@@ -264,14 +264,16 @@ impl Batch {
         step: &Step,
         mut took: impl FnMut(Duration),
     ) -> Result<(), RehearsalError> {
+        let (status, backend) = (step.response.status, step.response.backend.unwrap_or(0));
         let facts = HookFacts {
             pool: step.pool,
             attempt: Attempt {
                 number: step.attempt,
                 failed: &step.failed,
             },
-            status: step.response.status,
-            backend: step.response.backend.unwrap_or(0),
+            status,
+            backend,
+            completion: &step.completion.unwrap_or_else(|| usual(status, backend)),
         };
         let mut before = Instant::now();
         for (head, response) in self.heads.iter_mut().zip(&mut self.response) {

@@ -2,7 +2,7 @@
 
 use crate::message::{Fields, RequestHead};
 use crate::policy::{Fault, Hook, HookAnswer, LogLine, Reply, Script, Selected};
-use crate::upstream::FailedAttempt;
+use crate::upstream::{Completion, FailedAttempt};
 
 /// A request, with the draws, clock readings and facts that a policy gets for it.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +17,11 @@ pub(super) struct Question {
     pub failed: Vec<FailedAttempt>,
     /// The backend's response; `None` if no backend is asked.
     pub response: Option<Response>,
+    /// What becomes of the request; `None` if the policy is not to hear of it. Without a backend, it
+    /// is the one that was selected.
+    pub completion: Option<Completion>,
+    /// How long the client still waits, in nanoseconds.
+    pub left: Option<u64>,
     /// Draws and time, for all hooks together.
     pub script: Script,
 }

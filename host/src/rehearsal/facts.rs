@@ -19,6 +19,8 @@ pub(super) struct BackendState {
     pub state: BackendHealth,
     /// Requests in flight on other workers.
     pub in_flight_elsewhere: u32,
+    /// Requests in its queue.
+    pub queued: u32,
 }
 
 impl Default for BackendState {
@@ -31,6 +33,7 @@ impl Default for BackendState {
             consecutive_failures: 0,
             state: BackendHealth::Healthy,
             in_flight_elsewhere: 0,
+            queued: 0,
         }
     }
 }
@@ -39,6 +42,8 @@ impl Default for BackendState {
 #[derive(Debug)]
 pub(super) struct GivenFacts {
     pools: Vec<Box<[Given]>>,
+    /// Requests in the queue of the pool that is asked about.
+    pool_queue: AtomicU32,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +55,7 @@ struct Given {
     /// The position in [`BackendHealth::ALL`].
     state: AtomicUsize,
     in_flight_elsewhere: AtomicU32,
+    queued: AtomicU32,
 }
 
 impl GivenFacts {
@@ -60,6 +66,7 @@ impl GivenFacts {
                 .iter()
                 .map(|p| p.iter().map(|_| Given::default()).collect())
                 .collect(),
+            pool_queue: AtomicU32::new(0),
         };
         for (pool, states) in (0..).zip(pools) {
             facts.set_pool(pool, states);
@@ -72,6 +79,11 @@ impl GivenFacts {
         for (backend, state) in (0..).zip(states) {
             self.set(pool, backend, *state);
         }
+    }
+
+    /// Replaces how many requests are in the queue of the pool that is asked about.
+    pub(super) fn set_pool_queue(&self, queued: u32) {
+        self.pool_queue.store(queued, Relaxed);
     }
 
     /// Replaces the facts about a backend; an unknown one is ignored.
@@ -91,6 +103,7 @@ impl GivenFacts {
         given.state.store(position.unwrap_or(usize::MAX), Relaxed);
         let elsewhere = state.in_flight_elsewhere;
         given.in_flight_elsewhere.store(elsewhere, Relaxed);
+        given.queued.store(state.queued, Relaxed);
     }
 
     fn given(&self, pool: u32, backend: u32) -> Option<&Given> {
@@ -131,6 +144,15 @@ impl BackendFacts for GivenFacts {
             let elsewhere = g.in_flight_elsewhere.load(Relaxed);
             g.in_flight.load(Relaxed).saturating_add(elsewhere)
         })
+    }
+
+    fn queued(&self, pool: u32, backend: u32) -> u32 {
+        self.given(pool, backend)
+            .map_or(0, |g| g.queued.load(Relaxed))
+    }
+
+    fn queued_in_pool(&self, _pool: u32) -> u32 {
+        self.pool_queue.load(Relaxed)
     }
 
     fn backend_count(&self, pool: u32) -> u32 {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::decisions::{Decisions, Question, Response};
 use super::facts::GivenFacts;
@@ -18,6 +19,7 @@ use crate::policy::{
     Attempt, Hook, LogLine, Message, PolicyHandle, PolicyId, PolicyIds, Script, Store,
 };
 use crate::stats::{PolicyShard, PolicyStats};
+use crate::upstream::Completion;
 
 /// A policy that can be asked.
 pub(super) struct Host {
@@ -65,9 +67,12 @@ impl Host {
             attempt,
             failed,
             mut response,
+            completion,
+            left,
             script,
         } = question;
         self.set_time_of(&script);
+        head.deadline = self.deadline(left, &script);
         let attempt = Attempt {
             number: attempt.max(1),
             failed: &failed,
@@ -85,8 +90,12 @@ impl Host {
         };
         chain.begin(&head);
         // The notes contain the policy's answer in place of a backend.
-        let _ = decide(chain, &mut head, attempt, response.as_mut());
+        let selected = decide(chain, &mut head, attempt, response.as_mut());
         chain.end();
+        if let Some(mut completion) = completion {
+            completion.backend = completion.backend.or(selected.ok().flatten());
+            chain.complete(&mut head, &completion, &failed);
+        }
         concluded(notes, head, response)
     }
 
@@ -98,9 +107,12 @@ impl Host {
             attempt,
             failed,
             mut response,
+            completion,
+            left,
             script,
         } = question;
         self.set_time_of(&script);
+        head.deadline = self.deadline(left, &script);
         let (status, backend) = response
             .as_ref()
             .map_or((0, 0), |r| (r.status, r.backend.unwrap_or(0)));
@@ -112,6 +124,7 @@ impl Host {
             },
             status,
             backend,
+            completion: &completion.unwrap_or_else(|| usual(status, backend)),
         };
         let notes = Notes::new(script);
         let has_range = head.fields.contains("range");
@@ -156,6 +169,16 @@ impl Host {
         }
     }
 
+    /// The moment until which the client waits, by the clock of the script or, without one, by the
+    /// real one.
+    fn deadline(&self, left: Option<u64>, script: &Script) -> Option<Instant> {
+        let left = Duration::from_nanos(left?);
+        match script.monotonic {
+            Some(now) => self.handle().generation().moment(now)?.checked_add(left),
+            None => Instant::now().checked_add(left),
+        }
+    }
+
     /// The policy's log lines during setup, if a script was given for that.
     pub(super) fn heard_at_setup(&self) -> &[LogLine] {
         &self.heard_at_setup
@@ -188,13 +211,14 @@ impl Host {
     }
 }
 
-/// Has the chain decide about a request and, if there is one, its response.
+/// Has the chain decide about a request and, if there is one, its response. Returns the backend that
+/// was selected.
 fn decide<E: Environment>(
     chain: PolicyChain<'_, E>,
     head: &mut RequestHead,
     attempt: Attempt<'_>,
     response: Option<&mut Response>,
-) -> Result<(), Stop> {
+) -> Result<Option<u32>, Stop> {
     let has_range = head.fields.contains("range");
     chain.prepare(head, has_range)?;
     let selected = match chain.select(head, attempt) {
@@ -206,7 +230,20 @@ fn decide<E: Environment>(
         let backend = response.backend.or(selected).unwrap_or(0);
         chain.edit_response(head, response.status, backend, &mut response.fields)?;
     }
-    Ok(())
+    Ok(selected)
+}
+
+/// What became of a request to which this backend has given a response with this status.
+pub(super) fn usual(status: u16, backend: u32) -> Completion {
+    Completion {
+        backend: Some(backend),
+        status: Some(status),
+        attempts: 1,
+        first_byte_microseconds: Some(1_000),
+        latency_microseconds: Some(1_000),
+        duration_microseconds: 1_000,
+        ..Completion::default()
+    }
 }
 
 fn concluded(notes: RefCell<Notes>, head: RequestHead, response: Option<Response>) -> Decisions {

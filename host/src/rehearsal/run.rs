@@ -139,6 +139,7 @@ fn take(host: &mut Host, scenario: &Scenario, step: &Step) -> Option<Failure> {
     let pool = &scenario.setup.pools[step.pool as usize];
     host.set_time(step.monotonic);
     host.facts().set_pool(step.pool, &step.states);
+    host.facts().set_pool_queue(step.pool_queue);
     fill(host, &step.store);
     let mut picked = vec![0u32; step.expect.share.len()];
     let failure = |run, differences| Failure {

@@ -49,6 +49,12 @@ pub struct Rule {
 type Prefixes = Vec<(Box<str>, usize)>;
 
 impl RouteTable {
+    /// The rule of the route with this number.
+    pub fn of_number(&self, number: u32) -> Option<&Rule> {
+        let at = self.rules.binary_search_by_key(&number, |rule| rule.number);
+        self.rules.get(at.ok()?)
+    }
+
     /// Orders the routes of a configuration, whose pools and policies have these ids.
     pub fn new(routes: &[Route], pools: &[PoolId], policies: &[PolicyId]) -> Self {
         let mut table = Self::default();

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::{AttemptShard, Counter, Decisions, Gauge, Histogram, RetryReason};
 
 /// How many hooks are counted, in the order of [`crate::policy::Hook`].
-pub const HOOKS: usize = 4;
+pub const HOOKS: usize = 5;
 
 /// The number of status codes: 100 to 999.
 pub const STATUSES: usize = 900;
@@ -199,6 +199,9 @@ pub struct PolicyShard {
     pub client_pauses: Counter,
     /// Calls skipped because their client was paused.
     pub paused_calls: Counter,
+    /// Requests of which the policy did not hear what became of them: too many waited, or it could
+    /// not be called.
+    pub completions_dropped: Counter,
     /// The time that faults cost, in nanoseconds: failed calls, rebuilt instances and late answers.
     pub fault_nanoseconds: Counter,
     /// Suspended until this moment, in milliseconds since 1970; 0 if it is not suspended.
@@ -216,7 +219,7 @@ impl PolicyShard {
         for (sum, more) in self.hook_nanoseconds.iter().zip(&other.hook_nanoseconds) {
             sum.fold(more);
         }
-        let counters: [fn(&Self) -> &Counter; 13] = [
+        let counters: [fn(&Self) -> &Counter; 14] = [
             |s| &s.traps,
             |s| &s.deadlines,
             |s| &s.late,
@@ -229,6 +232,7 @@ impl PolicyShard {
             |s| &s.suspensions,
             |s| &s.client_pauses,
             |s| &s.paused_calls,
+            |s| &s.completions_dropped,
             |s| &s.fault_nanoseconds,
         ];
         for counter in counters {
@@ -290,6 +294,7 @@ mod tests {
             suspensions,
             client_pauses,
             paused_calls,
+            completions_dropped,
             fault_nanoseconds,
             suspended_until: _,
             decisions,
@@ -297,7 +302,7 @@ mod tests {
         } = &shard;
         hook_nanoseconds
             .iter()
-            .zip([10, 20, 30, 40])
+            .zip([10, 20, 30, 40, 50])
             .for_each(|(hook, n)| hook.record(n));
         let single = [
             traps,
@@ -312,6 +317,7 @@ mod tests {
             suspensions,
             client_pauses,
             paused_calls,
+            completions_dropped,
             fault_nanoseconds,
         ];
         single

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::health::{Condition, SharedHealth};
-use super::{BackendHealth, PoolId, sums_are_asked_for};
+use super::{BackendHealth, Places, PoolId, RequestLimit, sums_are_asked_for};
 
 /// Live facts about endpoints as one worker sees them. Pools and endpoints have the numbers of the
 /// contract: a pool's id, and a position in that pool. Unknown ones read as 0 or false.
@@ -22,6 +22,14 @@ pub trait BackendFacts: Send + Sync {
     fn state(&self, pool: u32, backend: u32) -> BackendHealth;
     /// Requests in flight on all workers. Those of the others are some milliseconds old.
     fn in_flight_of_all(&self, pool: u32, backend: u32) -> u32;
+    /// Requests of all workers that wait for a place at it.
+    fn queued(&self, _pool: u32, _backend: u32) -> u32 {
+        0
+    }
+    /// Requests of all workers that wait for a place in the pool.
+    fn queued_in_pool(&self, _pool: u32) -> u32 {
+        0
+    }
     /// How many endpoints the pool has, for checking an answer.
     fn backend_count(&self, pool: u32) -> u32;
 }
@@ -31,6 +39,8 @@ pub trait BackendFacts: Send + Sync {
 pub struct Facts {
     /// By pool id; empty for pools that are not there.
     pools: Vec<Box<[Known]>>,
+    /// By pool id: what limits the requests of the pool.
+    limits: Vec<Option<Arc<RequestLimit>>>,
 }
 
 /// One endpoint of one pool.
@@ -42,16 +52,28 @@ pub(super) struct Known {
     pub health: SharedHealth,
     /// Its weight in this pool is 0: no policy should want it.
     pub drained: bool,
+    /// What limits its connections.
+    pub places: Option<Arc<Places>>,
+    /// What limits its requests.
+    pub requests: Option<Arc<RequestLimit>>,
 }
 
+/// What is known of one pool: of its endpoints, and what limits its requests.
+pub(super) type KnownPool = (Box<[Known]>, Option<Arc<RequestLimit>>);
+
 impl Facts {
-    pub(super) fn new(pools: impl IntoIterator<Item = (PoolId, Box<[Known]>)>) -> Self {
-        let mut by_id: Vec<Box<[Known]>> = Vec::new();
-        for (id, known) in pools {
-            by_id.resize_with(by_id.len().max(id.index() + 1), Box::default);
-            by_id[id.index()] = known;
+    pub(super) fn new(pools: impl IntoIterator<Item = (PoolId, KnownPool)>) -> Self {
+        let (mut by_id, mut limits): (Vec<Box<[Known]>>, Vec<_>) = (Vec::new(), Vec::new());
+        for (id, (known, limit)) in pools {
+            let length = by_id.len().max(id.index() + 1);
+            by_id.resize_with(length, Box::default);
+            limits.resize_with(length, || None);
+            (by_id[id.index()], limits[id.index()]) = (known, limit);
         }
-        Self { pools: by_id }
+        Self {
+            pools: by_id,
+            limits,
+        }
     }
 
     pub(super) fn known(&self, pool: u32, backend: u32) -> Option<&Known> {
@@ -113,6 +135,19 @@ impl BackendFacts for Facts {
         sums_are_asked_for();
         self.condition(pool, backend)
             .map_or(0, |c| saturate(c.in_flight_of_all()))
+    }
+
+    fn queued(&self, pool: u32, backend: u32) -> u32 {
+        self.known(pool, backend).map_or(0, |known| {
+            let places = known.places.as_ref().map_or(0, |places| places.queued());
+            let requests = known.requests.as_ref().map_or(0, |limit| limit.queued());
+            saturate((places + requests) as u64)
+        })
+    }
+
+    fn queued_in_pool(&self, pool: u32) -> u32 {
+        let limit = self.limits.get(pool as usize).and_then(Option::as_ref);
+        limit.map_or(0, |limit| saturate(limit.queued() as u64))
     }
 
     fn backend_count(&self, pool: u32) -> u32 {

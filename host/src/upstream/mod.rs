@@ -14,6 +14,7 @@
 
 mod allowance;
 mod budget;
+mod completion;
 mod connect;
 mod discovery;
 mod doubt;
@@ -39,6 +40,7 @@ mod topology;
 mod watched;
 
 pub use budget::{Budget, Room};
+pub use completion::{Completion, RequestFailure};
 pub use connect::is_ours;
 pub use discovery::{
     AdminState, Discovery, Edit, Family, Name, NameState, NameStatus, News, Origin, Outcome,

@@ -197,6 +197,11 @@ impl Places {
         self.waiting.load(Relaxed) > 0 || (slow && self.queued.load(Relaxed) > 0)
     }
 
+    /// How many requests wait, slow uploads included.
+    pub(super) fn queued(&self) -> usize {
+        self.queued.load(Relaxed)
+    }
+
     /// How many requests wait for each place.
     pub fn pressure(&self) -> usize {
         self.queued.load(Relaxed) / self.count.load(Relaxed).max(1)

@@ -10,7 +10,7 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 use tokio::sync::Notify;
 
-use super::facts::Known;
+use super::facts::{Known, KnownPool};
 use super::health::SharedHealth;
 use super::recent::Recent;
 use super::{
@@ -264,7 +264,7 @@ impl WorkerPool {
     }
 
     /// What policies may read of its endpoints.
-    fn known(&self) -> Box<[Known]> {
+    fn known(&self) -> KnownPool {
         let endpoints = self.endpoints.iter().zip(&self.topology.endpoints);
         let known = endpoints.map(|(endpoint, said)| {
             let (condition, health) = endpoint.health.known();
@@ -272,9 +272,11 @@ impl WorkerPool {
                 condition,
                 health,
                 drained: said.weight == 0,
+                places: said.places.clone(),
+                requests: said.requests.clone(),
             }
         });
-        known.collect()
+        (known.collect(), self.topology.requests.clone())
     }
 
     pub(super) fn takes_traffic(&self, position: u32) -> bool {

@@ -57,6 +57,11 @@ impl RequestLimit {
         Some(RequestPlace { _held: held })
     }
 
+    /// How many wait.
+    pub(super) fn queued(&self) -> usize {
+        self.queued.load(Relaxed)
+    }
+
     pub(super) fn is_full(&self) -> bool {
         !self.rights.has_free()
     }

@@ -196,6 +196,12 @@ pub mod backend_facts {
                 .map_or(0, |facts| facts.in_flight_of_all())
         })
     }
+    pub fn queued(backend: u32) -> u32 {
+        current(|state| state.facts(backend).map_or(0, |facts| facts.queued))
+    }
+    pub fn queued_in_pool() -> u32 {
+        current(|state| state.pool().map_or(0, |pool| pool.queued))
+    }
 }
 
 pub mod attempts {
@@ -204,6 +210,12 @@ pub mod attempts {
 
     pub fn failed() -> Vec<FailedAttempt> {
         current(|state| state.turn.failed.clone())
+    }
+    pub fn milliseconds_left() -> Option<u64> {
+        current(|state| {
+            let left = state.turn.request.time_left?;
+            u64::try_from(left.as_millis()).ok()
+        })
     }
 }
 

@@ -52,6 +52,7 @@ impl Host {
             },
             backends,
             facts,
+            queued: 0,
         });
         TestPool {
             id,
@@ -191,6 +192,18 @@ impl TestPool {
     /// How many requests of other workers a backend has not answered yet.
     pub fn set_in_flight_elsewhere(&self, backend: u32, requests: u32) {
         self.facts(backend, |facts| facts.in_flight_elsewhere = requests);
+    }
+
+    /// How many requests wait in a backend's queue.
+    pub fn set_queued(&self, backend: u32, requests: u32) {
+        self.facts(backend, |facts| facts.queued = requests);
+    }
+
+    /// How many requests wait in the pool's queue.
+    pub fn set_queued_in_pool(&self, requests: u32) {
+        if let Some(pool) = self.state.borrow_mut().pools.get_mut(self.id as usize) {
+            pool.queued = requests;
+        }
     }
 
     /// Another list of backends, all of them healthy and idle; this policy is told.

@@ -1,5 +1,7 @@
 //! Requests and responses in a test.
 
+use std::time::Duration;
+
 use super::{
     TestPool,
     fields::Fields,
@@ -26,6 +28,7 @@ pub fn request(method: &str, target: &str) -> TestRequest {
             protocol: HttpVersion::Http11,
             tls: None,
             pool: 0,
+            time_left: None,
             fields: Fields::default(),
         },
     }
@@ -138,6 +141,12 @@ impl TestRequest {
     #[must_use]
     pub fn pool(mut self, pool: &TestPool) -> Self {
         self.incoming.pool = pool.id;
+        self
+    }
+
+    /// How long the client still waits.
+    pub fn time_left(mut self, time: Duration) -> Self {
+        self.incoming.time_left = Some(time);
         self
     }
 

@@ -9,8 +9,9 @@ use super::{
     state::{State, Turn, with},
 };
 use crate::{
-    Attempt, Backend, ByteRange, CheckRange, Decision, EditRequest, EditResponse, FailedAttempt,
-    Failure, Headers, Pool, RangeVerdict, Request, Response, Select, Settings, export::past,
+    Attempt, Backend, ByteRange, CheckRange, Completed, Decision, EditRequest, EditResponse,
+    FailedAttempt, Failure, Headers, Outcome, Pool, RangeVerdict, Request, Response, Select,
+    Settings, export::past,
 };
 
 const MAX_RESPONSE_FIELDS: usize = 64;
@@ -137,6 +138,29 @@ impl<P: Exported> TestPolicy<P> {
             RangeVerdict::Untouched | RangeVerdict::Ignore => {}
         }
         verdict
+    }
+
+    /// Tells what became of this request, after these attempts failed. The outcome's pool is that of
+    /// the request.
+    pub fn completed<F: Into<FailedAttempt>>(
+        &mut self,
+        request: &TestRequest,
+        outcome: Outcome,
+        failed: impl IntoIterator<Item = F>,
+    ) where
+        P: Completed,
+    {
+        exported::<P>("Completed");
+        let failed = failed.into_iter().map(Into::into).collect();
+        let pool = request.incoming.pool;
+        self.begin(request, None, failed);
+        with(&self.state, || {
+            self.policy.completed(
+                &Request::of(&types::Request),
+                &Outcome { pool, ..outcome },
+            )
+        });
+        self.end();
     }
 
     /// The policy itself.

@@ -1,6 +1,6 @@
 //! What the fake host knows, and whose turn it is.
 
-use std::{cell::RefCell, collections::VecDeque, rc::Rc};
+use std::{cell::RefCell, collections::VecDeque, rc::Rc, time::Duration};
 
 use super::contract::backend_facts::HealthState;
 use super::{
@@ -55,8 +55,11 @@ pub(super) struct State {
 
 impl State {
     pub fn facts(&self, backend: u32) -> Option<&Facts> {
-        let pool = self.turn.pool?;
-        self.pools.get(pool as usize)?.facts.get(backend as usize)
+        self.pool()?.facts.get(backend as usize)
+    }
+
+    pub fn pool(&self) -> Option<&PoolState> {
+        self.pools.get(self.turn.pool? as usize)
     }
 }
 
@@ -65,6 +68,8 @@ pub(super) struct PoolState {
     pub pool: Pool,
     pub backends: Vec<Backend>,
     pub facts: Vec<Facts>,
+    /// Requests in its queue.
+    pub queued: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -77,6 +82,7 @@ pub(super) struct Facts {
     pub state: Option<HealthState>,
     /// Of other workers.
     pub in_flight_elsewhere: u32,
+    pub queued: u32,
 }
 
 impl Facts {
@@ -101,6 +107,7 @@ impl Default for Facts {
             consecutive_failures: 0,
             state: None,
             in_flight_elsewhere: 0,
+            queued: 0,
         }
     }
 }
@@ -129,6 +136,7 @@ pub(super) struct Incoming {
     pub protocol: HttpVersion,
     pub tls: Option<Tls>,
     pub pool: u32,
+    pub time_left: Option<Duration>,
     pub fields: Fields,
 }
 

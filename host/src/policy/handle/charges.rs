@@ -8,7 +8,7 @@ use super::super::deadline::thread_time;
 use super::super::hook::Hook;
 use super::super::instance::{Instance, fault};
 use super::super::suspension::{BEYOND, Consequence, Refused};
-use super::PolicyHandle;
+use super::{PolicyHandle, charged};
 
 /// After a call that took longer than its deadline, this many calls are measured by the thread's
 /// own time, which costs a system call each. The first may only have lost its core.
@@ -52,7 +52,11 @@ impl PolicyHandle {
         let Some(breaker) = &mut self.breaker else {
             return;
         };
-        let consequence = breaker.charge(hook.index(), client, cost);
+        let consequence = breaker.charge(hook.index(), charged(hook, client), cost);
+        let (whose, meanwhile) = match hook {
+            Hook::Completion => ("its faults", "it does not hear what became of requests"),
+            _ => ("faults of many clients", "requests get the failure answer"),
+        };
         let (policy, worker, hook) = (self.generation.name(), self.worker, hook.name());
         match consequence {
             Consequence::None => {}
@@ -74,8 +78,7 @@ impl PolicyHandle {
                     policy,
                     worker,
                     hook,
-                    "faults of many clients cost too much; the hook is suspended for {pause:?}, \
-                     and requests get the failure answer"
+                    "{whose} cost too much; the hook is suspended for {pause:?}, and {meanwhile}"
                 );
                 let until = SystemTime::now()
                     .duration_since(UNIX_EPOCH)

@@ -4,8 +4,8 @@ const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
 const DEADLINE: Duration = Duration::from_millis(1);
 
-fn client(n: u32) -> IpAddr {
-    IpAddr::from((0x0a00_0000 + n).to_be_bytes())
+fn client(n: u32) -> Option<IpAddr> {
+    Some(IpAddr::from((0x0a00_0000 + n).to_be_bytes()))
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_flood_of_addresses_does_not_push_out_one_that_owes_much() {
 #[test]
 fn one_call_of_one_client_never_suspends_a_hook_whatever_it_costs() {
     let mut breaker = Breaker::new(Duration::from_millis(1));
-    let client = IpAddr::from([192, 0, 2, 1]);
+    let client = Some(IpAddr::from([192, 0, 2, 1]));
     let cost = nanoseconds(Duration::from_secs(10));
     let consequence = breaker.charge_at(0, client, cost, 1);
     assert!(
@@ -172,5 +172,21 @@ fn one_call_of_one_client_never_suspends_a_hook_whatever_it_costs() {
         breaker.refuses_at(0, client, 2),
         Some(Refused::Paused(_))
     ));
-    assert_eq!(breaker.refuses_at(0, IpAddr::from([192, 0, 2, 2]), 2), None);
+    assert_eq!(breaker.refuses_at(0, Some([192, 0, 2, 2].into()), 2), None);
+}
+
+#[test]
+fn a_hook_that_is_no_clients_is_suspended_alone_and_no_client_pays() {
+    let mut breaker = Breaker::new(DEADLINE);
+    let suspended = (0..100).any(|n| {
+        let consequence = breaker.charge_at(4, None, 40 * MS, n * MS);
+        matches!(consequence, Consequence::Suspension(_))
+    });
+    assert!(suspended);
+    let now = 100 * MS;
+    assert!(matches!(
+        breaker.refuses_at(4, None, now),
+        Some(Refused::Suspended(_))
+    ));
+    assert_eq!(breaker.refuses_at(2, client(1), now), None);
 }

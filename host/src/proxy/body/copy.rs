@@ -1,5 +1,6 @@
 //! The one loop that moves a body.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -10,17 +11,19 @@ use super::{MessageSink, Pieces, Ready, TransferEnd};
 ///
 /// Available bytes are passed on before the loop waits for more, because a sender may wait for an
 /// answer to them. A piece is consumed only when it has been taken, so that one that was not sent
-/// is still there for another attempt.
+/// is still there for another attempt. `passed` counts the bytes.
 #[inline]
 pub(in crate::proxy) async fn copy<S: Pieces>(
     source: &mut S,
     sink: &mut MessageSink<'_>,
+    passed: &Cell<u64>,
 ) -> Result<(), TransferEnd> {
     loop {
         match source.ready()? {
             Ready::Content(n) => {
                 sink.piece(source.content(n)).await?;
                 source.consume(n);
+                passed.set(passed.get() + n as u64);
                 if sink.is_full() {
                     sink.flush().await?;
                 }

@@ -33,6 +33,8 @@ pub(in crate::proxy) struct Duplex {
     status: Cell<u16>,
     /// All that was sent of the body is in hand still.
     whole: Cell<bool>,
+    /// Bytes of the response's body that were passed on.
+    pub content: Cell<u64>,
 }
 
 impl Sent {
@@ -53,6 +55,7 @@ impl Duplex {
             sent_at: Cell::new(Instant::now()),
             status: Cell::new(0),
             whole: Cell::new(true),
+            content: Cell::new(0),
         }
     }
 

@@ -223,6 +223,16 @@ impl Progress {
         }
     }
 
+    /// Bytes of the content of a request's body of this length that were passed on.
+    pub(in crate::proxy) fn passed_on(&self, length: BodyLength) -> u64 {
+        match (&self.at, length) {
+            (At::Length(left), BodyLength::Known(n)) => n.saturating_sub(*left),
+            (At::End, BodyLength::Known(n)) => n,
+            (At::Chunked(_, ahead), _) => self.total.saturating_sub(*ahead as u64),
+            _ => self.total,
+        }
+    }
+
     /// How long the body is, as far as it is known.
     pub(super) fn extent(&self) -> u64 {
         match self.at {

@@ -1,5 +1,6 @@
 //! Bodies over real sockets, in pieces of any size.
 
+use std::cell::Cell;
 use std::future::{pending, ready};
 use std::time::Duration;
 
@@ -119,9 +120,10 @@ async fn transfer(
         duplex: &duplex,
         waits: Waits::ForBackend(HalfClose::Allow),
     });
+    let passed = Cell::new(0);
     let end = match cut {
-        None => copy(&mut source, &mut sink).await,
-        Some(cut) => copy(&mut Sliced::new(&mut source, cut), &mut sink).await,
+        None => copy(&mut source, &mut sink, &passed).await,
+        Some(cut) => copy(&mut Sliced::new(&mut source, cut), &mut sink, &passed).await,
     };
     assert!(end.is_err() || duplex.status() == 206, "the head went out");
     (end, source.is_drained())

@@ -1,5 +1,6 @@
 //! A request's body on its way up, when it is not in hand as a whole.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use super::{BodySource, Duplex, MessageSink, Stage, TransferEnd, copy};
@@ -15,8 +16,10 @@ pub(in crate::proxy) async fn upload(
     patience: Duration,
 ) -> Result<(), TransferEnd> {
     let (timers, timer) = sink.clock();
+    // What counts is what was taken from the client, however often it is sent.
+    let passed = Cell::new(0);
     let copied = loop {
-        match copy(&mut body, sink).await {
+        match copy(&mut body, sink, &passed).await {
             // The sides of a stream are independent: while the response goes on, a client may be
             // silent for as long as its backend.
             Err(TransferEnd::SourceTimedOut)

@@ -27,7 +27,7 @@ impl Verdict {
             Hook::RequestHeaders | Hook::ResponseHeaders => {
                 edits_differing(edited, &played.fields, &recorded.lineup.redact)
             }
-            Hook::Range | Hook::Selection => Vec::new(),
+            Hook::Range | Hook::Selection | Hook::Completion => Vec::new(),
         };
         Self {
             same_answer: same(&call.answer, &played.answer, &recorded.lineup.redact),

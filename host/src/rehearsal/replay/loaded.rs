@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -136,6 +136,11 @@ impl Loaded {
 
     pub(super) fn hooks(&self) -> Hooks {
         self.generation.hooks()
+    }
+
+    /// The moment at which its clock shows so many nanoseconds.
+    pub(super) fn moment(&self, nanoseconds: Option<u64>) -> Option<Instant> {
+        self.generation.moment(nanoseconds?)
     }
 
     /// The name that its store has.

@@ -83,8 +83,10 @@ impl Replayer {
         };
         let states: Vec<BackendState> = recorded.facts.iter().map(state).collect();
         loaded.facts.set_pool(recorded.request.pool, &states);
+        loaded.facts.set_pool_queue(recorded.call.pool_queue);
 
         let mut head = head(recorded)?;
+        head.deadline = loaded.moment(recorded.request.deadline);
         let response = recorded.call.response.as_ref();
         let response = response.map(|response| fields(recorded, &response.fields));
         let mut response = response.transpose()?.unwrap_or_default();
@@ -103,7 +105,7 @@ impl Replayer {
         let fields = match recorded.call.hook {
             Hook::RequestHeaders => recording::fields(&head.fields),
             Hook::ResponseHeaders => recording::fields(&response),
-            Hook::Range | Hook::Selection => Vec::new(),
+            Hook::Range | Hook::Selection | Hook::Completion => Vec::new(),
         };
         Ok(Played {
             answer,
@@ -209,6 +211,7 @@ fn ask_recorded(
     let failed: Vec<FailedAttempt> = call.failed.iter().map(Into::into).collect();
     let response = call.response.as_ref();
     let (status, backend) = response.map_or((200, 0), |r| (r.status, r.backend));
+    let completion = call.completion.unwrap_or_default();
     let facts = HookFacts {
         pool: recorded.request.pool,
         attempt: Attempt {
@@ -217,12 +220,14 @@ fn ask_recorded(
         },
         status,
         backend,
+        completion: &completion,
     };
     ask_hook(OnTape(tape), handle, call.hook, facts, message).answer()
 }
 
 fn state(fact: &Fact) -> BackendState {
-    let Fact(in_flight, latency_microseconds, healthy, consecutive_failures, state, of_all) = *fact;
+    let Fact(in_flight, latency_microseconds, healthy, consecutive_failures, state, of_all, queued) =
+        *fact;
     let usual = match healthy {
         true => BackendHealth::Healthy,
         false => BackendHealth::Ejected,
@@ -234,6 +239,7 @@ fn state(fact: &Fact) -> BackendState {
         latency_microseconds,
         healthy,
         consecutive_failures,
+        queued,
     }
 }
 

@@ -1,6 +1,7 @@
 //! A scenario file: requests, their surroundings, and the expected decisions. docs/scenarios.md
 //! describes its keys.
 
+mod completion;
 mod connection;
 mod expect;
 mod file;
@@ -23,7 +24,7 @@ use super::facts::BackendState;
 use super::harness::Setup;
 use crate::message::RequestHead;
 use crate::policy::{Hook, Script};
-use crate::upstream::FailedAttempt;
+use crate::upstream::{Completion, FailedAttempt};
 
 pub(super) use file::{default_setup, parse, read};
 
@@ -72,6 +73,12 @@ pub(super) struct Step {
     pub failed: Vec<FailedAttempt>,
     /// The backend's response.
     pub response: Response,
+    /// What becomes of it; `None` if no policy is to hear of it.
+    pub completion: Option<Completion>,
+    /// Requests in the queue of the pool.
+    pub pool_queue: u32,
+    /// How long the client still waits, in nanoseconds, if it says so.
+    pub left: Option<u64>,
     /// The first draws; the others come from the seed.
     pub random: Vec<u64>,
     /// Of the first run; it grows by one with each.
@@ -240,6 +247,8 @@ impl Step {
             attempt: self.attempt,
             failed: self.failed.clone(),
             response: Some(self.response.clone()),
+            completion: self.completion,
+            left: self.left,
             script: Script {
                 seed: self.seed.wrapping_add(u64::from(run)),
                 draws: self.random.clone(),
@@ -265,6 +274,7 @@ impl Step {
             scheme: head.scheme,
             client: nth(self.clients, run),
             tls: head.tls.clone(),
+            deadline: head.deadline,
             fields: Default::default(),
             upgrade: Default::default(),
         }

@@ -21,6 +21,7 @@ pub(super) struct State {
     failures: Option<u32>,
     health: Option<BackendHealth>,
     elsewhere: Option<u32>,
+    queued: Option<u32>,
 }
 
 impl State {
@@ -36,6 +37,7 @@ impl State {
             in_flight: count("in-flight"),
             failures: count("consecutive-failures"),
             elsewhere: count("in-flight-elsewhere"),
+            queued: count("queued"),
             health: section
                 .take("state")
                 .and_then(|n| n.parsed(findings, health))
@@ -55,6 +57,7 @@ impl State {
         state.healthy = self.healthy.unwrap_or(state.healthy);
         state.consecutive_failures = self.failures.unwrap_or(state.consecutive_failures);
         state.in_flight_elsewhere = self.elsewhere.unwrap_or(state.in_flight_elsewhere);
+        state.queued = self.queued.unwrap_or(state.queued);
         // What is only said to be unhealthy is ejected, and the other way round.
         let of = |healthy| match healthy {
             true => BackendHealth::Healthy,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::completion::completion;
 use super::connection;
 use super::expect::{NOT_ASKED, expect};
 use super::request::{
@@ -29,8 +30,18 @@ const MAX_REPEAT: u32 = 10_000_000;
 /// More attempts than any request has.
 const MAX_ATTEMPTS: u32 = 1_000;
 /// The keys of a step about its request.
-const OF_A_REQUEST: [&str; 9] = [
-    "request", "pool", "facts", "response", "failed", "attempt", "random", "store", "repeat",
+const OF_A_REQUEST: [&str; 11] = [
+    "request",
+    "pool",
+    "pool-queue",
+    "facts",
+    "response",
+    "completion",
+    "failed",
+    "attempt",
+    "random",
+    "store",
+    "repeat",
 ];
 
 /// What steps begin with: what stands beside a scenario's steps, or the defaults.
@@ -49,6 +60,8 @@ pub(super) struct Base {
     response: Response,
     /// The pool that the response's backend is of.
     response_pool: u32,
+    /// How long the client still waits, in nanoseconds.
+    left: Option<u64>,
 }
 
 impl Default for Base {
@@ -72,6 +85,7 @@ impl Default for Base {
                 ..Response::default()
             },
             response_pool: 0,
+            left: None,
         }
     }
 }
@@ -151,6 +165,13 @@ impl Base {
             .take("store")
             .map(|n| values::stored(n, findings))
             .unwrap_or_default();
+        let attempt = attempt.map_or(failed.len() as u32 + 1, |n| n.value);
+        let pool_queue = section
+            .take("pool-queue")
+            .and_then(|n| n.integer(findings, 0..=u32::MAX));
+        let completion = section
+            .take("completion")
+            .and_then(|n| completion(n, (pool, &base.response, attempt), findings));
         let repeat = section
             .take("repeat")
             .and_then(|n| n.integer(findings, 1..=MAX_REPEAT));
@@ -165,8 +186,11 @@ impl Base {
         Step {
             name: String::new(),
             line,
-            attempt: attempt.map_or(failed.len() as u32 + 1, |n| n.value),
+            attempt,
             failed,
+            completion,
+            pool_queue: pool_queue.map_or(0, |n| n.value),
+            left: base.left,
             states: base.states(pool),
             head: base.head,
             clients: base.clients,
@@ -246,6 +270,12 @@ impl Base {
             .and_then(|n| n.parsed(findings, scheme))
         {
             self.head.scheme = scheme.value;
+        }
+        if let Some(left) = section
+            .take("time-left")
+            .and_then(|n| n.parsed_scalar(findings, parse_duration))
+        {
+            self.left = Some(nanoseconds(left.value));
         }
         if let Some(node) = section.take("headers") {
             self.head.fields = values::fields(node, findings);

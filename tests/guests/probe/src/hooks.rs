@@ -1,4 +1,4 @@
-//! Every hook of the contract.
+//! Every hook of the contract that decides something.
 
 use std::cell::RefCell;
 
@@ -8,7 +8,23 @@ use crate::{
     report,
 };
 
-wit_bindgen::generate!({ path: "../../../wit", world: "every-hook" });
+wit_bindgen::generate!({
+    path: "../../../wit",
+    inline: "
+        package tests:probe;
+
+        world probe {
+            include waypost:policy/imports@0.1.0;
+            export waypost:policy/configuration@0.1.0;
+            export waypost:policy/topology@0.1.0;
+            export waypost:policy/selection@0.1.0;
+            export waypost:policy/request-headers@0.1.0;
+            export waypost:policy/response-headers@0.1.0;
+            export waypost:policy/range@0.1.0;
+        }
+    ",
+    generate_all,
+});
 
 use exports::waypost::policy::{
     configuration,

@@ -7,7 +7,8 @@ use crate::{
     hooks::{
         Headers, Request, STATE, failed_attempts,
         waypost::policy::{
-            backend_facts, client_certificate, clock, connection, random, types::HeaderError,
+            attempts, backend_facts, client_certificate, clock, connection, random,
+            types::HeaderError,
         },
     },
 };
@@ -91,6 +92,14 @@ fn report(action: &Action, request: &Request, headers: &Headers) -> Option<Strin
             .map(health)
             .collect::<Vec<_>>()
             .join(","),
+        "queues" => (0..action.number() as u32)
+            .map(|backend| backend_facts::queued(backend).to_string())
+            .chain([format!("pool {}", backend_facts::queued_in_pool())])
+            .collect::<Vec<_>>()
+            .join(","),
+        "time-left" => {
+            attempts::milliseconds_left().map_or("none".to_owned(), |left| left.to_string())
+        }
         "connection" => connection_told(),
         "random" => format!(
             "{}/{}",
