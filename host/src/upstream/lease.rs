@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::doubt::Accuser;
+use super::health::milliseconds;
 use super::{AttemptOutcome, Carrier, Doubt, Place, Room, Verdict, WorkerEndpoint, WorkerPool};
 
 /// The part of an ejection's time for which an endpoint is left alone when the request that tried
@@ -198,8 +199,4 @@ impl WorkerPool {
     fn failed(&self, position: u32) {
         self.topology.failed(position as usize);
     }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

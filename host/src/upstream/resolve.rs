@@ -7,12 +7,13 @@ use thiserror::Error;
 
 use super::discovery::{Located, Wanted};
 use super::ids::Limited;
+use super::requests::RequestRule;
 use super::topology::KEPT;
 use super::{
     AdminState, Discovery, Endpoint, EndpointId, Places, PoolId, PoolTopology, Protocol, Registry,
     RequestLimit, StreamRules, Topology,
 };
-use crate::config::{Backend, Pool, PoolProtocol};
+use crate::config::{AdaptiveRequests, Backend, Pool, PoolProtocol};
 use crate::net::tls::{Alpn, Connector, ConnectorError, ConnectorId};
 
 /// Weights beyond this would be more than a policy can add up.
@@ -273,27 +274,45 @@ fn limit_requests(
     pools: &[Pool],
     resolved: &mut [PoolTopology],
     registry: &Registry,
-) -> Vec<(Arc<RequestLimit>, usize)> {
-    let (mut limits, mut least) = (Vec::new(), HashMap::<EndpointId, usize>::new());
+) -> Vec<(Arc<RequestLimit>, RequestRule)> {
+    let (mut limits, mut rules) = (Vec::new(), HashMap::<EndpointId, RequestRule>::new());
     for (pool, topology) in pools.iter().zip(&mut *resolved) {
         if pool.max_pool_requests > 0 {
-            let limit = registry.requests(Limited::Pool(topology.id), pool.max_pool_requests);
+            let rule = RequestRule::Fixed(pool.max_pool_requests);
+            let limit = registry.requests(Limited::Pool(topology.id), rule);
             topology.requests = Some(Arc::clone(&limit));
-            limits.push((limit, pool.max_pool_requests));
+            limits.push((limit, rule));
         }
-        for endpoint in topology.endpoints.iter().filter(|_| pool.max_requests > 0) {
-            let limit = least.entry(endpoint.id).or_insert(pool.max_requests);
-            *limit = pool.max_requests.min(*limit);
+        let Some(rule) = request_rule(pool) else {
+            continue;
+        };
+        for endpoint in &topology.endpoints {
+            let known = rules.entry(endpoint.id).or_insert(rule);
+            *known = known.stricter(rule);
         }
     }
     for endpoint in resolved.iter_mut().flat_map(|pool| &mut pool.endpoints) {
-        let limit = least.get(&endpoint.id);
+        let rule = rules.get(&endpoint.id);
         endpoint.requests =
-            limit.map(|limit| registry.requests(Limited::Endpoint(endpoint.id), *limit));
+            rule.map(|rule| registry.requests(Limited::Endpoint(endpoint.id), *rule));
     }
-    limits.extend(least.into_iter().map(|(endpoint, limit)| {
-        let requests = registry.requests(Limited::Endpoint(endpoint), limit);
-        (requests, limit)
+    limits.extend(rules.into_iter().map(|(endpoint, rule)| {
+        let requests = registry.requests(Limited::Endpoint(endpoint), rule);
+        (requests, rule)
     }));
     limits
+}
+
+/// What limits the requests of each backend of this pool; `max-requests` holds in any case.
+fn request_rule(pool: &Pool) -> Option<RequestRule> {
+    match (pool.adaptive, pool.max_requests) {
+        (None, 0) => None,
+        (None, count) => Some(RequestRule::Fixed(count)),
+        (Some(rule), 0) => Some(RequestRule::Adaptive(rule)),
+        (Some(rule), count) => Some(RequestRule::Adaptive(AdaptiveRequests {
+            least: rule.least.min(count),
+            most: rule.most.min(count),
+            ..rule
+        })),
+    }
 }

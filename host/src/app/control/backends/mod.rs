@@ -266,6 +266,7 @@ fn endpoint_status(endpoint: &Endpoint) -> EndpointStatus {
         source: endpoint.origin.as_str(),
         weight: endpoint.full_weight,
         admin: endpoint.state.as_str(),
+        request_limit: endpoint.requests.as_ref().map(|limit| limit.count()),
         labels: endpoint.labels.iter().cloned().collect(),
     }
 }
