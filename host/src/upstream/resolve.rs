@@ -10,8 +10,8 @@ use super::ids::Limited;
 use super::requests::RequestRule;
 use super::topology::KEPT;
 use super::{
-    AdminState, Discovery, Endpoint, EndpointId, Places, PoolId, PoolTopology, Protocol, Registry,
-    RequestLimit, StreamRules, Topology,
+    AdminState, Discovery, Endpoint, EndpointId, Origin, Places, PoolId, PoolTopology, Protocol,
+    Registry, RequestLimit, StreamRules, Topology,
 };
 use crate::config::{AdaptiveRequests, Backend, Pool, PoolProtocol};
 use crate::net::tls::{Alpn, Connector, ConnectorError, ConnectorId};
@@ -24,12 +24,14 @@ const MAX_WEIGHT: u32 = 65_535;
 pub enum ResolveError {
     /// A backend address that leads nowhere.
     #[error(
-        "pool {pool:?}: backend {address:?} can't be resolved: {reason}; write an IP address, or \
-         a name that this machine's resolver knows"
+        "pool {pool:?}: backend {address:?}{from} can't be resolved: {reason}; write an IP \
+         address, or a name that this machine's resolver knows", from = from(*origin)
     )]
     Address {
         /// The pool's name.
         pool: String,
+        /// Where it is written.
+        origin: Origin,
         /// The address as it was written.
         address: String,
         /// What the resolver said.
@@ -43,6 +45,27 @@ pub enum ResolveError {
         /// What is wrong with it.
         error: ConnectorError,
     },
+}
+
+fn from(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Configuration => "",
+        Origin::File => " of its file",
+        Origin::Api => " of the admin API",
+    }
+}
+
+impl ResolveError {
+    /// Whether an operator has written the backend down, who can correct it before a start.
+    pub fn is_written(&self) -> bool {
+        !matches!(
+            self,
+            Self::Address {
+                origin: Origin::Api,
+                ..
+            }
+        )
+    }
 }
 
 /// Where the files of `tls` come from.
@@ -119,23 +142,19 @@ pub fn pool_topology(
     })
 }
 
-/// Every backend of these pools that has no address.
+/// Every backend of these pools that has no address, wherever it is written.
 pub fn unresolved(pools: &[Pool], discovery: &Discovery) -> Vec<ResolveError> {
-    let mut errors = Vec::new();
-    for pool in pools {
-        for backend in &pool.backends {
-            errors.extend(
-                discovery
-                    .missing(backend)
-                    .map(|reason| ResolveError::Address {
-                        pool: pool.name.clone(),
-                        address: backend.address.clone(),
-                        reason,
-                    }),
-            );
-        }
-    }
-    errors
+    let of_pool = |pool: &Pool| {
+        let missing = discovery.missing(pool).into_iter();
+        let errors = missing.map(|missing| ResolveError::Address {
+            pool: pool.name.clone(),
+            origin: missing.origin,
+            address: missing.address,
+            reason: missing.reason,
+        });
+        errors.collect::<Vec<_>>()
+    };
+    pools.iter().flat_map(of_pool).collect()
 }
 
 /// What the endpoints of one backend have in common.
