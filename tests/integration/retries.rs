@@ -1,6 +1,7 @@
 //! Backends that can't be reached, or go away: another attempt where that is safe, a clear answer
 //! where it is not.
 
+mod adaptive;
 mod calls;
 mod hedges;
 mod limits;

@@ -74,7 +74,9 @@ impl Check {
     async fn pools(&mut self) -> Result<Vec<Arc<PoolTopology>>> {
         let config = Arc::clone(&self.config);
         let registry = Registry::new(config.workers);
-        let names = Names::new(&config.resolver).map_err(anyhow::Error::msg)?;
+        let shares = Shares::claim(config.workers, config.listeners.len());
+        let at_once = shares.map_or(1, |shares| shares.names);
+        let names = Names::new(&config.resolver, at_once).map_err(anyhow::Error::msg)?;
         let strict = ResolverConfig {
             strict: true,
             ..config.resolver.clone()

@@ -1,5 +1,6 @@
 //! File descriptors: a proxy needs two for each request, and the usual soft limit is 1,024.
 
+use super::names::{AT_ONCE as NAMES, SOCKETS};
 use crate::admin::CONNECTIONS as MOST_OF_ADMIN;
 use crate::config::Limits;
 use crate::proxy::MOST_TURNED_AWAY;
@@ -9,6 +10,8 @@ use crate::proxy::MOST_TURNED_AWAY;
 const OWN: u64 = 40;
 /// The same per worker: a listener, its clock, its wake-ups. Each further listener is one more.
 const OWN_OF_WORKER: u64 = 8;
+/// Names are looked up this many at a time in any case.
+const LEAST_NAMES: u64 = 2;
 /// With fewer client connections the process does not start: one idle client could hold all of
 /// them.
 const LEAST_CONNECTIONS: u64 = 16;
@@ -25,6 +28,8 @@ pub(super) struct Shares {
     pub turned_away: usize,
     /// Connections to the admin listener.
     pub admin: usize,
+    /// Names that are looked up at the same time.
+    pub names: usize,
 }
 
 /// A number of descriptors, divided.
@@ -32,6 +37,7 @@ struct Divided {
     own: u64,
     turned_away: u64,
     admin: u64,
+    names: u64,
     connections: u64,
 }
 
@@ -40,11 +46,16 @@ impl Divided {
         let (workers, further) = (workers.max(1) as u64, listeners.saturating_sub(1) as u64);
         let turned_away = (MOST_TURNED_AWAY as u64).min(limit / 8 / workers).max(1);
         let admin = (MOST_OF_ADMIN as u64).min(limit / 8).max(4);
-        let own = OWN + admin + workers * (OWN_OF_WORKER + further + turned_away);
+        let names = (NAMES as u64).min(limit / 32).max(LEAST_NAMES);
+        let own = OWN
+            + admin
+            + names * SOCKETS as u64
+            + workers * (OWN_OF_WORKER + further + turned_away);
         Self {
             own,
             turned_away,
             admin,
+            names,
             connections: limit.saturating_sub(own) / 2,
         }
     }
@@ -76,6 +87,7 @@ impl Shares {
             backends: number(limit - divided.own - divided.connections),
             turned_away: number(divided.turned_away),
             admin: number(divided.admin),
+            names: number(divided.names),
         })
     }
 
@@ -90,6 +102,7 @@ impl Shares {
             backends: usize::MAX,
             turned_away: MOST_TURNED_AWAY,
             admin: MOST_OF_ADMIN,
+            names: NAMES,
         };
         raise_limit().map_or(Ok(all), |limit| Self::of(limit, workers, listeners))
     }
@@ -156,6 +169,7 @@ mod tests {
                     backends,
                     turned_away,
                     admin,
+                    names,
                 }) = Shares::of(limit, workers, listeners)
                 else {
                     assert!(limit < 512 || workers > 8, "{limit} {workers}");
@@ -165,6 +179,7 @@ mod tests {
                     + backends
                     + workers * (turned_away + OWN_OF_WORKER as usize + listeners - 1)
                     + admin
+                    + names * SOCKETS
                     + OWN as usize;
                 assert!(
                     all <= limit as usize
@@ -176,10 +191,11 @@ mod tests {
                     turned_away <= MOST_TURNED_AWAY
                         && turned_away > 0
                         && (4..=MOST_OF_ADMIN).contains(&admin)
+                        && (LEAST_NAMES as usize..=NAMES).contains(&names)
                 );
             }
         }
-        assert_eq!(Shares::of(1_024, 2, 1).unwrap().connections, 356);
+        assert_eq!(Shares::of(1_024, 2, 1).unwrap().connections, 324);
         let few = Shares::of(64, 2, 1).unwrap_err();
         assert!(
             few.contains("64 files") && few.contains("`ulimit -n`"),
@@ -203,6 +219,7 @@ mod tests {
             backends: 400,
             turned_away: 1,
             admin: 4,
+            names: 2,
         };
         for (asked, expected) in [
             ((400, 100), (400, 100)),
@@ -227,6 +244,7 @@ mod tests {
             backends: usize::MAX,
             turned_away: 1,
             admin: 4,
+            names: 2,
         };
         assert_eq!(
             (all.lower(&mut unlimited), unlimited.connections),

@@ -27,7 +27,7 @@ async fn first_topology(
     let _asked = asked.map_err(anyhow::Error::msg)?;
     let missing = unresolved(&config.pools, names.discovery());
     for error in missing {
-        if config.resolver.strict {
+        if config.resolver.strict && error.is_written() {
             return Err(error.into());
         }
         tracing::warn!("{}", warning(&error));
@@ -46,7 +46,7 @@ pub(super) async fn load(
     (reloads, upgrades): (Reloads, mpsc::Sender<UpgradeRequest>),
 ) -> Result<Arc<ControlPlane>> {
     let registry = Registry::new(config.workers).with(Budget::new(shares.backends));
-    let names = Names::new(&config.resolver).map_err(anyhow::Error::msg)?;
+    let names = Names::new(&config.resolver, shares.names).map_err(anyhow::Error::msg)?;
     let backend_files = backend_files::start(config, names.discovery(), state_dir.as_ref())?;
     let topology = first_topology(config, &registry, &names).await?;
     let options = EngineOptions {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Acme, Backend, H2Limits, Listener, PoolHealth, PoolProtocol, PoolTls, ResolverConfig,
-    RetryPolicy, Timeouts, TrustedPeers,
+    Acme, AdaptiveRequests, Backend, H2Limits, Listener, PoolHealth, PoolProtocol, PoolTls,
+    ResolverConfig, RetryPolicy, Timeouts, TrustedPeers,
 };
 
 /// The whole configuration, with defaults filled in.
@@ -211,6 +211,8 @@ pub struct Pool {
     pub max_requests: usize,
     /// `max-pool-requests`: the same of the pool.
     pub max_pool_requests: usize,
+    /// `adaptive-requests`: a limit of those at one backend that follows its response times.
+    pub adaptive: Option<AdaptiveRequests>,
     /// `queue`: requests of all workers that may wait for one backend. Default 1,000; 0 = none.
     pub queue: usize,
     /// `queue-timeout`: how long one request waits for connections in total. Default 5 s.

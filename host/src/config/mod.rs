@@ -7,6 +7,7 @@
 //! no component.
 
 mod acme;
+mod adaptive;
 mod admin_address;
 mod authority;
 mod backend;
@@ -39,6 +40,7 @@ mod values;
 
 use std::path::Path;
 
+pub use adaptive::AdaptiveRequests;
 pub use admin_address::AdminAddress;
 pub use authority::{Acme, AcmeChallenge, ExternalAccount};
 pub use backend::parse_backend;

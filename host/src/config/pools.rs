@@ -8,8 +8,8 @@ use super::backend::WrittenAddress;
 use super::retry::RetryEntry;
 use super::sections::{MAX_TIMEOUT, duration};
 use super::{
-    Backend, Pool, PoolHealth, PoolProtocol, PoolTls, RetryPolicy, backend, pool_health, pool_tls,
-    values,
+    Backend, Pool, PoolHealth, PoolProtocol, PoolTls, RetryPolicy, adaptive, backend, pool_health,
+    pool_tls, values,
 };
 use crate::document::{At, Findings, Node, Section};
 
@@ -82,6 +82,8 @@ fn numbers(pool: &mut Pool, section: &mut Section, findings: &mut Findings) {
     let rate = section
         .take("slow-client-rate")
         .and_then(|n| n.size(findings, 1..=1 << 30));
+    let adaptive = section.take("adaptive-requests");
+    pool.adaptive = adaptive.and_then(|n| adaptive::adaptive(n, findings));
     pool.slow_client_rate = rate.map_or(pool.slow_client_rate, |n| n.value);
 }
 
@@ -111,6 +113,7 @@ pub(super) fn default_pool(name: &str, backends: Vec<Backend>) -> Pool {
         max_connections: 0,
         max_requests: 0,
         max_pool_requests: 0,
+        adaptive: None,
         queue: 1_000,
         queue_timeout: Duration::from_secs(5),
         body_wait: Duration::from_secs(1),

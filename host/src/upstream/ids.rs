@@ -11,6 +11,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 
 use self::forgetting::Gone;
+use super::requests::RequestRule;
 use super::{Budget, Health, Places, Protocol, RequestLimit};
 use crate::net::tls::{Connector, ConnectorId};
 
@@ -199,8 +200,8 @@ impl Registry {
     }
 
     /// The same of the requests under way.
-    pub(super) fn requests(&self, of: Limited, count: usize) -> Arc<RequestLimit> {
-        let new = || Arc::new(RequestLimit::new(count));
+    pub(super) fn requests(&self, of: Limited, rule: RequestRule) -> Arc<RequestLimit> {
+        let new = || Arc::new(RequestLimit::new(rule));
         Arc::clone(self.known().requests.entry(of).or_insert_with(new))
     }
 

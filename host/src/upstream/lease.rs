@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::doubt::Accuser;
+use super::health::milliseconds;
 use super::{
     AttemptOutcome, Carrier, Doubt, FailedAttempt, Place, Room, Verdict, WorkerEndpoint, WorkerPool,
 };
@@ -248,8 +249,4 @@ impl WorkerPool {
         let FailedAttempt { backend, failure } = failed;
         self.topology.failed(backend as usize, failure);
     }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -12,6 +12,7 @@
 //! for doubt, and nothing else about it. It waits for connects and for a place in the queue of a
 //! full endpoint; the caller limits both.
 
+mod adaptive;
 mod allowance;
 mod budget;
 mod completion;
@@ -35,6 +36,7 @@ mod repeats;
 mod requests;
 mod resets;
 mod resolve;
+mod rights;
 mod streams;
 mod topology;
 mod watched;

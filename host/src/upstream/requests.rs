@@ -1,11 +1,14 @@
 //! How many requests may be under way at one endpoint, or in one pool, of all workers together.
 //!
-//! Only where `max-requests` or `max-pool-requests` is set there is any of this. The queue is first
-//! come, first served over all workers.
+//! Only where `max-requests`, `max-pool-requests` or `adaptive-requests` is set there is any of
+//! this. The queue is first come, first served over all workers.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::places::{Held, Rights};
+use super::adaptive::{Counted, Gradient, Use};
+use super::rights::{Held, Rights};
+use crate::config::AdaptiveRequests;
 
 /// How many requests may be under way.
 #[derive(Debug)]
@@ -13,6 +16,17 @@ pub struct RequestLimit {
     rights: Rights,
     count: AtomicUsize,
     queued: AtomicUsize,
+    /// A request has found no place since the last review.
+    is_short: AtomicBool,
+    /// What adapts it; `None` if it is fixed. Only the control side locks it.
+    gradient: Mutex<Option<Gradient>>,
+}
+
+/// What says how many there may be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum RequestRule {
+    Fixed(usize),
+    Adaptive(AdaptiveRequests),
 }
 
 /// The right to have one request under way. Dropped, it passes to the one that has waited longest.
@@ -25,24 +39,80 @@ pub struct RequestPlace {
 struct Queued<'a>(&'a AtomicUsize);
 
 impl RequestLimit {
-    pub(super) fn new(count: usize) -> Self {
+    pub(super) fn new(rule: RequestRule) -> Self {
+        let (count, gradient) = match rule {
+            RequestRule::Fixed(count) => (count, None),
+            RequestRule::Adaptive(rule) => (rule.least, Some(Gradient::new(rule))),
+        };
         Self {
             rights: Rights::new(count),
             count: AtomicUsize::new(count),
             queued: AtomicUsize::default(),
+            is_short: AtomicBool::default(),
+            gradient: Mutex::new(gradient),
         }
     }
 
-    /// From now on there may be this many; those beyond that end in their time. One caller at a
-    /// time.
-    pub(super) fn resize(&self, count: usize) {
+    /// From now on this says how many there may be; those beyond that end in their time. What was
+    /// learnt of an endpoint stays.
+    pub(super) fn follow(&self, rule: RequestRule) {
+        let mut gradient = self.gradient();
+        match (rule, &mut *gradient) {
+            (RequestRule::Fixed(count), gradient) => {
+                *gradient = None;
+                self.resize(count);
+            }
+            (RequestRule::Adaptive(rule), Some(gradient)) => {
+                gradient.follow(rule);
+                self.resize(gradient.limit());
+            }
+            (RequestRule::Adaptive(rule), none) => {
+                let gradient = none.insert(Gradient::new(rule));
+                self.resize(gradient.limit());
+            }
+        }
+    }
+
+    /// Adapts it to what was counted of the endpoint, if it is not fixed. Whether it is not.
+    pub(super) fn review(&self, now: u64, counted: impl FnOnce() -> Counted) -> bool {
+        let mut gradient = self.gradient();
+        let Some(gradient) = &mut *gradient else {
+            return false;
+        };
+        let of = Use {
+            held: self.rights.held(self.count.load(Relaxed)),
+            is_short: self.is_short.swap(false, Relaxed),
+        };
+        gradient.look(now, of, counted);
+        self.resize(gradient.limit());
+        true
+    }
+
+    /// How many there may be now.
+    pub fn count(&self) -> usize {
+        self.count.load(Relaxed)
+    }
+
+    /// The caller has the gradient: one at a time.
+    fn resize(&self, count: usize) {
         let former = self.count.swap(count, Relaxed);
-        self.rights.resize(former, count);
+        if former != count {
+            self.rights.resize(former, count);
+        }
+    }
+
+    fn gradient(&self) -> MutexGuard<'_, Option<Gradient>> {
+        self.gradient.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place, if one is free.
     pub fn take(&self) -> Option<RequestPlace> {
-        let held = self.rights.take()?;
+        let Some(held) = self.rights.take() else {
+            if !self.is_short.load(Relaxed) {
+                self.is_short.store(true, Relaxed);
+            }
+            return None;
+        };
         Some(RequestPlace { _held: held })
     }
 
@@ -64,6 +134,23 @@ impl RequestLimit {
 
     pub(super) fn is_full(&self) -> bool {
         !self.rights.has_free()
+    }
+}
+
+impl RequestRule {
+    /// The one of two that lets fewer pass, where two pools name an endpoint.
+    pub(super) fn stricter(self, other: Self) -> Self {
+        match other.most() < self.most() {
+            true => other,
+            false => self,
+        }
+    }
+
+    fn most(self) -> usize {
+        match self {
+            Self::Fixed(count) => count,
+            Self::Adaptive(rule) => rule.most,
+        }
     }
 }
 

@@ -7,12 +7,13 @@ use thiserror::Error;
 
 use super::discovery::{Located, Wanted};
 use super::ids::Limited;
+use super::requests::RequestRule;
 use super::topology::KEPT;
 use super::{
-    AdminState, Discovery, Endpoint, EndpointId, Places, PoolId, PoolTopology, Protocol, Registry,
-    RequestLimit, StreamRules, Topology,
+    AdminState, Discovery, Endpoint, EndpointId, Origin, Places, PoolId, PoolTopology, Protocol,
+    Registry, RequestLimit, StreamRules, Topology,
 };
-use crate::config::{Backend, Pool, PoolProtocol};
+use crate::config::{AdaptiveRequests, Backend, Pool, PoolProtocol};
 use crate::net::tls::{Alpn, Connector, ConnectorError, ConnectorId};
 
 /// Weights beyond this would be more than a policy can add up.
@@ -23,12 +24,14 @@ const MAX_WEIGHT: u32 = 65_535;
 pub enum ResolveError {
     /// A backend address that leads nowhere.
     #[error(
-        "pool {pool:?}: backend {address:?} can't be resolved: {reason}; write an IP address, or \
-         a name that this machine's resolver knows"
+        "pool {pool:?}: backend {address:?}{from} can't be resolved: {reason}; write an IP \
+         address, or a name that this machine's resolver knows", from = from(*origin)
     )]
     Address {
         /// The pool's name.
         pool: String,
+        /// Where it is written.
+        origin: Origin,
         /// The address as it was written.
         address: String,
         /// What the resolver said.
@@ -42,6 +45,27 @@ pub enum ResolveError {
         /// What is wrong with it.
         error: ConnectorError,
     },
+}
+
+fn from(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Configuration => "",
+        Origin::File => " of its file",
+        Origin::Api => " of the admin API",
+    }
+}
+
+impl ResolveError {
+    /// Whether an operator has written the backend down, who can correct it before a start.
+    pub fn is_written(&self) -> bool {
+        !matches!(
+            self,
+            Self::Address {
+                origin: Origin::Api,
+                ..
+            }
+        )
+    }
 }
 
 /// Where the files of `tls` come from.
@@ -118,23 +142,19 @@ pub fn pool_topology(
     })
 }
 
-/// Every backend of these pools that has no address.
+/// Every backend of these pools that has no address, wherever it is written.
 pub fn unresolved(pools: &[Pool], discovery: &Discovery) -> Vec<ResolveError> {
-    let mut errors = Vec::new();
-    for pool in pools {
-        for backend in &pool.backends {
-            errors.extend(
-                discovery
-                    .missing(backend)
-                    .map(|reason| ResolveError::Address {
-                        pool: pool.name.clone(),
-                        address: backend.address.clone(),
-                        reason,
-                    }),
-            );
-        }
-    }
-    errors
+    let of_pool = |pool: &Pool| {
+        let missing = discovery.missing(pool).into_iter();
+        let errors = missing.map(|missing| ResolveError::Address {
+            pool: pool.name.clone(),
+            origin: missing.origin,
+            address: missing.address,
+            reason: missing.reason,
+        });
+        errors.collect::<Vec<_>>()
+    };
+    pools.iter().flat_map(of_pool).collect()
 }
 
 /// What the endpoints of one backend have in common.
@@ -273,27 +293,45 @@ fn limit_requests(
     pools: &[Pool],
     resolved: &mut [PoolTopology],
     registry: &Registry,
-) -> Vec<(Arc<RequestLimit>, usize)> {
-    let (mut limits, mut least) = (Vec::new(), HashMap::<EndpointId, usize>::new());
+) -> Vec<(Arc<RequestLimit>, RequestRule)> {
+    let (mut limits, mut rules) = (Vec::new(), HashMap::<EndpointId, RequestRule>::new());
     for (pool, topology) in pools.iter().zip(&mut *resolved) {
         if pool.max_pool_requests > 0 {
-            let limit = registry.requests(Limited::Pool(topology.id), pool.max_pool_requests);
+            let rule = RequestRule::Fixed(pool.max_pool_requests);
+            let limit = registry.requests(Limited::Pool(topology.id), rule);
             topology.requests = Some(Arc::clone(&limit));
-            limits.push((limit, pool.max_pool_requests));
+            limits.push((limit, rule));
         }
-        for endpoint in topology.endpoints.iter().filter(|_| pool.max_requests > 0) {
-            let limit = least.entry(endpoint.id).or_insert(pool.max_requests);
-            *limit = pool.max_requests.min(*limit);
+        let Some(rule) = request_rule(pool) else {
+            continue;
+        };
+        for endpoint in &topology.endpoints {
+            let known = rules.entry(endpoint.id).or_insert(rule);
+            *known = known.stricter(rule);
         }
     }
     for endpoint in resolved.iter_mut().flat_map(|pool| &mut pool.endpoints) {
-        let limit = least.get(&endpoint.id);
+        let rule = rules.get(&endpoint.id);
         endpoint.requests =
-            limit.map(|limit| registry.requests(Limited::Endpoint(endpoint.id), *limit));
+            rule.map(|rule| registry.requests(Limited::Endpoint(endpoint.id), *rule));
     }
-    limits.extend(least.into_iter().map(|(endpoint, limit)| {
-        let requests = registry.requests(Limited::Endpoint(endpoint), limit);
-        (requests, limit)
+    limits.extend(rules.into_iter().map(|(endpoint, rule)| {
+        let requests = registry.requests(Limited::Endpoint(endpoint), rule);
+        (requests, rule)
     }));
     limits
+}
+
+/// What limits the requests of each backend of this pool; `max-requests` holds in any case.
+fn request_rule(pool: &Pool) -> Option<RequestRule> {
+    match (pool.adaptive, pool.max_requests) {
+        (None, 0) => None,
+        (None, count) => Some(RequestRule::Fixed(count)),
+        (Some(rule), 0) => Some(RequestRule::Adaptive(rule)),
+        (Some(rule), count) => Some(RequestRule::Adaptive(AdaptiveRequests {
+            least: rule.least.min(count),
+            most: rule.most.min(count),
+            ..rule
+        })),
+    }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::requests::RequestRule;
 use super::{
     AdminState, Budget, EndpointId, Health, Origin, Places, PoolId, Presence, Protocol, Registry,
     RequestLimit, StreamRules,
@@ -24,7 +25,7 @@ pub struct Topology {
     /// How many connections there may be, where they are limited.
     pub(super) limits: Vec<(Arc<Places>, usize)>,
     /// How many requests there may be, where they are limited.
-    pub(super) request_limits: Vec<(Arc<RequestLimit>, usize)>,
+    pub(super) request_limits: Vec<(Arc<RequestLimit>, RequestRule)>,
 }
 
 impl Topology {
@@ -34,8 +35,8 @@ impl Topology {
         for (places, limit) in &self.limits {
             places.resize(*limit);
         }
-        for (requests, limit) in &self.request_limits {
-            requests.resize(*limit);
+        for (requests, rule) in &self.request_limits {
+            requests.follow(*rule);
         }
     }
 }
@@ -182,8 +183,8 @@ pub struct Endpoint {
     /// How many connections of HTTP/1.1 all workers together may have to it: the least
     /// `max-connections` of the pools that name it. `None` = no limit.
     pub places: Option<Arc<Places>>,
-    /// How many requests all workers may have under way there: the least `max-requests` of the
-    /// pools that name it. `None` = no limit.
+    /// How many requests all workers may have under way there: the least `max-requests` or
+    /// `adaptive-requests` of the pools that name it. `None` = no limit.
     pub requests: Option<Arc<RequestLimit>>,
     /// Idle connections that each worker keeps for as long as one may be idle; it has more only
     /// while they are needed.

@@ -152,3 +152,36 @@ fn a_time_to_live_is_kept_within_its_limits() {
         (server.asked("a.test", Kind::A) > asked).then_some(())
     });
 }
+
+#[test]
+fn a_time_to_live_of_more_than_31_bits_counts_as_none() {
+    let server = NameServer::start();
+    server.ttl(0x8000_0000);
+    server.addresses("a.test", &["127.0.0.1"]);
+    let proxy = asking(&server).tables(&pool("a", "[\"a.test:9\"]")).start();
+    let resolved = is_in_state(&proxy, "a.test", "resolved");
+    assert_eq!(resolved["ttl_seconds"], 0.02, "the least: {resolved}");
+}
+
+#[test]
+fn addresses_where_nothing_can_listen_are_left_out_and_said() {
+    let server = NameServer::start();
+    let (port, _two) = on_one_port([2]);
+    let nowhere = ["0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "ff02::1"];
+    let mapped = ["::ffff:0.0.0.0", "::ffff:224.0.0.1"];
+    let all = [&nowhere[..], &mapped, &["127.0.0.2"]].concat();
+    server.addresses("a.test", &all);
+    let proxy = asking(&server)
+        .tables(&pool("a", &format!("[\"a.test:{port}\"]")))
+        .start();
+    answers(&proxy, "a", "2");
+    let records = || status(&proxy, "a.test")["records"].clone();
+    assert_eq!(records(), serde_json::json!(["127.0.0.2"]));
+    is_said(&proxy, &["a.test: ", "0.0.0.0", "can't be a backend"]);
+    // An answer of nothing else is none.
+    server.addresses("a.test", &["0.0.0.0", "::"]);
+    let stale = is_in_state(&proxy, "a.test", "stale");
+    let error = stale["last_error"].as_str().unwrap();
+    assert!(error.contains("no address of a backend"), "{error}");
+    answers(&proxy, "a", "2");
+}

@@ -95,3 +95,19 @@ fn the_scheme_of_a_service_says_what_it_speaks() {
         .start();
     answers(&proxy, "a", "by streams");
 }
+
+#[test]
+fn a_target_without_a_port_is_left_out_and_said() {
+    let server = NameServer::start();
+    let one = TestUpstream::named("one");
+    server.addresses("one.test", &["127.0.0.1"]);
+    let good = service(2, 1, &one, "one.test");
+    let without = (1, 1, 0, "one.test".to_owned());
+    let records = Reply::Services(vec![without, good]);
+    server.set("_web._tcp.test", Kind::Srv, records);
+    let proxy = asking(&server)
+        .tables(&pool("a", "[\"srv+http://_web._tcp.test\"]"))
+        .start();
+    answers(&proxy, "a", "one");
+    super::is_said(&proxy, &["one.test.:0", "can't be a backend"]);
+}

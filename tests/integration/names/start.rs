@@ -129,3 +129,46 @@ fn a_reload_with_a_name_that_can_not_be_resolved_says_so_in_its_answer() {
     assert_eq!(answer.status, 422, "{}", answer.text());
     assert!(answer.text().contains("b.test:9"), "{}", answer.text());
 }
+
+#[test]
+fn names_in_a_file_or_of_the_admin_api_are_missed_like_those_of_the_configuration() {
+    let server = NameServer::start();
+    let pool = "[pools.a]\nfile = \"b.json\"\n[[routes]]\npool = \"a\"\npolicies = []\n";
+    let proxy = asking(&server)
+        .tables(pool)
+        .file("b.json", "[\"file.test:9\"]")
+        .file("c.json", "[\"file.test:9\"]")
+        .start();
+    let missed = |name: &str, from: &str| {
+        is_said(&proxy, &["pool \"a\"", name, from, "NXDOMAIN"]);
+        let ready = proxy.admin(Request::new("GET", "/readyz")).text();
+        assert!(ready.contains(name) && ready.contains(from), "{ready}");
+    };
+    missed("file.test:9", "of its file");
+    let put = Request::new("PUT", "/pools/a/backends").body(b"[\"api.test:9\"]");
+    let answer = proxy.admin(put).text();
+    assert!(answer.contains("of the admin API"), "{answer}");
+    let ready = proxy.admin(Request::new("GET", "/readyz")).text();
+    assert!(ready.contains("api.test:9"), "{ready}");
+    let answer = reload(&proxy, "[resolver]\n", "[resolver]\nstrict = true\n");
+    assert_eq!(answer.status, 200, "it was there before: {}", answer.text());
+    let answer = reload(&proxy, "\"b.json\"", "\"c.json\"");
+    assert_eq!(answer.status, 422, "{}", answer.text());
+    assert!(answer.text().contains("file.test:9"), "{}", answer.text());
+}
+
+#[test]
+fn where_names_have_to_be_known_a_file_with_one_that_is_not_is_an_error() {
+    let server = NameServer::start();
+    let scratch = written(&server, "strict = true");
+    let text = std::fs::read_to_string(scratch.path().join("waypost.toml")).unwrap();
+    let text = text.replace("backends = [\"a.test:9\"]", "file = \"b.json\"");
+    scratch.write("waypost.toml", text);
+    scratch.write("b.json", "[\"file.test:9\"]");
+    for command in ["run", "check"] {
+        let exit = waypost([command, "--config", "waypost.toml"], scratch.path());
+        assert_eq!(exit.code, Some(1), "{exit:?}");
+        let said = format!("{}{}", exit.stdout, exit.stderr);
+        assert!(said.contains("file.test:9\" of its file"), "{said}");
+    }
+}

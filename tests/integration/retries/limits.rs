@@ -33,7 +33,8 @@ fn so_many_requests_are_under_way_at_a_backend_and_the_next_one_waits() {
 
 #[test]
 fn a_request_that_waits_too_long_or_finds_the_queue_full_is_told_to_try_later() {
-    for key in ["max-requests = 1", "max-pool-requests = 1"] {
+    let adaptive = "adaptive-requests = { least = 1, most = 1 }";
+    for key in ["max-requests = 1", "max-pool-requests = 1", adaptive] {
         for queue in ["queue = 0", "queue-timeout = \"50ms\""] {
             let gate = Gate::new();
             let upstream = TestUpstream::behind(&gate);

@@ -50,6 +50,9 @@ pub struct EndpointStatus {
     pub weight: u32,
     /// What an operator has said of it: `up`, `draining` or `down`.
     pub admin: &'static str,
+    /// How many requests may be under way there now; left out where they are not limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_limit: Option<usize>,
     /// The operator's labels.
     pub labels: BTreeMap<String, String>,
 }

@@ -30,6 +30,13 @@ impl Snapshot {
             None,
             all().map(|(pool, e)| (labels(pool, e), u64::from(e.said.weight))),
         )?;
+        let limits = all().filter_map(|(pool, e)| Some((labels(pool, e), e.said.request_limit?)));
+        out.gauge(
+            "endpoint_request_limit",
+            "How many requests may be under way at a backend, where they are limited",
+            None,
+            limits.map(|(labels, limit)| (labels, limit as u64)),
+        )?;
         let states = all().flat_map(|(pool, e)| {
             let address = e.said.address.as_str();
             STATES.map(|state| {

@@ -22,7 +22,9 @@ impl Page<'_> {
             let endpoints = pool.endpoints.iter();
             endpoints.map(move |endpoint| endpoint_row(name, endpoint))
         });
-        let head = ["pool", "address", "source", "weight", "state", "reason"];
+        let head = [
+            "pool", "address", "source", "weight", "limit", "state", "reason",
+        ];
         table(f, &head, rows)
     }
 
@@ -65,6 +67,9 @@ fn endpoint_row(pool: &str, e: &ShownEndpoint) -> Vec<String> {
         Escaped(&e.said.address).to_string(),
         e.said.source.to_owned(),
         number(e.said.weight.into()),
+        e.said
+            .request_limit
+            .map_or("none".to_owned(), |limit| number(limit as u64)),
         format!("<span class=\"{class}\">{}</span>", e.state),
         Escaped(e.reason.as_deref().unwrap_or_default()).to_string(),
     ]

@@ -8,6 +8,7 @@ pub(super) fn pool_status() -> PoolStatus {
         source,
         weight: 3,
         admin,
+        request_limit: Some(20),
         labels: [("zone".to_owned(), "<a>".to_owned())].into(),
     };
     PoolStatus {

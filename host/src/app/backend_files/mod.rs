@@ -58,6 +58,12 @@ impl BackendFiles {
         self.known().clone()
     }
 
+    /// Whether the file of this pool can't be used as it is now.
+    pub(in crate::app) fn is_refused(&self, pool: &str) -> bool {
+        let known = self.known();
+        known.get(pool).is_some_and(|file| file.refused.is_some())
+    }
+
     /// Sentences about files that can't be used as they are now.
     pub(in crate::app) fn notes(&self) -> Vec<String> {
         let known = self.known();

@@ -85,12 +85,13 @@ impl ControlPlane {
         let asked = backends.pools(&config.pools);
         let asked = self.names.ask(&asked, &config.resolver).await;
         let asked = asked.map_err(|reason| vec![reason])?;
-        self.judge_names(config, &former)?;
+        let discovery = backends.apart(self.discovery());
+        judge_names(config, &former, &discovery)?;
         let registry = match purpose {
             Purpose::Publish | Purpose::Follow => self.registry.clone(),
             Purpose::Check => Registry::new(config.workers),
         };
-        let (pools, discovery) = (config.pools.clone(), backends.apart(self.discovery()));
+        let pools = config.pools.clone();
         let made = spawn_blocking(move || every(&pools, &registry, &discovery)).await;
         let made = made.unwrap_or_else(|e| Err(vec![format!("the topology can't be made: {e}")]));
         let topology = made?;
@@ -103,21 +104,6 @@ impl ControlPlane {
             false => Arc::new(topology),
         };
         Ok((topology, asked, backends))
-    }
-
-    /// What becomes of backends without an address: errors where names have to be known, else
-    /// warnings. What has been in the configuration before is no reason to refuse the next one.
-    fn judge_names(&self, config: &mut Config, former: &Config) -> Result<(), Vec<String>> {
-        let discovery = self.discovery();
-        let is_new = |pool: &&Pool| !former.pools.contains(pool);
-        let new: Vec<Pool> = config.pools.iter().filter(is_new).cloned().collect();
-        let missing = unresolved(&new, discovery);
-        if config.resolver.strict && !missing.is_empty() {
-            return Err(missing.iter().map(ToString::to_string).collect());
-        }
-        let warnings = missing.iter().map(warning);
-        config.warnings.extend(warnings);
-        Ok(())
     }
 }
 
@@ -144,6 +130,27 @@ impl ControlPlane {
         });
         missing.iter().map(warning).chain(stale).collect()
     }
+}
+
+/// What becomes of backends without an address: errors where names have to be known, else warnings.
+/// What has been in the configuration before is no reason to refuse the next one.
+fn judge_names(
+    config: &mut Config,
+    former: &Config,
+    discovery: &Discovery,
+) -> Result<(), Vec<String>> {
+    let is_new = |pool: &&Pool| !former.pools.contains(pool);
+    let new: Vec<Pool> = config.pools.iter().filter(is_new).cloned().collect();
+    let missing = unresolved(&new, discovery);
+    let is_strict = config.resolver.strict;
+    let (wrong, missing): (Vec<_>, Vec<_>) = missing
+        .into_iter()
+        .partition(|error| is_strict && error.is_written());
+    if !wrong.is_empty() {
+        return Err(wrong.iter().map(ToString::to_string).collect());
+    }
+    config.warnings.extend(missing.iter().map(warning));
+    Ok(())
 }
 
 fn shown(name: upstream::NameStatus) -> NameStatus {

@@ -40,8 +40,10 @@ pub(in crate::app) async fn forget(control: Arc<ControlPlane>) {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                let _one_at_a_time = control.configuring.lock().await;
+                let one_at_a_time = control.configuring.lock().await;
                 control.forget_what_left();
+                drop(one_at_a_time);
+                control.forget_left(Instant::now()).await;
             }
         }
     })

@@ -50,6 +50,7 @@ use crate::rollout::StateDir;
 use crate::stats::Stats;
 use crate::upstream::{Discovery, Registry, Topology};
 
+use backends::LeftEdits;
 use forgetting::KnownPolicies;
 use policy_state::PolicyState;
 
@@ -115,6 +116,7 @@ pub struct ControlPlane {
     backend_files: BackendFiles,
     /// Held while the admin API changes backends, so that one change is made at a time.
     changing_backends: tokio::sync::Mutex<()>,
+    left_edits: Mutex<LeftEdits>,
     /// The policies of the newest snapshot, in the order of its configuration.
     policies: Mutex<Vec<Arc<Managed>>>,
     ids: Mutex<KnownPolicies>,
@@ -214,6 +216,7 @@ impl ControlPlane {
             upgrades,
             names,
             backend_files,
+            left_edits: Mutex::default(),
             changing_backends: Default::default(),
             configuring: Default::default(),
         }

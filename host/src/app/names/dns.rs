@@ -11,11 +11,13 @@ use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::rr::{self, RData, RecordType};
 use hickory_resolver::{Hosts, TokioResolver, system_conf};
 
+use super::SOCKETS;
 use super::answer::Answer;
 use crate::config::{AddressFamily, ResolverConfig};
 use crate::upstream::{Family, Name, Outcome, Record, Target};
 
-/// Requests that one server may have at the same time.
+/// Requests that one server may have at the same time: more than there are look-ups, which are what
+/// is limited.
 const ACTIVE: usize = 1_024;
 
 pub(super) struct Resolver {
@@ -41,7 +43,11 @@ impl Resolver {
         }
         // What is known is kept by the caller, who asks when it is time to.
         options.cache_size = 0;
+        // It would shorten them before it is seen whether they can be meant.
+        let longest = Duration::from_secs(u32::MAX.into());
+        (options.positive_max_ttl, options.negative_max_ttl) = (Some(longest), Some(longest));
         options.max_active_requests = ACTIVE;
+        options.num_concurrent_reqs = SOCKETS;
         let timeout = options.timeout;
         let provider = TokioRuntimeProvider::default();
         let builder = TokioResolver::builder_with_config(config, provider).with_options(options);
@@ -121,7 +127,7 @@ impl Resolver {
         if records.is_empty() {
             return absent(no_record(kind), None);
         }
-        let ttl = of_name.map(|record| record.ttl).min().unwrap_or(0);
+        let ttl = of_name.map(|record| seconds(record.ttl)).min().unwrap_or(0);
         Answer {
             outcome: Outcome::Found {
                 records,
@@ -138,7 +144,7 @@ impl Resolver {
                     true => "the name does not exist (NXDOMAIN)".to_owned(),
                     false => no_record(kind),
                 };
-                let valid = negative_ttl.map(|ttl| Duration::from_secs(ttl.into()));
+                let valid = negative_ttl.map(|ttl| Duration::from_secs(seconds(ttl).into()));
                 return absent(reason, valid);
             }
             NetError::Dns(DnsError::ResponseCode(code)) => {
@@ -196,6 +202,14 @@ fn server(at: SocketAddr) -> NameServerConfig {
         connection.port = at.port();
     }
     server
+}
+
+/// A time to live. One with its highest bit set counts as 0 (RFC 2181 section 8).
+fn seconds(ttl: u32) -> u32 {
+    match i32::try_from(ttl) {
+        Ok(_) => ttl,
+        Err(_) => 0,
+    }
 }
 
 /// The name that was asked for, and those that it is an alias of. Other records are none of its

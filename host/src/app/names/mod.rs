@@ -39,8 +39,11 @@ const STRICT_PATIENCE: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_millis(300);
 /// The longest that a look-up may take: that of many search domains with silent servers.
 const LONGEST: Duration = Duration::from_secs(60);
-/// Look-ups at the same time. Names are few, but an SRV answer may name many.
-const AT_ONCE: usize = 512;
+/// Look-ups at the same time, where descriptors allow it. Names are few, but an SRV answer may name
+/// many.
+pub(super) const AT_ONCE: usize = 512;
+/// Sockets that one look-up has: so many servers are asked at the same time.
+pub(super) const SOCKETS: usize = 2;
 
 /// What is looked up.
 type Question = (Name, Family);
@@ -76,12 +79,15 @@ impl Drop for Asked {
 }
 
 impl Names {
-    /// Looks up nothing yet.
+    /// Looks up nothing yet, and later so many at the same time.
     ///
     /// # Errors
     ///
     /// The system's settings can't be used: a sentence says why.
-    pub(in crate::app) fn new(settings: &ResolverConfig) -> Result<Arc<Self>, String> {
+    pub(in crate::app) fn new(
+        settings: &ResolverConfig,
+        at_once: usize,
+    ) -> Result<Arc<Self>, String> {
         let state = State {
             settings: settings.clone(),
             resolver: Arc::new(Resolver::new(settings)?),
@@ -93,7 +99,7 @@ impl Names {
             discovery: Discovery::default(),
             state: Mutex::new(state),
             ended: watch::Sender::new(0),
-            at_once: Semaphore::new(AT_ONCE),
+            at_once: Semaphore::new(at_once),
         }))
     }
 

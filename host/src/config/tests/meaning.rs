@@ -173,6 +173,7 @@ fn the_long_form_means_what_it_says() {
         max_connections: 10,
         max_requests: 0,
         max_pool_requests: 0,
+        adaptive: None,
         queue: 7,
         queue_timeout: Duration::from_secs(3),
         body_wait: Duration::ZERO,

@@ -298,3 +298,33 @@ fn protocols_and_tls_that_contradict_each_other_are_errors() {
         );
     }
 }
+
+#[test]
+fn a_limit_that_adapts_is_switched_on_or_described() {
+    let adaptive = |value: &str| {
+        let text = format!("[pools.a]\nbackends = \"b\"\nadaptive-requests = {value}");
+        load(&text).pools[0].adaptive
+    };
+    let default = AdaptiveRequests::default();
+    assert_eq!([adaptive("false"), adaptive("true")], [None, Some(default)]);
+    assert_eq!(adaptive("{}"), Some(default));
+    let expected = AdaptiveRequests {
+        least: 2_000,
+        most: 2_000,
+        interval: Duration::from_secs(1),
+        tolerance: 2.0,
+    };
+    let read = adaptive("{ least = 2000, interval = \"1s\", tolerance = 2 }");
+    assert_eq!(read, Some(expected));
+    for (value, key, words) in [
+        ("3", "", "a table"),
+        ("{ least = 0 }", ".least", "1 to 1000000"),
+        ("{ least = 5, most = 4 }", ".most", "less than `least`"),
+        ("{ interval = \"1ms\" }", ".interval", "out of range"),
+        ("{ tolerance = 0.9 }", ".tolerance", "1 to 100"),
+    ] {
+        let text = format!("[pools.a]\nbackends = \"b\"\nadaptive-requests = {value}");
+        let key = format!("pools.a.adaptive-requests{key}");
+        assert_error(&text, 3, &key, words);
+    }
+}

@@ -1,58 +1,15 @@
 //! What name servers have said of one name.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::config::{Backend, BackendKind};
+use super::records::{Family, Name, Record, Target};
 
 /// Records of one answer that are used. No pool works with more, and an answer may be hostile.
 const MAX_RECORDS: usize = 1_024;
-
-/// What is looked up.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Name {
-    /// The addresses of a host.
-    Host(String),
-    /// The hosts and ports of a service.
-    Srv(String),
-}
-
-/// Which addresses a look-up asks for. Each family of a name is looked up on its own, so that
-/// neither delays the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// Whatever there is; of a service, its SRV records.
-    Any,
-    /// A
-    Ipv4,
-    /// AAAA
-    Ipv6,
-}
-
-/// One record of an answer.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Record {
-    /// Of A or AAAA.
-    Address(IpAddr),
-    /// Of SRV.
-    Target(Target),
-}
-
-/// What one SRV record says. They are ordered by their priorities.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Target {
-    /// The lowest is used.
-    pub priority: u16,
-    /// An absolute name, with its last dot.
-    pub host: Arc<str>,
-    /// Where it listens.
-    pub port: u16,
-    /// Its share of the requests; 0 stands for very few.
-    pub weight: u16,
-}
+/// Unusable records that a sentence names.
+const NAMED: usize = 8;
 
 /// What came of one look-up.
 #[derive(Debug, Clone)]
@@ -102,6 +59,8 @@ pub enum News {
     Fresh,
     /// The answer has this many records more than are used.
     TooMany(usize),
+    /// The answer has these records, which can't be those of a backend.
+    Unusable(Vec<Record>),
 }
 
 /// A name, for statistics.
@@ -150,8 +109,10 @@ struct Asked {
     next: Option<SystemTime>,
     lookups: u64,
     failures: u64,
-    /// Records of the last answer that are not used.
+    /// Records of the last answer that are not used, because there are too many.
     beyond: usize,
+    /// Those that can't be those of a backend; some of them.
+    unusable: Vec<Record>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -161,48 +122,6 @@ enum Last {
     Found,
     Absent(String),
     Failed(String),
-}
-
-impl Name {
-    /// What has to be looked up for a backend; `None` if it is written as an IP address.
-    pub fn of(backend: &Backend) -> Option<Self> {
-        match backend.kind {
-            BackendKind::Address => Self::host(backend.host()),
-            BackendKind::Srv => Some(Self::Srv(backend.address.clone())),
-        }
-    }
-
-    /// The same for a host.
-    pub fn host(host: &str) -> Option<Self> {
-        let is_address = host.parse::<IpAddr>().is_ok();
-        (!is_address && !host.is_empty()).then(|| Self::Host(host.to_owned()))
-    }
-
-    /// As it is asked for.
-    pub fn text(&self) -> &str {
-        match self {
-            Self::Host(name) | Self::Srv(name) => name,
-        }
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text())
-    }
-}
-
-impl fmt::Display for Record {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(address) => address.fmt(f),
-            Self::Target(target) => write!(
-                f,
-                "{}:{} (priority {}, weight {})",
-                target.host, target.port, target.priority, target.weight
-            ),
-        }
-    }
 }
 
 impl Answers {
@@ -222,10 +141,14 @@ impl Answers {
         asked.next = Some(next);
         match outcome {
             Outcome::Found { records, ttl } => {
-                asked.found(records, now);
                 asked.ttl = Some(ttl);
-                self.confirm();
-                return;
+                match asked.found(records, now) {
+                    Ok(()) => {
+                        self.confirm();
+                        return;
+                    }
+                    Err(reason) => asked.last = Last::Failed(reason),
+                }
             }
             Outcome::Absent(reason) => asked.last = Last::Absent(reason),
             Outcome::Failed(reason) => asked.last = Last::Failed(reason),
@@ -332,6 +255,12 @@ impl Answers {
         self.families.values().map(|asked| asked.beyond).sum()
     }
 
+    /// Records of the last answers that can't be those of a backend; some of them.
+    pub(super) fn unusable(&self) -> Vec<Record> {
+        let all = self.families.values();
+        all.flat_map(|asked| &asked.unusable).cloned().collect()
+    }
+
     pub(super) fn status(&self, name: &Name) -> NameStatus {
         let all = || self.families.values();
         let records = self.records();
@@ -358,7 +287,26 @@ impl Answers {
 }
 
 impl Asked {
-    fn found(&mut self, mut records: Vec<Record>, now: SystemTime) {
+    /// The error is a sentence: nothing of the answer is of use.
+    fn found(&mut self, records: Vec<Record>, now: SystemTime) -> Result<(), String> {
+        let (mut records, mut unusable): (Vec<_>, Vec<_>) =
+            records.into_iter().partition(Record::is_usable);
+        unusable.sort();
+        unusable.dedup();
+        unusable.truncate(NAMED);
+        let nothing = records.is_empty() && !unusable.is_empty();
+        let reason = || {
+            let all: Vec<String> = unusable.iter().map(ToString::to_string).collect();
+            format!(
+                "the answer has no address of a backend, only {}",
+                all.join(", ")
+            )
+        };
+        let reason = nothing.then(reason);
+        self.unusable = unusable;
+        if let Some(reason) = reason {
+            return Err(reason);
+        }
         // Also so that which of too many are used does not change with their order.
         records.sort();
         records.dedup();
@@ -368,6 +316,7 @@ impl Asked {
         self.answered = Some(now);
         self.failing_since = None;
         self.last = Last::Found;
+        Ok(())
     }
 
     /// Whether the name may have records of this family.

@@ -4,6 +4,7 @@
 
 mod answers;
 mod overlay;
+mod records;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -15,8 +16,9 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 
 use answers::Answers;
-pub use answers::{Family, Name, NameState, NameStatus, News, Outcome, Record, Target};
+pub use answers::{NameState, NameStatus, News, Outcome};
 pub use overlay::{AdminState, Edit, Origin, Overlay};
+pub use records::{Family, Name, Record, Target};
 
 use crate::config::{Backend, BackendKind, Pool};
 
@@ -46,6 +48,16 @@ struct Known {
 pub(super) struct Wanted<'p> {
     pub origin: Origin,
     pub backend: Cow<'p, Backend>,
+}
+
+/// A backend without an address.
+#[derive(Debug)]
+pub(super) struct Missing {
+    pub origin: Origin,
+    /// As it is written.
+    pub address: String,
+    /// A sentence.
+    pub reason: String,
 }
 
 /// One address of a backend.
@@ -79,12 +91,17 @@ impl Discovery {
     ) -> Option<News> {
         let mut known = self.known();
         let answers = known.names.entry(name.clone()).or_default();
-        let was = (answers.records(), answers.state(), answers.beyond());
+        let was = (answers.records(), answers.state());
+        let (was_beyond, was_unusable) = (answers.beyond(), answers.unusable());
         answers.note(family, outcome, (now, next));
         let has_changed = answers.records() != was.0;
         let news = answers.news(&was.1).or_else(|| {
-            let beyond = answers.beyond();
-            (was.2 == 0 && beyond > 0).then_some(News::TooMany(beyond))
+            let (beyond, unusable) = (answers.beyond(), answers.unusable());
+            if was_beyond == 0 && beyond > 0 {
+                return Some(News::TooMany(beyond));
+            }
+            let is_new = !unusable.is_empty() && unusable != was_unusable;
+            is_new.then(|| News::Unusable(unusable))
         });
         drop(known);
         if has_changed {
@@ -202,14 +219,20 @@ impl Discovery {
         all.map(|(name, answers)| answers.status(name)).collect()
     }
 
-    /// Why a backend has no address; `None` if it has one.
-    pub fn missing(&self, backend: &Backend) -> Option<String> {
+    /// The backends of a pool that have no address, and why.
+    pub(super) fn missing(&self, pool: &Pool) -> Vec<Missing> {
         let known = self.known();
-        let name = Name::of(backend)?;
-        match known.located(backend).is_empty() {
-            true => Some(known.reason(&name)),
-            false => None,
-        }
+        let wanted = known.wanted(pool).into_iter();
+        let missing = |wanted: Wanted<'_>| {
+            let name = Name::of(&wanted.backend)?;
+            let is_missing = known.located(&wanted.backend).is_empty();
+            is_missing.then(|| Missing {
+                origin: wanted.origin,
+                address: wanted.backend.address.clone(),
+                reason: known.reason(&name),
+            })
+        };
+        wanted.filter_map(missing).collect()
     }
 
     /// The backends of a pool, and their addresses.

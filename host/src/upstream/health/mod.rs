@@ -28,6 +28,7 @@ use marks::Marks;
 pub use review::Review;
 pub(super) use review::sums_are_asked_for;
 use shared::Shared;
+pub(super) use shared::milliseconds;
 
 /// The health of one endpoint.
 #[derive(Debug)]

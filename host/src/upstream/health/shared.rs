@@ -382,6 +382,6 @@ impl Rest {
     }
 }
 
-pub(super) fn milliseconds(duration: Duration) -> u64 {
+pub(in crate::upstream) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

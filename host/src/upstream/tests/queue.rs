@@ -310,6 +310,7 @@ fn an_address_has_the_least_places_that_a_pool_gives_it() {
             max_connections,
             max_requests: 0,
             max_pool_requests: 0,
+            adaptive: None,
             queue: 1,
             queue_timeout: Duration::from_secs(1),
             body_wait: Duration::ZERO,

@@ -2,19 +2,21 @@
 //! `kept` keeps them over a restart.
 
 mod kept;
+mod left;
 mod next;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub(in crate::app) use self::kept::restore_backends;
+pub(super) use self::left::LeftEdits;
 pub(super) use self::next::NextBackends;
-use super::ControlPlane;
+use super::{ControlPlane, warning};
 use crate::admin::{
     BackendsChange, BackendsChanged, BackendsError, EndpointStatus, PoolStatus, Said, unknown_pool,
 };
 use crate::config::{Backend, MAX_BACKENDS, Pool, list_of_one, parse_backend, parse_backends};
-use crate::upstream::{AdminState, Endpoint, Origin, Overlay};
+use crate::upstream::{AdminState, Endpoint, Origin, Overlay, unresolved};
 
 /// How many backends a sentence names.
 const NAMED: usize = 16;
@@ -69,6 +71,9 @@ impl ControlPlane {
             tracing::warn!("a worker has not adopted the backends of pool {name:?} in time");
         }
         warnings.extend(self.keep_backends().await.err());
+        let missing = unresolved(std::slice::from_ref(pool), discovery);
+        let added = missing.iter().filter(|missing| !missing.is_written());
+        warnings.extend(added.map(warning));
         let pool = self.pool_status(name);
         let gone = || BackendsError::Unknown(format!("pool {name:?} has left the configuration"));
         Ok(BackendsChanged {
@@ -266,6 +271,7 @@ fn endpoint_status(endpoint: &Endpoint) -> EndpointStatus {
         source: endpoint.origin.as_str(),
         weight: endpoint.full_weight,
         admin: endpoint.state.as_str(),
+        request_limit: endpoint.requests.as_ref().map(|limit| limit.count()),
         labels: endpoint.labels.iter().cloned().collect(),
     }
 }

@@ -19,7 +19,7 @@ use seen::Seen;
 
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(20);
-/// The same where no pool has a choice.
+/// The same where no pool has a choice, and no limit is adapted.
 const SELDOM: Duration = Duration::from_millis(200);
 /// What looking at an endpoint costs for each worker, several times over: a review takes no more
 /// than a small part of the time.
@@ -53,6 +53,8 @@ pub struct Review {
     /// Until when it looks often.
     quick_until: u64,
     is_quick: bool,
+    /// A limit of requests is adapted.
+    adapts: bool,
 }
 
 /// A pool as it was reviewed last.
@@ -94,13 +96,14 @@ impl Review {
             self.age(topology, now);
         }
         self.compare(topology, now);
+        self.adapt(topology, now);
         self.endpoints.values_mut().for_each(|seen| seen.say(now));
     }
 
     /// When it is worth looking again.
     pub fn pause(&self) -> Duration {
         let has_choice = self.pools.values().any(|pool| pool.members.len() > 1);
-        let tick = match (self.is_quick, has_choice) {
+        let tick = match (self.is_quick, has_choice || self.adapts) {
             (true, _) => QUICK,
             (false, true) => TICK,
             (false, false) => SELDOM,
@@ -146,6 +149,18 @@ impl Review {
             let mut seen = former_pools.remove(&pool.id).unwrap_or_default();
             seen.members = pool.endpoints.iter().map(|e| e.id).collect();
             self.pools.insert(pool.id, seen);
+        }
+    }
+
+    /// Adapts the limits of requests that are not fixed.
+    fn adapt(&mut self, topology: &Topology, now: u64) {
+        self.adapts = false;
+        for endpoint in all(topology) {
+            if let (Some(limit), Some(seen)) =
+                (&endpoint.requests, self.endpoints.get(&endpoint.id))
+            {
+                self.adapts |= limit.review(now, || seen.counted());
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use super::super::condition::Counts;
 use super::super::marks::BackendHealth;
 use crate::stats::{BackendStats, HealthReadings, HistogramSnapshot, Stats};
 use crate::upstream::Endpoint;
+use crate::upstream::adaptive::Counted;
 
 /// An endpoint. Times are in milliseconds.
 #[derive(Debug, Clone)]
@@ -140,6 +141,17 @@ impl Seen {
             .map(|w| w.answered_at)
             .max()
             .unwrap_or(0)
+    }
+
+    /// What a limit of requests follows. All failures count, whatever has caused them.
+    pub(super) fn counted(&self) -> Counted {
+        let shards = &self.stats.shards;
+        let latency = HistogramSnapshot::of(shards.iter().map(|s| &s.latency_microseconds));
+        Counted {
+            responses: latency.count,
+            microseconds: latency.sum,
+            failures: shards.iter().map(|s| s.failures.value()).sum(),
+        }
     }
 
     pub(super) fn totals(&self) -> Totals {

@@ -16,6 +16,7 @@ use crate::proxy::WorkerSnapshot;
 use crate::stats::Stats;
 use crate::upstream::{BackendFacts, FailedAttempt, Registry, topology};
 
+mod left;
 mod served;
 
 const CONFIG: &str = r#"
@@ -46,7 +47,7 @@ fn config(text: &str) -> Arc<Config> {
 async fn started(config: &Arc<Config>) -> Arc<ControlPlane> {
     crate::ground::limit_this_test();
     let registry = Registry::new(1);
-    let names = Names::new(&config.resolver).unwrap();
+    let names = Names::new(&config.resolver, 8).unwrap();
     let topology = topology(&config.pools, &registry, names.discovery(), TlsFiles::Read);
     let topology = Arc::new(topology.unwrap());
     let options = EngineOptions {
