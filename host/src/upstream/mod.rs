@@ -41,14 +41,14 @@ mod watched;
 pub use budget::{Budget, Room};
 pub use discovery::{
     AdminState, Discovery, Edit, Family, Name, NameState, NameStatus, News, Origin, Outcome,
-    Overlay, Record, Target,
+    Overlay, Record, Remembered, Target,
 };
 pub use doubt::Doubt;
 use endpoint::Idle;
 pub use endpoint::{Carrier, Connection, Turn, WorkerEndpoint};
 pub use facts::{BackendFacts, Facts};
 use health::sums_are_asked_for;
-pub use health::{BackendHealth, Health, Review};
+pub use health::{BackendHealth, CarriedHealth, Health, Review};
 pub use ids::{EndpointId, PoolId, Presence, Registry};
 pub use lease::{InFlight, Lease};
 pub use outcome::{AttemptOutcome, FailedAttempt, Failure, Verdict};

@@ -1,18 +1,24 @@
 //! What name servers have said of one name.
 
+mod remembered;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
+
+pub use self::remembered::Remembered;
+use self::remembered::{read_host, write_host};
 use crate::config::{Backend, BackendKind};
 
 /// Records of one answer that are used. No pool works with more, and an answer may be hostile.
 const MAX_RECORDS: usize = 1_024;
 
 /// What is looked up.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Name {
     /// The addresses of a host.
     Host(String),
@@ -22,7 +28,7 @@ pub enum Name {
 
 /// Which addresses a look-up asks for. Each family of a name is looked up on its own, so that
 /// neither delays the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Family {
     /// Whatever there is; of a service, its SRV records.
     Any,
@@ -33,7 +39,7 @@ pub enum Family {
 }
 
 /// One record of an answer.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Record {
     /// Of A or AAAA.
     Address(IpAddr),
@@ -42,11 +48,12 @@ pub enum Record {
 }
 
 /// What one SRV record says. They are ordered by their priorities.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Target {
     /// The lowest is used.
     pub priority: u16,
     /// An absolute name, with its last dot.
+    #[serde(serialize_with = "write_host", deserialize_with = "read_host")]
     pub host: Arc<str>,
     /// Where it listens.
     pub port: u16,
@@ -358,16 +365,20 @@ impl Answers {
 }
 
 impl Asked {
-    fn found(&mut self, mut records: Vec<Record>, now: SystemTime) {
+    fn found(&mut self, records: Vec<Record>, now: SystemTime) {
+        self.use_these(records);
+        self.answered = Some(now);
+        self.failing_since = None;
+        self.last = Last::Found;
+    }
+
+    fn use_these(&mut self, mut records: Vec<Record>) {
         // Also so that which of too many are used does not change with their order.
         records.sort();
         records.dedup();
         self.beyond = records.len().saturating_sub(MAX_RECORDS);
         records.truncate(MAX_RECORDS);
         self.good = records;
-        self.answered = Some(now);
-        self.failing_since = None;
-        self.last = Last::Found;
     }
 
     /// Whether the name may have records of this family.

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 
 use answers::Answers;
-pub use answers::{Family, Name, NameState, NameStatus, News, Outcome, Record, Target};
+pub use answers::{Family, Name, NameState, NameStatus, News, Outcome, Record, Remembered, Target};
 pub use overlay::{AdminState, Edit, Origin, Overlay};
 
 use crate::config::{Backend, BackendKind, Pool};
