@@ -8,7 +8,9 @@ use tokio::sync::mpsc;
 
 use super::backend_files;
 use super::certificates::ListenerCertificates;
-use super::control::{Carried, ControlPlane, Process, Reloads, UpgradeRequest, warning};
+use super::control::{
+    Carried, CarriedBackends, ControlPlane, Process, Reloads, UpgradeRequest, warning,
+};
 use super::descriptors::Shares;
 use super::names::Names;
 use crate::config::Config;
@@ -42,12 +44,13 @@ async fn first_topology(
 pub(super) async fn load(
     config: &Arc<Config>,
     (shares, state_dir): (Shares, Option<StateDir>),
-    (carried, clock_began): (Carried, Option<Instant>),
+    ((carried, mut backends), clock_began): ((Carried, CarriedBackends), Option<Instant>),
     (reloads, upgrades): (Reloads, mpsc::Sender<UpgradeRequest>),
 ) -> Result<Arc<ControlPlane>> {
     let registry = Registry::new(config.workers).with(Budget::new(shares.backends));
     let names = Names::new(&config.resolver, shares.names).map_err(anyhow::Error::msg)?;
-    let backend_files = backend_files::start(config, names.discovery(), state_dir.as_ref())?;
+    let state = state_dir.as_ref();
+    let backend_files = backend_files::start(config, names.discovery(), state, &mut backends)?;
     let topology = first_topology(config, &registry, &names).await?;
     let options = EngineOptions {
         workers: config.workers,
@@ -83,6 +86,11 @@ pub(super) async fn load(
     };
     let control = ControlPlane::new(Arc::clone(config), &Arc::new(topology), process);
     let control = Arc::new(control);
+    if backends.has_changes() {
+        // The former process may have had another `state-dir`, or none. What can't be kept was
+        // logged.
+        let _ = control.keep_backends().await;
+    }
     control.load_all().await?;
     Ok(control)
 }

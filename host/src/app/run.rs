@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
 
-use super::control::{Carried, ControlPlane, Reloads, Request, UpgradeRequest, upgrades};
+use super::control::{
+    Carried, CarriedBackends, ControlPlane, Reloads, Request, UpgradeRequest, upgrades,
+};
 use super::data_plane::End;
 use super::descriptors::Shares;
 use super::intake;
@@ -61,6 +63,7 @@ pub(super) async fn run(
         passed: PassedSockets::default(),
         state_lock: None,
         policies: None,
+        backends: None,
         clock: None,
         program: None,
         notifier: Notifier::default(),
@@ -76,6 +79,7 @@ pub(super) async fn run(
             beginning.passed = sockets;
             beginning.state_lock = found.state_lock.take();
             beginning.policies = found.policies.take();
+            beginning.backends = found.backends.take();
             beginning.clock = found.clock;
             former = Some(found);
         }
@@ -105,6 +109,8 @@ struct Beginning {
     state_lock: Option<File>,
     /// What that one had deployed.
     policies: Option<File>,
+    /// What that one knew of backends.
+    backends: Option<File>,
     /// From when the clock of its policies counts.
     clock: Option<Instant>,
     program: Option<Program>,
@@ -199,7 +205,8 @@ impl Beginning {
         let (reloads, reload_requests) = Reloads::new(written);
         let (upgrades, upgrade_requests) = upgrades();
         let state_dir = state_dir(&config, self.state_lock.take())?;
-        let former = (carried(self.policies.take())?, self.clock);
+        let carried = carried(self.policies.take(), self.backends.take())?;
+        let former = (carried, self.clock);
         let asked = (reloads, upgrades);
         let control = load(&config, (shares, state_dir), former, asked).await?;
         let listeners = first_listeners(&config, &control, &mut self.passed)?;
@@ -274,11 +281,13 @@ fn pid_file(path: &Path) -> Result<PidFile> {
     written.with_context(|| format!("`pid-file` {} can't be written", path.display()))
 }
 
-/// What another process had deployed: that one goes on if it can't be read.
-fn carried(policies: Option<File>) -> Result<Carried> {
-    let read = policies.map(Carried::read).transpose();
-    let read = read.context("the policies that were deployed can't be taken over")?;
-    Ok(read.unwrap_or_default())
+/// What another process had deployed, and knew: that one goes on if it can't be read.
+fn carried(policies: Option<File>, backends: Option<File>) -> Result<(Carried, CarriedBackends)> {
+    let policies = policies.map(Carried::read).transpose();
+    let policies = policies.context("the policies that were deployed can't be taken over")?;
+    let backends = backends.map(CarriedBackends::read).transpose();
+    let backends = backends.context("what was known of backends can't be taken over")?;
+    Ok((policies.unwrap_or_default(), backends.unwrap_or_default()))
 }
 
 /// Opens the state directory, whose lock this process may have from the one that it replaces.
@@ -317,10 +326,13 @@ async fn may_serve(
     listeners: Vec<usize>,
 ) -> Result<()> {
     control.all_loaded().await?;
-    control.resume_trials().await;
-    let stores = former.ready(listeners).await?;
-    if let Some(Err(e)) = stores.map(|stores| control.restore_stores(stores)) {
+    control.resume().await;
+    let last = former.ready(listeners).await?;
+    if let Some(Err(e)) = last.stores.map(|stores| control.restore_stores(stores)) {
         tracing::error!("the stores of policies begin anew: {e}");
+    }
+    if let Some(Err(e)) = last.health.map(|health| control.restore_health(health)) {
+        tracing::error!("the health of backends begins anew: {e}");
     }
     // Where that one was ready, so is this one.
     control.set_readiness(Readiness::Ready);

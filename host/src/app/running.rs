@@ -88,7 +88,14 @@ impl Running {
             self.failure = Some("the control side has failed".to_owned());
         }
         self.reloads.close();
-        while self.reloads.try_recv().is_ok() {}
+        while let Ok(request) = self.reloads.try_recv() {
+            if self.successor.is_some() {
+                request.refuse(
+                    "another process has just taken over, with the configuration as it read it: \
+                     ask again, for a reload of that one",
+                );
+            }
+        }
         self.upgrades.close();
         while self.upgrades.try_recv().is_ok() {}
         if self.successor.is_none() {

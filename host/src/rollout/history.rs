@@ -199,6 +199,34 @@ impl History {
         Ok(())
     }
 
+    /// Another process could roll back to this generation, and so can this one; false if
+    /// there is another one by now.
+    pub fn restore_previous(
+        &mut self,
+        generation: Arc<Generation>,
+        digest: String,
+        source: String,
+    ) -> bool {
+        if self.previous.is_some() {
+            return false;
+        }
+        let number = generation.number();
+        let entry = GenerationEntry {
+            generation: number,
+            digest,
+            source,
+            state: State::Retired,
+            since: SystemTime::now(),
+        };
+        let newer = self.entries.iter().position(|e| e.generation > number);
+        let at = newer.unwrap_or(self.entries.len());
+        self.entries.insert(at, entry);
+        self.previous = Some(generation);
+        let reason = "decided before, in the process that this one replaces";
+        self.event(number, State::Retired, reason.to_owned());
+        true
+    }
+
     /// The generation on trial decides from now on.
     pub fn promote(&mut self) -> Result<Arc<Generation>, NotNow> {
         let trial = self

@@ -46,14 +46,14 @@ pub use completion::{Completion, RequestFailure};
 pub use connect::is_ours;
 pub use discovery::{
     AdminState, Discovery, Edit, Family, Name, NameState, NameStatus, News, Origin, Outcome,
-    Overlay, Record, Target,
+    Overlay, Record, Remembered, Target,
 };
 pub use doubt::Doubt;
 use endpoint::Idle;
 pub use endpoint::{Carrier, Connection, Turn, WorkerEndpoint};
 pub use facts::{BackendFacts, Facts};
 use health::sums_are_asked_for;
-pub use health::{BackendHealth, Health, Review, some_are_sought};
+pub use health::{BackendHealth, CarriedHealth, Health, Review, some_are_sought};
 pub use ids::{EndpointId, PoolId, Presence, Registry};
 pub use lease::{Contender, InFlight, Lease};
 pub use outcome::{AttemptOutcome, FailedAttempt, Failure, Verdict};

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::fixtures::{Builder, Request, Response, TestProxy, TestUpstream, guest};
 
 /// A proxy whose pool `x` has these settings, and whose policy takes the last backend of its list.
-fn last_of(settings: &str) -> Builder {
+pub(super) fn last_of(settings: &str) -> Builder {
     TestProxy::builder()
         .workers(2)
         .file("last.wasm", guest("pick-last"))
@@ -23,18 +23,18 @@ fn last_of(settings: &str) -> Builder {
         ))
 }
 
-fn backends(upstreams: &[&TestUpstream]) -> String {
+pub(super) fn backends(upstreams: &[&TestUpstream]) -> String {
     let all = upstreams.iter().map(|u| format!("\"{}\"", u.address()));
     format!("[{}]", all.collect::<Vec<_>>().join(", "))
 }
 
-fn call(proxy: &TestProxy, method: &str, path: &str, body: &str) -> Response {
+pub(super) fn call(proxy: &TestProxy, method: &str, path: &str, body: &str) -> Response {
     proxy.admin(Request::new(method, path).body(body.as_bytes()))
 }
 
 /// A change that is made: the pool after it.
 #[track_caller]
-fn change(proxy: &TestProxy, method: &str, path: &str, body: &str) -> Value {
+pub(super) fn change(proxy: &TestProxy, method: &str, path: &str, body: &str) -> Value {
     let answer = call(proxy, method, path, body);
     assert_eq!(answer.status, 200, "{method} {path}: {}", answer.text());
     let changed: Value = serde_json::from_slice(&answer.body).unwrap();
@@ -44,7 +44,7 @@ fn change(proxy: &TestProxy, method: &str, path: &str, body: &str) -> Value {
 
 /// What an operator says of a backend of pool `x`.
 #[track_caller]
-fn say(proxy: &TestProxy, address: impl Display, what: &str) -> Value {
+pub(super) fn say(proxy: &TestProxy, address: impl Display, what: &str) -> Value {
     change(
         proxy,
         "POST",
@@ -55,7 +55,7 @@ fn say(proxy: &TestProxy, address: impl Display, what: &str) -> Value {
 
 /// The endpoints of pool `x`, each with its source and its state.
 #[track_caller]
-fn endpoints(proxy: &TestProxy) -> Vec<String> {
+pub(super) fn endpoints(proxy: &TestProxy) -> Vec<String> {
     let answer = call(proxy, "GET", "/pools/x", "");
     assert_eq!(answer.status, 200, "{}", answer.text());
     let pool: Value = serde_json::from_slice(&answer.body).unwrap();
@@ -72,6 +72,6 @@ fn endpoints(proxy: &TestProxy) -> Vec<String> {
     .collect()
 }
 
-fn answers(proxy: &TestProxy) -> String {
+pub(super) fn answers(proxy: &TestProxy) -> String {
     proxy.get("a.test", "/").text()
 }

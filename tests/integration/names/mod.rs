@@ -14,7 +14,7 @@ use crate::fixtures::{Builder, NameServer, TestProxy, TestUpstream, eventually, 
 
 /// Backends on other addresses of this machine, all on one port, each of which answers with the
 /// last number of its address.
-fn on_one_port<const N: usize>(last: [u8; N]) -> (u16, [TestUpstream; N]) {
+pub(super) fn on_one_port<const N: usize>(last: [u8; N]) -> (u16, [TestUpstream; N]) {
     for _ in 0..100 {
         let first = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = first.local_addr().unwrap().port();
@@ -37,7 +37,7 @@ fn on_one_port<const N: usize>(last: [u8; N]) -> (u16, [TestUpstream; N]) {
 }
 
 /// A proxy that asks this server, and again after 20 ms.
-fn asking(server: &NameServer) -> Builder {
+pub(super) fn asking(server: &NameServer) -> Builder {
     let address = server.address();
     TestProxy::builder().tables(&format!(
         "[resolver]\nservers = [\"{address}\"]\nmin-ttl = \"20ms\"\nmax-ttl = \"1s\"\n\
@@ -46,7 +46,7 @@ fn asking(server: &NameServer) -> Builder {
 }
 
 /// A pool and a route to it, without a policy.
-fn pool(name: &str, backends: &str) -> String {
+pub(super) fn pool(name: &str, backends: &str) -> String {
     format!(
         "[pools.{name}]\nbackends = {backends}\n\
          [[routes]]\nhost = \"{name}\"\npool = \"{name}\"\npolicies = []\n"
@@ -62,7 +62,7 @@ fn status(proxy: &TestProxy, name: &str) -> Value {
 }
 
 #[track_caller]
-fn is_in_state(proxy: &TestProxy, name: &str, state: &str) -> Value {
+pub(super) fn is_in_state(proxy: &TestProxy, name: &str, state: &str) -> Value {
     eventually(&format!("{name} is {state}"), || {
         let status = status(proxy, name);
         (status["state"] == state).then_some(status)

@@ -61,13 +61,33 @@ fn a_process_that_refuses_its_configuration_crashes_or_hangs_changes_nothing() {
     service.edit("upgrade = \"60s\"", "upgrade = \"300ms\"");
     reload(&service);
     let reason = service.refusal("/upgrade", 422);
-    assert!(reason.contains("is not ready after 300ms"), "{reason}");
+    assert!(reason.contains("has not greeted"), "{reason}");
+    assert!(reason.contains("after 300ms"), "{reason}");
     assert_goes_on(&service, &mut idle);
     service.put_back();
     service.edit("upgrade = \"300ms\"", "upgrade = \"60s\"");
     reload(&service);
     service.upgrade();
     assert_eq!(service.proxy.get("a.test", "/").text(), "a");
+}
+
+#[test]
+fn what_a_program_that_fails_has_started_ends_with_it_and_has_no_socket() {
+    let upstream = TestUpstream::named("a");
+    let service = replaceable(&upstream);
+    // It keeps the standard input of the program open, as all that it was passed.
+    service.put("sleep 600 <&0 & echo $! > sleeps; ls /proc/self/fd | wc -l > open; exit 7");
+    let reason = service.refusal("/upgrade", 422);
+    assert!(reason.contains("exit code 7"), "{reason}");
+    let folder = service.proxy.scratch.path();
+    let number = |name: &str| -> u32 {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap();
+        text.trim().parse().unwrap()
+    };
+    eventually("it ends", || (!is_running(number("sleeps"))).then_some(()));
+    // The three that every program has, and the one that `ls` reads.
+    assert!(number("open") <= 5, "{}", number("open"));
+    assert_goes_on(&service, &mut service.proxy.client());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod activation;
 mod failures;
 mod kept;
+mod learned;
 mod load;
 mod notified;
 

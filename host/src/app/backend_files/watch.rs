@@ -8,7 +8,7 @@ use anyhow::bail;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::{BackendFiles, Unusable, read};
-use crate::app::control::{ControlPlane, restore_backends};
+use crate::app::control::{CarriedBackends, ControlPlane, restore_backends};
 use crate::app::looks::{Fingerprint, Looks, fingerprint, ticks};
 use crate::config::{Backend, Config, Pool};
 use crate::ground;
@@ -16,34 +16,49 @@ use crate::rollout::StateDir;
 use crate::upstream::{Discovery, Origin, Overlay};
 
 /// Reads the files of a configuration that is to run, and what the admin API had changed when
-/// the process ended. What can't be used is said, and the proxy starts without it.
+/// the process before this one ended. What can't be used is said, and the proxy starts without it,
+/// or with the last list that the process had which it replaces.
 ///
 /// # Errors
 ///
-/// A file can't be used, and all has to be known (`--strict`).
+/// A file can't be used, there is no such list, and all has to be known (`--strict`).
 pub(in crate::app) fn start(
     config: &Config,
     discovery: &Discovery,
     state_dir: Option<&StateDir>,
+    carried: &mut CarriedBackends,
 ) -> anyhow::Result<BackendFiles> {
     let files = BackendFiles::default();
     for pool in &config.pools {
         let Some(path) = &pool.file else { continue };
-        match read(path, pool) {
-            Ok(added) => {
+        let added = match (read(path, pool), carried.list(pool, path)) {
+            (Ok(added), _) => {
                 files.note(&pool.name, path, Ok(added.len()));
-                let edits = BTreeMap::new();
-                discovery.overlay(&pool.name, Origin::File, Overlay { added, edits });
+                added
             }
-            Err(unusable) if config.resolver.strict => {
+            (Err(unusable), Some(last)) => {
+                files.note(&pool.name, path, Ok(last.len()));
+                files.note(&pool.name, path, Err(unusable.reason()));
+                last
+            }
+            (Err(unusable), None) if config.resolver.strict => {
                 bail!("pool {:?}: `file`: {}", pool.name, unusable.reason());
             }
-            Err(unusable) => files.note(&pool.name, path, Err(unusable.reason())),
-        }
+            (Err(unusable), None) => {
+                files.note(&pool.name, path, Err(unusable.reason()));
+                continue;
+            }
+        };
+        let edits = BTreeMap::new();
+        discovery.overlay(&pool.name, Origin::File, Overlay { added, edits });
     }
+    let mut refused = Vec::new();
     if let Some(state_dir) = state_dir {
-        files.damaged(restore_backends(state_dir, config, discovery));
+        refused = restore_backends(state_dir, config, discovery);
     }
+    refused.extend(carried.overlay(config, discovery));
+    files.damaged(refused);
+    carried.remember_names(discovery);
     Ok(files)
 }
 

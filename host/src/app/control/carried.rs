@@ -1,16 +1,18 @@
 //! What was deployed to this process by hand, for the process that replaces it: components that the
-//! configuration does not name, and trials. It goes over in a file in memory.
+//! configuration does not name, trials, and what could be rolled back to. It goes over in a file in
+//! memory.
+
+mod gather;
+mod stores;
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, Write};
+use std::io::{self, ErrorKind, Read, Seek};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ControlPlane, Managed};
-use crate::admin::{ChangeError, Deployment};
-use crate::policy::{MAX_COMPONENT, Mode, Stickiness, StoredEntry, Trial, WHOLE, digest};
+use crate::admin::Deployment;
+use crate::policy::{MAX_COMPONENT, Mode, Stickiness, Trial, WHOLE, digest};
 use crate::rollout::Kept;
 
 /// The version of the file's layout.
@@ -34,6 +36,13 @@ struct Entry {
     /// Only if the configuration does not name it and the state directory has not got it.
     active: Option<Component>,
     trial: Option<(Component, Role)>,
+    /// The generation that decided before. Its bytes come after those of all entries; without
+    /// any, the configuration names it.
+    #[serde(default)]
+    previous: Option<Component>,
+    /// The number and the digest of the generation that decides, also if the configuration names it.
+    #[serde(default)]
+    deciding: Option<(u64, String)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -87,6 +96,16 @@ struct CarriedPolicy {
     last_generation: u64,
     active: Option<Kept>,
     trial: Option<CarriedTrial>,
+    previous: Option<CarriedPrevious>,
+    deciding: Option<(u64, String)>,
+}
+
+#[derive(Debug)]
+struct CarriedPrevious {
+    generation: u64,
+    source: String,
+    digest: String,
+    component: Option<Arc<[u8]>>,
 }
 
 #[derive(Debug)]
@@ -119,10 +138,15 @@ impl Carried {
             return Err(damaged("it has another version"));
         }
         let mut all = Vec::with_capacity(table.policies.len());
-        for entry in table.policies {
-            all.push(entry.read(&mut file)?);
+        for mut entry in table.policies {
+            let previous = entry.previous.take();
+            all.push((entry.read(&mut file)?, previous));
         }
-        Ok(Self(all))
+        for (policy, previous) in &mut all {
+            let read = previous.take().map(|previous| previous.last(&mut file));
+            policy.previous = read.transpose()?;
+        }
+        Ok(Self(all.into_iter().map(|(policy, _)| policy).collect()))
     }
 
     /// Takes what was active under this name.
@@ -135,6 +159,13 @@ impl Carried {
     pub(super) fn last_generation(&self, name: &str) -> Option<u64> {
         let entry = self.0.iter().find(|entry| entry.name == name)?;
         Some(entry.last_generation)
+    }
+
+    /// The number of the generation that decided under this name, if this is its digest.
+    pub(super) fn number(&self, name: &str, digest: &str) -> Option<u64> {
+        let entry = self.0.iter().find(|entry| entry.name == name)?;
+        let (number, of) = entry.deciding.as_ref()?;
+        (of == digest).then_some(*number)
     }
 }
 
@@ -164,11 +195,24 @@ impl Entry {
             last_generation: self.last_generation,
             active,
             trial,
+            previous: None,
+            deciding: self.deciding,
         })
     }
 }
 
 impl Component {
+    fn last(self, file: &mut File) -> io::Result<CarriedPrevious> {
+        let has_bytes = self.length > 0;
+        let component = has_bytes.then(|| self.read(file)).transpose()?;
+        Ok(CarriedPrevious {
+            generation: self.generation,
+            source: self.source,
+            digest: self.digest,
+            component,
+        })
+    }
+
     fn read(&self, file: &mut File) -> io::Result<Arc<[u8]>> {
         if self.length > MAX_COMPONENT as u64 || self.generation == 0 {
             return Err(damaged("a component is too large or has no number"));
@@ -182,162 +226,15 @@ impl Component {
     }
 }
 
-impl ControlPlane {
-    /// From now on nothing can be deployed by hand, promoted or rolled back, and no backend changed
-    /// by hand: another process is about to have what there was so far. `false` ends that.
-    pub(in crate::app) fn hold_deployments(&self, held: bool) {
-        self.held.store(held, SeqCst);
-    }
-
-    /// An error while deployments are held.
-    pub(super) fn may_deploy(&self) -> Result<(), ChangeError> {
-        match self.held.load(SeqCst) {
-            false => Ok(()),
-            true => Err(ChangeError::Unavailable(
-                "another process is about to take over (an upgrade); try again when it has"
-                    .to_owned(),
-            )),
-        }
-    }
-
-    /// What was deployed, as a file in memory; `None` if nothing was. Changes that are under way
-    /// are waited for.
-    pub(in crate::app) async fn carry(&self) -> io::Result<Option<File>> {
-        let (mut table, mut components) = (Table::default(), Vec::new());
-        // A change of backends that is under way is on disk before the other process reads it.
-        drop(self.changing_backends.lock().await);
-        for policy in self.managed() {
-            let _one_at_a_time = policy.changing.lock().await;
-            if let Some((entry, bytes)) = self.entry(&policy) {
-                table.policies.push(entry);
-                components.extend(bytes);
-            }
-        }
-        if table.policies.is_empty() {
-            return Ok(None);
-        }
-        table.version = VERSION;
-        let write = move || {
-            let mut file = memory()?;
-            let text = serde_json::to_vec(&table)?;
-            file.write_all(&(text.len() as u64).to_le_bytes())?;
-            file.write_all(&text)?;
-            for component in components {
-                file.write_all(&component)?;
-            }
-            Ok(Some(file))
-        };
-        tokio::task::spawn_blocking(write).await?
-    }
-
-    /// What is to be carried of one policy; `None` if that is nothing.
-    fn entry(&self, policy: &Managed) -> Option<(Entry, Vec<Arc<[u8]>>)> {
-        let state = policy.state();
-        let mut components = Vec::new();
-        let mut component = |number: u64| {
-            let (_, bytes) = state.components.iter().find(|(of, _)| *of == number)?;
-            components.push(Arc::clone(bytes));
-            let entry = state.history.entry(number);
-            Some(Component {
-                generation: number,
-                source: entry.map(|entry| entry.source.clone()).unwrap_or_default(),
-                digest: digest(bytes),
-                length: bytes.len() as u64,
-            })
-        };
-        let active = state.history.active().filter(|_| self.state_dir.is_none());
-        let active = active.and_then(|active| component(active.number()));
-        let trial = state.history.trial().and_then(|trial| {
-            let component = component(trial.generation.number())?;
-            Some((component, Role::of(trial)))
-        });
-        if active.is_none() && trial.is_none() {
-            return None;
-        }
-        // The generation on trial is deployed again, and gets the next number.
-        let last = state.history.last_number();
-        let is_last = trial
-            .as_ref()
-            .is_some_and(|(trial, _)| trial.generation == last);
-        let entry = Entry {
-            name: policy.name.clone(),
-            configured: state.configured.clone(),
-            last_generation: last - u64::from(is_last),
-            active,
-            trial,
-        };
-        Some((entry, components))
-    }
-
-    /// Begins again the trials that another process had. One that can't begin is left out: the
-    /// active generation decides then.
-    pub(in crate::app) async fn resume_trials(self: &Arc<Self>) {
-        let carried = {
-            let mut carried = self.carried();
-            std::mem::take(&mut carried.0)
-        };
-        for CarriedPolicy { name, trial, .. } in carried {
-            let (Some(trial), Ok(policy)) = (trial, self.named(&name)) else {
-                continue;
-            };
-            let CarriedTrial {
-                component,
-                source,
-                role,
-            } = trial;
-            let how = role.deployment();
-            let resumed = self.deploy(&policy, component.to_vec(), source, how).await;
-            if let Err(e) = resumed {
-                tracing::error!(policy = name, "the trial does not go on: {e}");
-            }
-        }
-    }
-}
-
-/// The stores of policies by name.
-type Stores = Vec<(String, Vec<StoredEntry>)>;
-
-impl ControlPlane {
-    /// The entries of all stores as they are now, as a file in memory; `None` if there are none.
-    pub(in crate::app) fn carry_stores(&self) -> io::Result<Option<File>> {
-        let all = self.managed();
-        let stored = |policy: &Arc<Managed>| {
-            let entries = self.engine.stored(&policy.name);
-            (!entries.is_empty()).then(|| (policy.name.clone(), entries))
-        };
-        let stores: Stores = all.iter().filter_map(stored).collect();
-        if stores.is_empty() {
-            return Ok(None);
-        }
-        let mut file = memory()?;
-        serde_json::to_writer(BufWriter::new(&mut file), &stores)?;
-        Ok(Some(file))
-    }
-
-    /// Adds the entries that another process has had in its stores.
-    ///
-    /// # Errors
-    ///
-    /// They can't be read.
-    pub(in crate::app) fn restore_stores(&self, mut file: File) -> io::Result<()> {
-        file.rewind()?;
-        let stores: Stores = serde_json::from_reader(BufReader::new(file))?;
-        for (name, entries) in stores {
-            self.engine.restore(&name, entries);
-        }
-        Ok(())
-    }
-}
-
 #[cfg(target_os = "linux")]
-fn memory() -> io::Result<File> {
+pub(super) fn memory() -> io::Result<File> {
     use rustix::fs::{MemfdFlags, memfd_create};
     Ok(memfd_create("waypost-policies", MemfdFlags::CLOEXEC)?.into())
 }
 
 /// Nothing is passed there.
 #[cfg(not(target_os = "linux"))]
-fn memory() -> io::Result<File> {
+pub(super) fn memory() -> io::Result<File> {
     Err(ErrorKind::Unsupported.into())
 }
 
@@ -347,6 +244,8 @@ fn damaged(reason: &str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     fn file(policies: Vec<Entry>, version: u32, components: &[u8]) -> File {
@@ -371,6 +270,8 @@ mod tests {
             last_generation: 2,
             active: Some(component(3)),
             trial: None,
+            previous: None,
+            deciding: None,
         }
     }
 

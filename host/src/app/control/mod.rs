@@ -55,7 +55,7 @@ use forgetting::KnownPolicies;
 use policy_state::PolicyState;
 
 pub use adoption::Adoption;
-pub(in crate::app) use backends::restore_backends;
+pub(in crate::app) use backends::{CarriedBackends, restore_backends};
 pub(in crate::app) use carried::Carried;
 pub(in crate::app) use configure::Prepared;
 pub(in crate::app) use discovered::warning;

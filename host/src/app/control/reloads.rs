@@ -61,6 +61,16 @@ impl fmt::Debug for Secret {
     }
 }
 
+impl Request {
+    /// Answers it, if anything waits for that.
+    pub(in crate::app) fn refuse(self, reason: &str) {
+        if let Some(answer) = self.answer {
+            // One that has left needs none.
+            let _ = answer.send(Err(ReloadError::Unavailable(reason.to_owned())));
+        }
+    }
+}
+
 impl Reloads {
     /// For a process that was started with this file; the other end gets the requests.
     pub(in crate::app) fn new(written: Written) -> (Self, mpsc::Receiver<Request>) {

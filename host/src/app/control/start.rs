@@ -158,7 +158,14 @@ impl ControlPlane {
         let kept = self.kept(managed)?;
         let configured = policies::component(policy);
         let digest_now = configured.as_ref().ok().map(|component| digest(component));
-        let last_number = kept.as_ref().map_or(0, |k| k.last_generation);
+        let (number, carried) = {
+            let carried = self.carried();
+            let number = digest_now.as_deref();
+            let number = number.and_then(|digest| carried.number(&managed.name, digest));
+            (number, carried.last_generation(&managed.name))
+        };
+        let last_number = kept.as_ref().map(|k| k.last_generation);
+        let last_number = last_number.max(carried).unwrap_or_default();
         {
             let mut state = managed.state();
             let on_disk = kept.as_ref().filter(|_| self.state_dir.is_some());
@@ -182,7 +189,7 @@ impl ControlPlane {
             component,
             source: policies::source(policy),
             configured: digest_now,
-            number: None,
+            number,
             last_number,
         });
         let mut choices: Vec<Choice> = match (kept, configured) {

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::Running;
 use crate::admin::UpgradeError;
 use crate::app::control::UpgradeRequest;
-use crate::app::upgrade::{Passing, Successor, Upgrading};
+use crate::app::upgrade::{Late, Passing, Successor, Upgrading};
 use crate::files;
 
 /// How long the answers of the admin listener may take at the end.
@@ -44,9 +44,12 @@ impl Running {
         match ready {
             Ok((program, passing)) => {
                 let within = self.control.current().timeouts.upgrade;
-                let control = Arc::clone(&self.control);
-                let passed = (passing, Box::new(move || control.carry_stores()) as _);
-                upgrading.begin((&program, binary), passed, within, answer);
+                let [of_stores, of_health] = [(); 2].map(|()| Arc::clone(&self.control));
+                let late = Late {
+                    stores: Box::new(move || of_stores.carry_stores()),
+                    health: Box::new(move || of_health.carry_health()),
+                };
+                upgrading.begin((&program, binary), (passing, late), within, answer);
             }
             Err(error) => {
                 self.control.hold_deployments(!upgrading.is_idle());
@@ -100,6 +103,9 @@ impl Running {
         if let Some(policies) = self.control.carry().await.map_err(uncarried)? {
             passing.policies(policies.into());
         }
+        let uncarried = |e| format!("what is known of backends can't be passed: {e}");
+        let backends = self.control.carry_backends().await.map_err(uncarried)?;
+        passing.backends(backends.into());
         Ok(passing)
     }
 

@@ -12,9 +12,9 @@ use rustix::net::{
     sendmsg, socketpair,
 };
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use super::messages::{DESCRIPTORS, LONGEST};
+use super::messages::{DESCRIPTORS, LONGEST, Message};
 
 /// How long the other process may take to make room for a message.
 const SEND: Duration = Duration::from_secs(5);
@@ -82,28 +82,36 @@ impl Channel {
         Ok(())
     }
 
-    /// The next message and its descriptors; `None` if the other process has ended, or does not
+    /// The next message that this version knows, and its descriptors; `None` if the other process has ended, or does not
     /// listen any more.
     ///
     /// # Errors
     ///
     /// `TimedOut` after this time, `Interrupted` if `is_over` says so, `InvalidData` for what is no
     /// message.
-    pub(super) fn receive<T: DeserializeOwned>(
+    pub(super) fn receive<T: Message>(
         &self,
         within: Duration,
         is_over: impl Fn() -> bool,
     ) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
         let began = Instant::now();
-        while !self.is_readable(LOOK)? {
-            if is_over() {
-                return Err(ErrorKind::Interrupted.into());
+        loop {
+            while !self.is_readable(LOOK)? {
+                if is_over() {
+                    return Err(ErrorKind::Interrupted.into());
+                }
+                if began.elapsed() >= within {
+                    return Err(ErrorKind::TimedOut.into());
+                }
             }
-            if began.elapsed() >= within {
-                return Err(ErrorKind::TimedOut.into());
+            let Some((written, descriptors)) = self.read()? else {
+                return Ok(None);
+            };
+            if T::is_known(&written) {
+                return Ok(Some((serde_json::from_value(written)?, descriptors)));
             }
+            tracing::info!("the other process has another version, and says more than this one");
         }
-        self.read()
     }
 
     fn is_readable(&self, within: Duration) -> io::Result<bool> {
@@ -114,7 +122,7 @@ impl Channel {
         }
     }
 
-    fn read<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+    fn read(&self) -> io::Result<Option<(Value, Vec<OwnedFd>)>> {
         let mut text = vec![0; LONGEST];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut beside = RecvAncillaryBuffer::new(&mut space);
@@ -152,6 +160,10 @@ mod tests {
 
     use super::*;
 
+    impl Message for String {
+        const ALL: &'static [&'static str] = &["here", "there"];
+    }
+
     #[test]
     fn a_message_comes_with_its_descriptors_and_the_end_is_seen() {
         let (one, other) = Channel::pair().unwrap();
@@ -176,6 +188,15 @@ mod tests {
         let mut text = String::new();
         copy.read_to_string(&mut text).unwrap();
         assert_eq!(text, "text");
+        for unknown in [
+            serde_json::json!("more"),
+            serde_json::json!({"other": {"a": 1}}),
+        ] {
+            other.send(&unknown, &[]).unwrap();
+        }
+        other.send(&"there", &[]).unwrap();
+        let next = one.receive::<String>(Duration::from_secs(20), never);
+        assert_eq!(next.unwrap().unwrap().0, "there", "others are skipped");
         other.send(&1, &[]).unwrap();
         let wrong = one
             .receive::<String>(Duration::from_secs(20), never)

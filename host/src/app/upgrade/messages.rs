@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::app::unix_socket::Identity;
 
@@ -14,6 +16,9 @@ use crate::app::unix_socket::Identity;
 pub(super) const VERSION: u32 = 1;
 /// The environment variable that announces an upgrade: the number of the process that serves.
 pub(super) const VARIABLE: &str = "WAYPOST_UPGRADE";
+/// The one that says that it waits for a greeting, and of which version it is. Processes before that
+/// did not: they passed all at once.
+pub(super) const GREETED: &str = "WAYPOST_UPGRADE_VERSION";
 /// Descriptors that one message carries; the kernel takes 253.
 pub(super) const DESCRIPTORS: usize = 64;
 /// The longest message.
@@ -28,10 +33,13 @@ pub(super) enum ToSuccessor {
         version: u32,
         /// From when policies' clock counts: nanoseconds of the system's monotonic clock.
         clock: u64,
-        what: Vec<What>,
+        /// [`What`] each is, as far as the other process knows such a thing.
+        what: Vec<Value>,
         /// Another message with descriptors follows.
         more: bool,
     },
+    /// What is known against backends, in the descriptor of this message.
+    Health,
     /// Serve from now on, with the entries of policies' stores in the descriptor of this message,
     /// if it has one.
     Serve,
@@ -43,6 +51,8 @@ pub(super) enum ToSuccessor {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ToPredecessor {
+    /// This is the program that was meant to start: it may have the sockets.
+    Greeting { version: u32 },
     /// It could serve, with the listeners of these numbers.
     Ready { listeners: Vec<usize> },
     /// It can't, for this reason.
@@ -74,6 +84,40 @@ pub(super) enum What {
     StateLock,
     /// Policies that were deployed, in a file in memory.
     Policies,
+    /// What is known of backends beside the configuration, in a file in memory.
+    Backends,
+}
+
+/// What may be said. A process of another version may say more, which is skipped.
+pub(super) trait Message: DeserializeOwned {
+    /// The names of all.
+    const ALL: &'static [&'static str];
+
+    /// Whether it is one of those. What is no message at all counts as one, so that reading it ends
+    /// in an error.
+    fn is_known(written: &Value) -> bool {
+        let of_object = |all: &Map<String, Value>| all.keys().next().cloned();
+        let name = written.as_str().map(str::to_owned);
+        let name = name.or_else(|| of_object(written.as_object()?));
+        name.is_none_or(|name| Self::ALL.contains(&name.as_str()))
+    }
+}
+
+impl Message for ToSuccessor {
+    const ALL: &'static [&'static str] = &["take", "health", "serve", "over"];
+}
+
+impl Message for ToPredecessor {
+    const ALL: &'static [&'static str] = &["greeting", "ready", "refused", "serves"];
+}
+
+impl What {
+    /// `None` for what this version does not know.
+    pub(super) fn read(written: Value) -> Option<Self> {
+        let read = serde_json::from_value(written.clone());
+        let unknown = |e: &_| tracing::info!("the former process passes {written}, skipped: {e}");
+        read.inspect_err(unknown).ok()
+    }
 }
 
 /// A moment as the other process knows it. The system's monotonic clock is the same for both.

@@ -2,9 +2,13 @@
 //!
 //! | the process that serves (`successor`)       | the one that it has started (`predecessor`)   |
 //! |---------------------------------------------|-----------------------------------------------|
-//! | passes copies of all listening sockets      | reads its configuration, loads its policies   |
+//! | waits                                       | greets, so that no other program is passed    |
+//! |                                             | anything                                      |
+//! | passes copies of all listening sockets, and | reads its configuration, loads its policies   |
+//! | what it has learned                         |                                               |
 //! |                                             | is ready, or refuses with its sentences       |
-//! | says that it may serve                      | accepts connections, and says so              |
+//! | passes health and stores, says that it may  | accepts connections, and says so              |
+//! | serve                                       |                                               |
 //! | accepts none any more, drains and ends      |                                               |
 //!
 //! Both hold the same sockets all the time, so that no queue of connections ever closes. Until the
@@ -15,11 +19,13 @@
 //! that is started by another one at the same time can't hold a socket by accident.
 
 mod channel;
+mod dialogue;
 mod messages;
 mod predecessor;
 mod program;
 mod successor;
 
+pub(super) use dialogue::Late;
 pub(super) use predecessor::Predecessor;
 pub(super) use program::Program;
 pub(super) use successor::{Passing, Successor, Upgrading};

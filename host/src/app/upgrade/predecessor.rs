@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 
 use super::channel::Channel;
 use super::messages::{
-    LONGEST, ToPredecessor, ToSuccessor, VARIABLE, VERSION, What, from_nanoseconds,
+    GREETED, LONGEST, ToPredecessor, ToSuccessor, VARIABLE, VERSION, What, from_nanoseconds,
 };
 use crate::app::passed::{Giver, PassedSocket, PassedSockets};
 use crate::app::place::Place;
@@ -24,6 +24,9 @@ const SERVE: Duration = Duration::from_secs(3600);
 /// How long it may take to stop accepting.
 const OVER: Duration = Duration::from_secs(10);
 
+const GONE: &str = "the former process has ended before it handed over";
+const UNASKED: &str = "the former process can't be asked";
+
 /// The process that serves until this one does.
 #[derive(Debug)]
 pub(in crate::app) struct Predecessor {
@@ -33,8 +36,19 @@ pub(in crate::app) struct Predecessor {
     pub state_lock: Option<File>,
     /// The policies that were deployed.
     pub policies: Option<File>,
+    /// What is known of backends beside the configuration.
+    pub backends: Option<File>,
     /// From when the clock of policies counts, which may have put times into their stores.
     pub clock: Option<Instant>,
+}
+
+/// What is passed as late as possible, in files in memory.
+#[derive(Debug, Default)]
+pub(in crate::app) struct Last {
+    /// What is known against backends.
+    pub health: Option<File>,
+    /// The entries of the stores of policies.
+    pub stores: Option<File>,
 }
 
 impl Predecessor {
@@ -67,8 +81,15 @@ impl Predecessor {
             pid,
             state_lock: None,
             policies: None,
+            backends: None,
             clock: None,
         };
+        if environment(GREETED).is_some() {
+            // One that has ended is noticed below.
+            let _ = this
+                .channel
+                .send(&ToPredecessor::Greeting { version: VERSION }, &[]);
+        }
         match this.receive() {
             Ok(sockets) => Ok(Some((this, sockets))),
             Err(e) => {
@@ -103,7 +124,9 @@ impl Predecessor {
             }
             self.clock = from_nanoseconds(clock);
             for (what, descriptor) in what.into_iter().zip(descriptors) {
-                sockets.extend(self.take(what, descriptor)?);
+                if let Some(what) = What::read(what) {
+                    sockets.extend(self.take(what, descriptor)?);
+                }
             }
             if !more {
                 return Ok(PassedSockets::new(sockets));
@@ -137,6 +160,10 @@ impl Predecessor {
                 self.policies = Some(descriptor.into());
                 return Ok(None);
             }
+            What::Backends => {
+                self.backends = Some(descriptor.into());
+                return Ok(None);
+            }
         };
         let socket = PassedSocket::new(descriptor, giver);
         socket
@@ -145,21 +172,18 @@ impl Predecessor {
     }
 
     /// Says that this process could serve with these of its listeners, and waits until it may.
-    /// Returns the file with the entries of the other's stores, if there are any.
-    pub(in crate::app) async fn ready(&self, listeners: Vec<usize>) -> Result<Option<File>> {
+    /// Returns what the other one passes last.
+    pub(in crate::app) async fn ready(&self, listeners: Vec<usize>) -> Result<Last> {
         let channel = Arc::clone(&self.channel);
-        let waited = spawn_blocking(move || {
-            channel.send(&ToPredecessor::Ready { listeners }, &[])?;
-            channel.receive::<ToSuccessor>(SERVE, || false)
-        });
-        let gone = "the former process has ended before it handed over";
-        match waited.await? {
-            Ok(Some((ToSuccessor::Serve, stores))) => Ok(stores.into_iter().next().map(File::from)),
-            Ok(None) => bail!("{gone}"),
-            Ok(Some(_)) => bail!("the former process has said something else than to serve"),
-            Err(e) if e.kind() == ErrorKind::BrokenPipe => bail!("{gone}"),
-            Err(e) => Err(e).context("the former process can't be asked"),
-        }
+        spawn_blocking(move || {
+            let ready = channel.send(&ToPredecessor::Ready { listeners }, &[]);
+            match ready {
+                Err(e) if e.kind() == ErrorKind::BrokenPipe => bail!(GONE),
+                ready => ready.context(UNASKED)?,
+            }
+            last(&channel)
+        })
+        .await?
     }
 
     /// Says why this process can't serve.
@@ -181,5 +205,27 @@ impl Predecessor {
             tracing::warn!("the former process does not say that it has handed over: {e}");
         }
         Ok(())
+    }
+}
+
+/// Waits until this process may serve.
+fn last(channel: &Channel) -> Result<Last> {
+    let mut last = Last::default();
+    loop {
+        let heard = channel.receive::<ToSuccessor>(SERVE, || false);
+        let Some((message, descriptors)) = heard.context(UNASKED)? else {
+            bail!(GONE);
+        };
+        let file = descriptors.into_iter().next().map(File::from);
+        match message {
+            ToSuccessor::Health => last.health = file,
+            ToSuccessor::Serve => {
+                last.stores = file;
+                return Ok(last);
+            }
+            ToSuccessor::Take { .. } | ToSuccessor::Over => {
+                bail!("the former process has said something else than to serve")
+            }
+        }
     }
 }

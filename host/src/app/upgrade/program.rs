@@ -9,12 +9,13 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::messages::VARIABLE;
+use super::messages::{GREETED, VARIABLE, VERSION};
 
 /// Variables that were meant for this process only: what they announce is passed otherwise, or is
 /// passed again by the supervisor.
-const OWN: [&str; 5] = [
+const OWN: [&str; 6] = [
     VARIABLE,
+    GREETED,
     "LISTEN_PID",
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
@@ -60,6 +61,9 @@ impl Program {
             .env_clear()
             .envs(environment)
             .env(VARIABLE, std::process::id().to_string())
+            .env(GREETED, VERSION.to_string())
+            // With all that it may start itself, so that nothing is left of one that fails.
+            .process_group(0)
             .stdin(Stdio::null());
         command
     }

@@ -1,8 +1,6 @@
 //! The process that is to take this one's place, as this one sees it.
 
-use std::fs::File;
 use std::future::pending;
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -12,22 +10,17 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::channel::Channel;
-use super::messages::{DESCRIPTORS, ToPredecessor, ToSuccessor, VERSION, What, to_nanoseconds};
+use super::dialogue::{Dialogue, Late, end, words};
+use super::messages::{DESCRIPTORS, ToSuccessor, VERSION, What, to_nanoseconds};
 use super::program::Program;
 use crate::admin::{UpgradeError, Upgraded};
 use crate::app::place::Place;
 use crate::app::unix_socket::Identity;
-
-/// How long it may take to accept connections once it may.
-const SERVES: Duration = Duration::from_secs(10);
-/// How long one that has said its last may take to end.
-const ENDS: Duration = Duration::from_secs(2);
-/// How often it is asked whether it has ended.
-const LOOK: Duration = Duration::from_millis(10);
 
 /// What is passed.
 #[derive(Debug)]
@@ -89,9 +82,15 @@ impl Passing {
         self.all.push((What::Policies, file));
     }
 
-    fn send(self, to: &Channel) -> std::io::Result<()> {
-        let (mut what, sockets): (Vec<What>, Vec<OwnedFd>) = self.all.into_iter().unzip();
-        let mut sockets = sockets.as_slice();
+    /// What is known of backends beside the configuration.
+    pub(in crate::app) fn backends(&mut self, file: OwnedFd) {
+        self.all.push((What::Backends, file));
+    }
+
+    pub(super) fn send(self, to: &Channel) -> std::io::Result<()> {
+        let (what, sockets): (Vec<What>, Vec<OwnedFd>) = self.all.into_iter().unzip();
+        let what: Result<Vec<Value>, _> = what.iter().map(serde_json::to_value).collect();
+        let (mut what, mut sockets) = (what?, sockets.as_slice());
         loop {
             let (now, later) = sockets.split_at(sockets.len().min(DESCRIPTORS));
             let message = ToSuccessor::Take {
@@ -154,9 +153,6 @@ impl Successor {
     }
 }
 
-/// Makes a file with the entries of policies' stores, if there are any, as late as possible.
-pub(in crate::app) type Stores = Box<dyn FnOnce() -> std::io::Result<Option<File>> + Send>;
-
 /// What comes of an attempt; a sentence if it failed.
 type Outcome = Result<Successor, String>;
 /// What a request for an upgrade is answered with.
@@ -182,7 +178,7 @@ impl Upgrading {
     pub(in crate::app) fn begin(
         &mut self,
         (program, file): (&Program, Option<PathBuf>),
-        (passing, stores): (Passing, Stores),
+        (passing, late): (Passing, Late),
         within: Duration,
         answer: Option<Answer>,
     ) {
@@ -191,7 +187,7 @@ impl Upgrading {
         let (program, abandoned) = (program.clone(), Arc::clone(&self.abandoned));
         (self.answer, self.path) = (answer, path);
         self.attempt = Some(spawn_blocking(move || {
-            attempt((&program, file), (passing, stores), within, &abandoned)
+            attempt((&program, file), (passing, late), within, &abandoned)
         }));
     }
 
@@ -242,7 +238,7 @@ impl Upgrading {
 
 fn attempt(
     (program, file): (&Program, Option<PathBuf>),
-    passed: (Passing, Stores),
+    passed: (Passing, Late),
     within: Duration,
     abandoned: &AtomicBool,
 ) -> Outcome {
@@ -271,98 +267,5 @@ fn attempt(
             end(&mut child);
             Err(reason)
         }
-    }
-}
-
-/// Ends a process and waits until it has.
-fn end(child: &mut Child) {
-    let _ = child.kill();
-    let _ = child.wait();
-}
-
-/// What the two processes say to each other until the other one serves.
-struct Dialogue<'a> {
-    channel: &'a Channel,
-    child: &'a mut Child,
-    abandoned: &'a AtomicBool,
-}
-
-impl Dialogue<'_> {
-    /// Returns the numbers of the listeners that the other process has taken.
-    fn hold(
-        mut self,
-        (passing, stores): (Passing, Stores),
-        within: Duration,
-    ) -> Result<Vec<usize>, String> {
-        let sent = passing.send(self.channel);
-        sent.map_err(|e| match e.kind() {
-            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => self.ended(),
-            _ => format!("the sockets can't be passed to the new process: {e}"),
-        })?;
-        let is_over = || self.abandoned.load(Relaxed);
-        let listeners = match self.hear(within, "is not ready", &is_over)? {
-            ToPredecessor::Ready { listeners } => listeners,
-            ToPredecessor::Refused { reason } => return Err(reason),
-            ToPredecessor::Serves => return Err("the new process serves unasked".to_owned()),
-        };
-        if is_over() {
-            return Err("this process is to end".to_owned());
-        }
-        let stores = stores().unwrap_or_else(|e| {
-            tracing::error!("the stores of policies begin anew: {e}");
-            None
-        });
-        let beside: Vec<BorrowedFd<'_>> = stores.iter().map(AsFd::as_fd).collect();
-        let asked = self.channel.send(&ToSuccessor::Serve, &beside);
-        asked.map_err(|_| self.ended())?;
-        // It may have accepted connections already: what this process is to do comes after that.
-        match self.hear(SERVES, "does not serve", &|| false)? {
-            ToPredecessor::Serves => Ok(listeners),
-            ToPredecessor::Refused { reason } => Err(reason),
-            ToPredecessor::Ready { .. } => Err("the new process repeats itself".to_owned()),
-        }
-    }
-
-    fn hear(
-        &mut self,
-        within: Duration,
-        what: &str,
-        is_over: &dyn Fn() -> bool,
-    ) -> Result<ToPredecessor, String> {
-        match self.channel.receive(within, is_over) {
-            Ok(Some((message, _))) => Ok(message),
-            Ok(None) => Err(self.ended()),
-            Err(e) => Err(match e.kind() {
-                ErrorKind::TimedOut => format!(
-                    "the new process {what} after {within:?} and was ended; \
-                     `timeouts.upgrade` gives it longer"
-                ),
-                ErrorKind::Interrupted => "this process is to end".to_owned(),
-                _ => format!("the new process can't be understood: {e}"),
-            }),
-        }
-    }
-
-    /// How it has ended without a word.
-    fn ended(&mut self) -> String {
-        let began = Instant::now();
-        let end = loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => break words(status),
-                Ok(None) if began.elapsed() < ENDS => thread::sleep(LOOK),
-                Ok(None) => break "it closed its standard input and was ended".to_owned(),
-                Err(e) => break e.to_string(),
-            }
-        };
-        format!("the new process ended before it served ({end}); the log may say why")
-    }
-}
-
-fn words(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit code {code}"),
-        (None, Some(signal)) => format!("signal {signal}"),
-        (None, None) => "for no known reason".to_owned(),
     }
 }

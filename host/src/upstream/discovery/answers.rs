@@ -1,9 +1,12 @@
 //! What name servers have said of one name.
 
+mod remembered;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
+pub use self::remembered::Remembered;
 use super::records::{Family, Name, Record, Target};
 
 /// Records of one answer that are used. No pool works with more, and an answer may be hostile.
@@ -289,7 +292,7 @@ impl Answers {
 impl Asked {
     /// The error is a sentence: nothing of the answer is of use.
     fn found(&mut self, records: Vec<Record>, now: SystemTime) -> Result<(), String> {
-        let (mut records, mut unusable): (Vec<_>, Vec<_>) =
+        let (records, mut unusable): (Vec<_>, Vec<_>) =
             records.into_iter().partition(Record::is_usable);
         unusable.sort();
         unusable.dedup();
@@ -307,16 +310,20 @@ impl Asked {
         if let Some(reason) = reason {
             return Err(reason);
         }
+        self.use_these(records);
+        self.answered = Some(now);
+        self.failing_since = None;
+        self.last = Last::Found;
+        Ok(())
+    }
+
+    fn use_these(&mut self, mut records: Vec<Record>) {
         // Also so that which of too many are used does not change with their order.
         records.sort();
         records.dedup();
         self.beyond = records.len().saturating_sub(MAX_RECORDS);
         records.truncate(MAX_RECORDS);
         self.good = records;
-        self.answered = Some(now);
-        self.failing_since = None;
-        self.last = Last::Found;
-        Ok(())
     }
 
     /// Whether the name may have records of this family.

@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 
 use answers::Answers;
-pub use answers::{NameState, NameStatus, News, Outcome};
+pub use answers::{NameState, NameStatus, News, Outcome, Remembered};
 pub use overlay::{AdminState, Edit, Origin, Overlay};
 pub use records::{Family, Name, Record, Target};
 

@@ -4,10 +4,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::config::{Backend, BackendKind};
 
 /// What is looked up.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Name {
     /// The addresses of a host.
     Host(String),
@@ -17,7 +19,7 @@ pub enum Name {
 
 /// Which addresses a look-up asks for. Each family of a name is looked up on its own, so that
 /// neither delays the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Family {
     /// Whatever there is; of a service, its SRV records.
     Any,
@@ -28,7 +30,7 @@ pub enum Family {
 }
 
 /// One record of an answer.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Record {
     /// Of A or AAAA.
     Address(IpAddr),
@@ -37,11 +39,12 @@ pub enum Record {
 }
 
 /// What one SRV record says. They are ordered by their priorities.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Target {
     /// The lowest is used.
     pub priority: u16,
     /// An absolute name, with its last dot.
+    #[serde(serialize_with = "write_host", deserialize_with = "read_host")]
     pub host: Arc<str>,
     /// Where it listens.
     pub port: u16,
@@ -102,4 +105,12 @@ impl fmt::Display for Record {
             ),
         }
     }
+}
+
+fn write_host<S: Serializer>(host: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(host)
+}
+
+fn read_host<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
+    String::deserialize(from).map(Arc::from)
 }

@@ -6,6 +6,7 @@
 //! ejected, and `review` compares those of a pool beside the traffic. Policies read the result
 //! through [`super::Facts`], the statistics through [`HealthReadings`]; neither changes it.
 
+mod carried;
 mod condition;
 mod ejection;
 mod marks;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use super::doubt::Accuser;
 use crate::stats::{HealthReading, HealthReadings, HealthState};
 
+pub use carried::CarriedHealth;
 pub(super) use condition::{Condition, microseconds};
 pub use ejection::some_are_sought;
 pub use marks::BackendHealth;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::carried::Ejected;
 use super::marks::{BackendHealth, Marks, STATES};
 use crate::stats::HealthState;
 use crate::upstream::doubt::Accuser;
@@ -344,6 +345,37 @@ impl Shared {
 
     pub(super) fn set_share(&self, share: u32) {
         self.share.store(share.min(FULL), Relaxed);
+    }
+
+    /// Goes on with an ejection of another process.
+    pub(super) fn take_up(&self, ejected: &Ejected, most: Duration) {
+        let until = self
+            .now()
+            .saturating_add(milliseconds(ejected.left.min(most)));
+        self.ejections.store(ejected.times, Relaxed);
+        self.ejected_at.store(self.now(), Relaxed);
+        self.ejected_until.store(until, Relaxed);
+        let reason = || ejected.reason.clone();
+        self.change(Marks::EJECTED, Marks::RAMPS, reason);
+    }
+
+    /// The time that is left of its ejection.
+    pub(super) fn left(&self) -> Duration {
+        let until = self.ejected_until.load(Relaxed);
+        Duration::from_millis(until.saturating_sub(self.now()))
+    }
+
+    /// How many times longer than the first its last ejection is.
+    pub(super) fn times_ejected(&self) -> u32 {
+        self.ejections.load(Relaxed)
+    }
+
+    /// Why it has this mark; `None` if it has not.
+    pub(super) fn reason(&self, mark: Marks) -> Option<String> {
+        let rest = self.rest();
+        let mut all = rest.reasons.iter();
+        let found = all.find(|(of, _)| of.has(mark));
+        found.map(|(_, reason)| reason.clone())
     }
 
     /// When it was ejected last.

@@ -22,7 +22,7 @@ struct Kept {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct KeptPool {
+pub(super) struct KeptPool {
     /// Those that were added, as in a body of the admin API.
     backends: Value,
     /// By address.
@@ -65,6 +65,15 @@ impl ControlPlane {
 }
 
 fn text(config: &Config, discovery: &Discovery) -> String {
+    let kept = Kept {
+        version: VERSION,
+        pools: kept_pools(config, discovery),
+    };
+    serde_json::to_string_pretty(&kept).unwrap_or_default()
+}
+
+/// What the admin API has changed, by the name of the pool.
+pub(super) fn kept_pools(config: &Config, discovery: &Discovery) -> BTreeMap<String, KeptPool> {
     let overlays = discovery.overlays(Origin::Api).into_iter();
     let pools = overlays.filter_map(|(name, overlay)| {
         let pool = config.pools.iter().find(|pool| pool.name == name)?;
@@ -79,11 +88,7 @@ fn text(config: &Config, discovery: &Discovery) -> String {
         };
         Some((name, kept))
     });
-    let kept = Kept {
-        version: VERSION,
-        pools: pools.collect(),
-    };
-    serde_json::to_string_pretty(&kept).unwrap_or_default()
+    pools.collect()
 }
 
 /// Takes up what was kept, before the first topology is made. Returns sentences about what can't be
@@ -114,15 +119,25 @@ pub(in crate::app) fn restore_backends(
             "it has version {version}, this proxy reads {VERSION}"
         ));
     }
+    let refused = take_up(&kept.pools, config, discovery).into_iter();
+    refused.flat_map(without).collect()
+}
+
+/// Takes up what was changed of these pools. Returns why, where that is not possible.
+pub(super) fn take_up(
+    pools: &BTreeMap<String, KeptPool>,
+    config: &Config,
+    discovery: &Discovery,
+) -> Vec<String> {
     let mut refused = Vec::new();
-    for (name, kept) in kept.pools {
+    for (name, kept) in pools {
         // A pool that has left takes with it what was said of it.
-        let Some(pool) = config.pools.iter().find(|pool| pool.name == name) else {
+        let Some(pool) = config.pools.iter().find(|pool| pool.name == *name) else {
             continue;
         };
-        match overlay(&kept, pool) {
-            Ok(overlay) => discovery.overlay(&name, Origin::Api, overlay),
-            Err(reason) => refused.extend(without(format!("pool {name:?}: {reason}"))),
+        match overlay(kept, pool) {
+            Ok(overlay) => discovery.overlay(name, Origin::Api, overlay),
+            Err(reason) => refused.push(format!("pool {name:?}: {reason}")),
         }
     }
     refused

@@ -1,6 +1,7 @@
 //! Backends beside the configuration: those that the admin API adds, and what it says of all.
-//! `kept` keeps them over a restart.
+//! `kept` keeps them over a restart, `carried` over an upgrade.
 
+mod carried;
 mod kept;
 mod left;
 mod next;
@@ -8,6 +9,7 @@ mod next;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub(in crate::app) use self::carried::CarriedBackends;
 pub(in crate::app) use self::kept::restore_backends;
 pub(super) use self::left::LeftEdits;
 pub(super) use self::next::NextBackends;
