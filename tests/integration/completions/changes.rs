@@ -1,46 +1,53 @@
 //! What changes while a request is under way.
 
 use super::{heard, hearing_builder, request};
-use crate::fixtures::{Gate, Request, TestUpstream, guest};
+use crate::fixtures::{Gate, Request, TestProxy, TestUpstream, guest};
+
+/// A proxy whose pool also has these backends, after the one that is configured.
+fn with_more(configured: &TestUpstream, more: &[&TestUpstream]) -> TestProxy {
+    let proxy = hearing_builder(&[configured], "", "").start();
+    let more = more.iter().map(|u| format!("\"{}\"", u.address()));
+    let list = format!("[{}]", more.collect::<Vec<_>>().join(", "));
+    ask(&proxy, Request::new("PUT", "/pools/x/backends").body(list));
+    proxy
+}
+
+fn remove(proxy: &TestProxy, backend: &TestUpstream) {
+    let path = format!("/pools/x/backends/{}", backend.address());
+    ask(proxy, Request::new("DELETE", &path));
+}
+
+#[track_caller]
+fn ask(proxy: &TestProxy, request: Request) {
+    let answer = proxy.admin(request);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.text().contains("\"adopted\""), "{}", answer.text());
+}
 
 #[test]
 fn the_index_is_that_of_the_list_that_the_policy_has_now() {
     let gate = Gate::new();
-    let (held, other) = (TestUpstream::behind(&gate), TestUpstream::named("other"));
-    let proxy = hearing_builder(&[&other, &held], "", "").start();
-    let change = |backends: String| {
-        let put = Request::new("PUT", "/pools/x/backends").body(backends);
-        assert_eq!(proxy.admin(put).status, 200);
-    };
-    let mut clients: Vec<_> = ["moves", "leaves"]
-        .iter()
-        .map(|id| {
-            let mut client = proxy.client();
-            client.send(request(id).field("X-Picks", "1").bytes());
-            client
-        })
-        .collect();
-    held.wait_for_heads(2);
-    let leaves = clients.pop().unwrap();
-    let mut moves = clients.pop().unwrap();
-    change(format!("[\"{}\"]", held.address()));
+    let held = TestUpstream::behind(&gate);
+    let [first, second] = ["first", "second"].map(TestUpstream::named);
+    let proxy = with_more(&first, &[&second, &held]);
+    let mut client = proxy.client();
+    client.send(request("moves").field("X-Picks", "2").bytes());
+    held.wait_for_heads(1);
+    remove(&proxy, &second);
     gate.open();
-    assert_eq!(moves.response().status, 200);
-    heard(&proxy, "moves").has("backend=0 status=200 failure=none");
-    drop(leaves);
+    assert_eq!(client.response().status, 200);
+    heard(&proxy, "moves").has("backend=1 status=200 failure=none");
 }
 
 #[test]
 fn a_backend_that_has_left_has_no_index() {
     let gate = Gate::new();
-    let (held, other) = (TestUpstream::behind(&gate), TestUpstream::named("other"));
-    let proxy = hearing_builder(&[&other, &held], "", "").start();
+    let (held, first) = (TestUpstream::behind(&gate), TestUpstream::named("first"));
+    let proxy = with_more(&first, &[&held]);
     let mut client = proxy.client();
     client.send(request("left").field("X-Picks", "1").bytes());
     held.wait_for_heads(1);
-    let backends = format!("[\"{}\"]", other.address());
-    let put = Request::new("PUT", "/pools/x/backends").body(backends);
-    assert_eq!(proxy.admin(put).status, 200);
+    remove(&proxy, &held);
     gate.open();
     assert_eq!(client.response().status, 200);
     heard(&proxy, "left").has("backend=4294967295 status=200 failure=none");
