@@ -23,6 +23,8 @@ declare module 'waypost:policy/backend-facts@0.1.0' {
   export type HealthState = 'healthy' | 'degraded' | 'ejected' | 'draining' | 'down';
   export function state(backend: number): HealthState;
   export function inFlightOfAll(backend: number): number;
+  export function queued(backend: number): number;
+  export function queuedInPool(): number;
 }
 
 declare module 'waypost:policy/attempts@0.1.0' {
@@ -32,6 +34,7 @@ declare module 'waypost:policy/attempts@0.1.0' {
     failure: Failure;
   }
   export function failed(): FailedAttempt[];
+  export function millisecondsLeft(): bigint | undefined;
 }
 
 declare module 'waypost:policy/connection@0.1.0' {

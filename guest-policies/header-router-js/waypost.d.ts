@@ -58,6 +58,22 @@ export interface ByteRange {
   last?: bigint;
 }
 
+export type RequestFailure = 'client' | 'policy' | 'refused' | 'backend' | 'timeout' | 'cancelled';
+
+/** What became of a request. A backend that has left its pool's list is 4294967295. */
+export interface Outcome {
+  pool: number;
+  backend?: number;
+  status?: number;
+  failure?: RequestFailure;
+  attempts: number;
+  firstByteMicroseconds?: bigint;
+  latencyMicroseconds?: bigint;
+  durationMicroseconds: bigint;
+  requestBytes: bigint;
+  responseBytes: bigint;
+}
+
 export interface Configuration {
   /** Throws a string: why the settings are refused. */
   configure(settings: string): void;
@@ -85,4 +101,9 @@ export interface ResponseHeaders {
 export interface Range {
   /** Undefined: not about byte ranges; no ranges: to be ignored. Throws a Response. */
   check(request: Request): ByteRange[] | undefined;
+}
+
+export interface Completion {
+  /** Once for each request that another hook was asked about, after its end. */
+  completed(request: Request, outcome: Outcome): void;
 }

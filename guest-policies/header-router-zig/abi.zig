@@ -108,10 +108,15 @@ pub const backend_facts = struct {
     pub extern "waypost:policy/backend-facts@0.1.0" fn @"latency-microseconds"(i32) i64;
     pub extern "waypost:policy/backend-facts@0.1.0" fn healthy(i32) i32;
     pub extern "waypost:policy/backend-facts@0.1.0" fn @"consecutive-failures"(i32) i32;
+    pub extern "waypost:policy/backend-facts@0.1.0" fn state(i32) i32;
+    pub extern "waypost:policy/backend-facts@0.1.0" fn @"in-flight-of-all"(i32) i32;
+    pub extern "waypost:policy/backend-facts@0.1.0" fn queued(i32) i32;
+    pub extern "waypost:policy/backend-facts@0.1.0" fn @"queued-in-pool"() i32;
 };
 
 pub const attempts = struct {
     pub extern "waypost:policy/attempts@0.1.0" fn failed(*anyopaque) void;
+    pub extern "waypost:policy/attempts@0.1.0" fn @"milliseconds-left"(*anyopaque) void;
 };
 
 pub const connection = struct {

@@ -16,6 +16,7 @@ pub fn hooks(comptime Policy: type) void {
     if (@hasDecl(Policy, "editRequest")) asked(&Hooks.editRequest, "request-headers", "edit-request");
     if (@hasDecl(Policy, "editResponse")) asked(&Hooks.editResponse, "response-headers", "edit-response");
     if (@hasDecl(Policy, "check")) asked(&Hooks.check, "range", "check");
+    if (@hasDecl(Policy, "completed")) plain(&Hooks.completed, "completion", "completed");
 }
 
 fn plain(comptime function: anytype, comptime interface: []const u8, comptime name: []const u8) void {
@@ -98,6 +99,41 @@ fn exported(comptime Policy: type) type {
             defer abi.types.@"[resource-drop]headers"(headers);
             const code: u16 = @intCast(status);
             return edited(Policy.editResponse(Request{ .handle = request }, code, backend, Headers{ .handle = headers }));
+        }
+
+        fn completed(
+            request: i32,
+            pool: u32,
+            has_backend: i32,
+            backend: u32,
+            has_status: i32,
+            status: u32,
+            has_failure: i32,
+            failure: u32,
+            attempts: u32,
+            has_first_byte: i32,
+            first_byte: u64,
+            has_latency: i32,
+            latency: u64,
+            duration: u64,
+            request_bytes: u64,
+            response_bytes: u64,
+        ) callconv(.c) void {
+            defer waypost.endOfCall();
+            defer abi.types.@"[resource-drop]request"(request);
+            const why: u8 = @intCast(failure);
+            Policy.completed(Request{ .handle = request }, .{
+                .pool = pool,
+                .backend = if (has_backend != 0) backend else null,
+                .status = if (has_status != 0) @intCast(status) else null,
+                .failure = if (has_failure != 0) @fromBackingInt(why) else null,
+                .attempts = attempts,
+                .first_byte_microseconds = if (has_first_byte != 0) first_byte else null,
+                .latency_microseconds = if (has_latency != 0) latency else null,
+                .duration_microseconds = duration,
+                .request_bytes = request_bytes,
+                .response_bytes = response_bytes,
+            });
         }
 
         fn check(request: i32) callconv(.c) *const anyopaque {

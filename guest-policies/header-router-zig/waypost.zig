@@ -12,6 +12,7 @@
 //! | `request-headers.edit-request` | `fn editRequest(request: Request, headers: Headers) Answer(void)` |
 //! | `response-headers.edit-response` | `fn editResponse(request: Request, status: u16, backend: u32, headers: Headers) Answer(void)` |
 //! | `range.check` | `fn check(request: Request) Answer(?[]const ByteRange)` |
+//! | `completion.completed` | `fn completed(request: Request, outcome: Outcome) void` |
 //!
 //! What a hook is given, what the host answers and what `call` allocates lives until the hook's answer was read; then all of
 //! it goes at once. What is to stay is copied with an allocator that is not `call`.
@@ -57,6 +58,23 @@ pub const Backend = extern struct {
 pub const Label = extern struct { key: abi.Bytes, value: abi.Bytes };
 
 pub const ByteRange = struct { first: ?u64 = null, last: ?u64 = null };
+
+/// Why a request has not ended with the whole response of a backend.
+pub const RequestFailure = enum(u8) { client, policy, refused, backend, timeout, cancelled };
+
+/// What became of a request. A backend that has left its pool's list is 4294967295.
+pub const Outcome = struct {
+    pool: u32,
+    backend: ?u32,
+    status: ?u16,
+    failure: ?RequestFailure,
+    attempts: u32,
+    first_byte_microseconds: ?u64,
+    latency_microseconds: ?u64,
+    duration_microseconds: u64,
+    request_bytes: u64,
+    response_bytes: u64,
+};
 
 /// The request being decided; valid until the hook returns.
 pub const Request = struct {
@@ -158,6 +176,20 @@ pub const clock = struct {
 };
 
 pub const backend_facts = struct {
+    pub const HealthState = enum(u8) { healthy, degraded, ejected, draining, down };
+
+    pub fn state(backend: u32) HealthState {
+        return @fromBackingInt(@intCast(abi.backend_facts.state(@bitCast(backend))));
+    }
+    pub fn inFlightOfAll(backend: u32) u32 {
+        return @bitCast(abi.backend_facts.@"in-flight-of-all"(@bitCast(backend)));
+    }
+    pub fn queued(backend: u32) u32 {
+        return @bitCast(abi.backend_facts.queued(@bitCast(backend)));
+    }
+    pub fn queuedInPool() u32 {
+        return @bitCast(abi.backend_facts.@"queued-in-pool"());
+    }
     pub fn inFlight(backend: u32) u32 {
         return @bitCast(abi.backend_facts.@"in-flight"(@bitCast(backend)));
     }
@@ -178,6 +210,11 @@ pub const attempts = struct {
 
     pub fn failed() []const Failed {
         return abi.list(Failed, abi.attempts.failed, .{});
+    }
+    pub fn millisecondsLeft() ?u64 {
+        var result: extern struct { is_some: u8, left: u64 } = undefined;
+        abi.attempts.@"milliseconds-left"(&result);
+        return if (result.is_some != 0) result.left else null;
     }
 };
 

@@ -23,6 +23,7 @@ mod backends;
 mod bodies;
 mod builtin_policies;
 mod clients_that_leave;
+mod completions;
 mod configuration;
 mod conformance;
 mod containment;

@@ -114,19 +114,24 @@ static void pick_nth(slice list, uint32_t attempt, policy_option_u32_t *choice) 
     if (choice->is_some) choice->val = unsigned_of(cut(&list, ','));
 }
 
-static void tell(uint32_t attempt, waypost_policy_types_response_t *out) {
+// The attempts that failed, each after a space.
+static void add_failed(text *out) {
     static const slice names[] = {S("connect"), S("connect-timeout"), S("closed"), S("other")};
     waypost_policy_attempts_list_failed_attempt_t failed;
-    text body = {0};
     waypost_policy_attempts_failed(&failed);
-    text_add_number(&body, attempt);
     for (size_t at = 0; at < failed.len; at++) {
-        text_add(&body, S(" "));
-        text_add_number(&body, failed.ptr[at].backend);
-        text_add(&body, S(":"));
-        text_add(&body, names[failed.ptr[at].failure]);
+        text_add(out, S(" "));
+        text_add_number(out, failed.ptr[at].backend);
+        text_add(out, S(":"));
+        text_add(out, names[failed.ptr[at].failure]);
     }
     waypost_policy_attempts_list_failed_attempt_free(&failed);
+}
+
+static void tell(uint32_t attempt, waypost_policy_types_response_t *out) {
+    text body = {0};
+    text_add_number(&body, attempt);
+    add_failed(&body);
     *out = (waypost_policy_types_response_t){.status = 200, .body = {body.ptr, body.len}};
 }
 
@@ -173,4 +178,45 @@ bool exports_waypost_policy_response_headers_edit_response(
     bool passed = edit(request, headers, S("response"), (slice){answer.ptr, answer.len}, error);
     text_free(&answer);
     return passed;
+}
+
+static void add_part(text *out, bool there, uint64_t number) {
+    text_add(out, S(" "));
+    if (there) text_add_number(out, number);
+    else text_add(out, S("none"));
+}
+
+static void heard(const exports_waypost_policy_completion_outcome_t *outcome) {
+    static const slice failures[] = {S("client"), S("policy"), S("refused"), S("backend"), S("timeout"), S("cancelled")};
+    text line = {0};
+    text_add(&line, S("heard"));
+    add_part(&line, true, outcome->pool);
+    add_part(&line, outcome->backend.is_some, outcome->backend.val);
+    add_part(&line, outcome->status.is_some, outcome->status.val);
+    text_add(&line, S(" "));
+    text_add(&line, outcome->failure.is_some ? failures[outcome->failure.val] : S("none"));
+    add_part(&line, true, outcome->attempts);
+    add_part(&line, outcome->first_byte_microseconds.is_some, outcome->first_byte_microseconds.val);
+    add_part(&line, outcome->latency_microseconds.is_some, outcome->latency_microseconds.val);
+    add_part(&line, true, outcome->duration_microseconds);
+    add_part(&line, true, outcome->request_bytes);
+    add_part(&line, true, outcome->response_bytes);
+    add_failed(&line);
+    policy_string_t message = string_of((slice){line.ptr, line.len});
+    waypost_policy_log_write(WAYPOST_POLICY_LOG_LEVEL_INFO, &message);
+    text_free(&line);
+}
+
+void exports_waypost_policy_completion_completed(exports_waypost_policy_completion_borrow_request_t request,
+    exports_waypost_policy_completion_outcome_t *outcome) {
+    commands all = commands_of(request, S("completed"));
+    // There is nothing to refuse any more.
+    waypost_policy_types_response_t unused = {0};
+    bool refused = false;
+    for (size_t at = 0; at < all.count; at++) {
+        command *one = &all.list[at];
+        if (slice_equal(one->verb, S("tell"))) heard(outcome);
+        else any(one, S("completed"), &unused, &refused);
+    }
+    commands_free(&all);
 }

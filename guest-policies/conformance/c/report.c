@@ -165,6 +165,12 @@ static void facts(text *out, uint32_t backend) {
     text_add_number(out, waypost_policy_backend_facts_consecutive_failures(backend));
 }
 
+static void state(text *out, uint32_t backend) {
+    static const slice states[] = {S("healthy "), S("degraded "), S("ejected "), S("draining "), S("down ")};
+    text_add(out, states[waypost_policy_backend_facts_state(backend)]);
+    text_add_number(out, waypost_policy_backend_facts_in_flight_of_all(backend));
+}
+
 // One part of what is told, and the space before the next.
 static void part(text *out, bool there, policy_string_t *string) {
     if (there) {
@@ -235,6 +241,16 @@ static bool tells(text *out, const command *one, const context *here) {
         topology(out, pool_told(waypost_policy_types_method_request_pool(here->request)));
     } else if (slice_equal(one->verb, S("facts"))) {
         facts(out, unsigned_of(one->rest));
+    } else if (slice_equal(one->verb, S("state"))) {
+        state(out, unsigned_of(one->rest));
+    } else if (slice_equal(one->verb, S("queues"))) {
+        text_add_number(out, waypost_policy_backend_facts_queued(unsigned_of(one->rest)));
+        text_add(out, S(" "));
+        text_add_number(out, waypost_policy_backend_facts_queued_in_pool());
+    } else if (slice_equal(one->verb, S("time-left"))) {
+        uint64_t left;
+        if (waypost_policy_attempts_milliseconds_left(&left)) text_add_number(out, left);
+        else text_add(out, S("none"));
     } else if (slice_equal(one->verb, S("connection"))) {
         connection(out);
     } else if (slice_equal(one->verb, S("certificate"))) {

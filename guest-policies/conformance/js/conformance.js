@@ -1,5 +1,6 @@
 // The `conformance` policy in JavaScript; `../SPEC.md` says what it does.
 import { failed } from 'waypost:policy/attempts@0.1.0';
+import { write } from 'waypost:policy/log@0.1.0';
 import { any, commands, count, number, respond } from './command.js';
 import { many, outcome } from './report.js';
 import { state } from './state.js';
@@ -79,8 +80,40 @@ export const selection = {
 
 /** @param {number} attempt */
 function tell(attempt) {
-  const past = failed().map(({ backend, failure }) => ` ${backend}:${failure}`);
-  return respond(200, [], `${attempt}${past.join('')}`);
+  return respond(200, [], `${attempt}${past()}`);
+}
+
+/** The attempts that failed, each after a space. */
+function past() {
+  return failed().map(({ backend, failure }) => ` ${backend}:${failure}`).join('');
+}
+
+/** @type {import('../../header-router-js/waypost').Completion} */
+export const completion = {
+  completed(request, outcome) {
+    for (const command of commands(request, 'completed')) {
+      // There is nothing to refuse any more.
+      if (command.verb !== 'tell') any(command, 'completed');
+      else write('info', heard(outcome));
+    }
+  },
+};
+
+/** @param {import('../../header-router-js/waypost').Outcome} outcome */
+function heard(outcome) {
+  const parts = [
+    outcome.pool,
+    outcome.backend,
+    outcome.status,
+    outcome.failure,
+    outcome.attempts,
+    outcome.firstByteMicroseconds,
+    outcome.latencyMicroseconds,
+    outcome.durationMicroseconds,
+    outcome.requestBytes,
+    outcome.responseBytes,
+  ];
+  return `heard ${parts.map((part) => part ?? 'none').join(' ')}${past()}`;
 }
 
 /** @type {import('../../header-router-js/waypost').RequestHeaders} */

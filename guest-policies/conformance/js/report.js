@@ -1,5 +1,15 @@
 // The commands of the two header hooks.
-import { consecutiveFailures, healthy, inFlight, latencyMicroseconds } from 'waypost:policy/backend-facts@0.1.0';
+import { millisecondsLeft } from 'waypost:policy/attempts@0.1.0';
+import {
+  consecutiveFailures,
+  healthy,
+  inFlight,
+  inFlightOfAll,
+  latencyMicroseconds,
+  queued,
+  queuedInPool,
+  state as healthState,
+} from 'waypost:policy/backend-facts@0.1.0';
 import * as certificate from 'waypost:policy/client-certificate@0.1.0';
 import * as connection from 'waypost:policy/connection@0.1.0';
 import { define } from 'waypost:policy/counters@0.1.0';
@@ -51,6 +61,12 @@ export function outcome({ verb, rest }, request, headers, answer) {
       return state.pools.get(request.pool());
     case 'facts':
       return facts(number(rest));
+    case 'state':
+      return `${healthState(number(rest))} ${inFlightOfAll(number(rest))}`;
+    case 'queues':
+      return `${queued(number(rest))} ${queuedInPool()}`;
+    case 'time-left':
+      return told(millisecondsLeft());
     case 'connection':
       return told(
         connection.protocol(),

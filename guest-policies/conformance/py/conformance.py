@@ -86,7 +86,39 @@ class Selection(exports.Selection):
 
 
 def tell(attempt):
-    return " ".join([str(attempt)] + [f"{past.backend}:{spell(past.failure)}" for past in attempts.failed()])
+    return " ".join([str(attempt), *failed()])
+
+
+def failed():
+    return [f"{past.backend}:{spell(past.failure)}" for past in attempts.failed()]
+
+
+class Completion(exports.Completion):
+    def completed(self, request, outcome):
+        global calls
+        before = calls
+        for verb, rest in commands(request, "completed"):
+            if verb == "tell":
+                log.write(log.Level.INFO, heard(outcome))
+            else:
+                anywhere("completed", verb, rest)  # There is nothing to refuse any more.
+        calls = before  # It is none of those that are counted.
+
+
+def heard(outcome):
+    parts = told(
+        outcome.pool,
+        outcome.backend,
+        outcome.status,
+        None if outcome.failure is None else spell(outcome.failure),
+        outcome.attempts,
+        outcome.first_byte_microseconds,
+        outcome.latency_microseconds,
+        outcome.duration_microseconds,
+        outcome.request_bytes,
+        outcome.response_bytes,
+    )
+    return " ".join(["heard", parts, *failed()])
 
 
 class RequestHeaders(exports.RequestHeaders):
@@ -190,6 +222,9 @@ def reads(verb, rest, request, headers, answer):
         "greeting": lambda: greeting.encode().hex(),
         "topology": lambda: pools[request.pool()],
         "facts": lambda: facts(int(rest)),
+        "state": lambda: f"{spell(backend_facts.state(int(rest)))} {backend_facts.in_flight_of_all(int(rest))}",
+        "queues": lambda: f"{backend_facts.queued(int(rest))} {backend_facts.queued_in_pool()}",
+        "time-left": lambda: told(attempts.milliseconds_left()),
         "connection": connected,
         "certificate": certificate,
         "random": lambda: f"{random.below(int(rest))} {random.bits()}",

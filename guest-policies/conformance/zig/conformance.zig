@@ -113,8 +113,12 @@ fn nth(text: []const u8, attempt: u32) ?u32 {
 }
 
 fn tried(attempt: u32) []const u8 {
+    return command.format("{d}{s}", .{ attempt, failed() });
+}
+
+/// The attempts that failed, each after a space.
+fn failed() []const u8 {
     var text: std.ArrayList(u8) = .empty;
-    text.print(waypost.call, "{d}", .{attempt}) catch @panic("no memory");
     for (waypost.attempts.failed()) |past| {
         const failure = switch (past.failure) {
             .connect => "connect",
@@ -148,4 +152,37 @@ fn edit(request: waypost.Request, headers: waypost.Headers, hook: []const u8, an
         } else command.any(one, hook, &refused);
     }
     return if (refused) |response| .{ .response = response } else .{ .ok = {} };
+}
+
+pub fn completed(request: waypost.Request, outcome: waypost.Outcome) void {
+    // There is nothing to refuse any more.
+    var refused: ?waypost.Response = null;
+    var all: command.Commands = .of(request, "completed");
+    while (all.next()) |one| {
+        if (one.is("tell")) {
+            waypost.log.write(.info, heard(outcome));
+        } else command.any(one, "completed", &refused);
+    }
+}
+
+fn heard(outcome: waypost.Outcome) []const u8 {
+    const backend: ?u64 = if (outcome.backend) |index| index else null;
+    const status: ?u64 = if (outcome.status) |code| code else null;
+    return command.format("heard {d} {s} {s} {s} {d} {s} {s} {d} {d} {d}{s}", .{
+        outcome.pool,
+        optional(backend),
+        optional(status),
+        if (outcome.failure) |why| @tagName(why) else "none",
+        outcome.attempts,
+        optional(outcome.first_byte_microseconds),
+        optional(outcome.latency_microseconds),
+        outcome.duration_microseconds,
+        outcome.request_bytes,
+        outcome.response_bytes,
+        failed(),
+    });
+}
+
+fn optional(number: ?u64) []const u8 {
+    return if (number) |known| command.format("{d}", .{known}) else "none";
 }

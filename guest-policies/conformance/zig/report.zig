@@ -56,6 +56,18 @@ fn told(one: command.Command, request: waypost.Request, answer: []const u8) ?[]c
     if (one.is("greeting")) return format("{x}", .{main.greeting});
     if (one.is("topology")) return main.pools.get(request.pool()) orelse @panic("an unknown pool");
     if (one.is("facts")) return facts(command.number(u32, one.rest));
+    if (one.is("state")) {
+        const backend = command.number(u32, one.rest);
+        const state = @tagName(waypost.backend_facts.state(backend));
+        return format("{s} {d}", .{ state, waypost.backend_facts.inFlightOfAll(backend) });
+    }
+    if (one.is("queues")) {
+        const queued = waypost.backend_facts.queued(command.number(u32, one.rest));
+        return format("{d} {d}", .{ queued, waypost.backend_facts.queuedInPool() });
+    }
+    if (one.is("time-left")) {
+        return if (waypost.attempts.millisecondsLeft()) |left| format("{d}", .{left}) else "none";
+    }
     if (one.is("connection")) return connection();
     if (one.is("certificate")) return certificate();
     if (one.is("random")) {

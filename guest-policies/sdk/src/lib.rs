@@ -74,8 +74,8 @@ pub use self::{
 pub mod prelude {
     pub use crate::{
         Attempt, Backend, Completed, Configure, Counter, Decision, EditRequest, EditResponse,
-        Groups, Headers, Outcome, Pool, Pools, Request, Response, Select, Settings, Topology, facts,
-        log,
+        Groups, Headers, Outcome, Pool, Pools, Request, Response, Select, Settings, Topology,
+        facts, log,
     };
 }
 

@@ -207,6 +207,7 @@ fn call_tiles(f: &mut fmt::Formatter<'_>, p: &Policy) -> fmt::Result {
             ("suspensions", number(p.suspensions)),
             ("clients paused", number(p.client_pauses)),
             ("calls of paused clients", number(p.paused_calls)),
+            ("completions dropped", number(p.completions_dropped)),
             ("time lost to faults", microseconds(p.fault_microseconds)),
             ("instances now", number(p.instances)),
             ("memory now", size(p.memory.now_bytes)),

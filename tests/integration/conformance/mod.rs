@@ -12,6 +12,7 @@
 
 #[cfg(feature = "built-languages")]
 mod built;
+mod completion;
 mod connection;
 mod hooks;
 mod host;
@@ -95,6 +96,7 @@ fn run(language: &Language) {
         hooks::CASES,
         host::CASES,
         connection::CASES,
+        completion::CASES,
         hostile::CASES,
     ]
     .concat();

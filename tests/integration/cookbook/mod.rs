@@ -3,6 +3,7 @@
 
 mod balancing;
 mod documented;
+mod loads;
 mod visitors;
 
 use std::net::{IpAddr, SocketAddr};

@@ -11,13 +11,17 @@ use crate::{
 wit_bindgen::generate!({ path: "../../../wit", world: "every-hook" });
 
 use exports::waypost::policy::{
+    completion::{self, Outcome},
     configuration,
     range::{self, ByteRange},
     request_headers, response_headers, selection,
     topology::{self, Backend, Pool},
 };
-use waypost::policy::attempts::{self, FailedAttempt, Failure};
 pub use waypost::policy::types::{Headers, Request, Response};
+use waypost::policy::{
+    attempts::{self, FailedAttempt, Failure},
+    log,
+};
 
 /// What the instance remembers.
 #[derive(Default)]
@@ -108,13 +112,17 @@ impl selection::Guest for Conformance {
 }
 
 fn told(attempt: u32) -> Response {
-    let failed = |past: &FailedAttempt| format!(" {}:{}", past.backend, failure(past.failure));
-    let failed: String = attempts::failed().iter().map(failed).collect();
     Response {
         status: 200,
         headers: Vec::new(),
-        body: format!("{attempt}{failed}").into_bytes(),
+        body: format!("{attempt}{}", failed()).into_bytes(),
     }
+}
+
+/// The attempts that failed, each after a space.
+fn failed() -> String {
+    let failed = |past: &FailedAttempt| format!(" {}:{}", past.backend, failure(past.failure));
+    attempts::failed().iter().map(failed).collect()
 }
 
 fn failure(failure: Failure) -> &'static str {
@@ -157,6 +165,44 @@ fn edit(request: &Request, headers: &Headers, hook: &str, answer: &str) -> Resul
         }
     }
     refused.map_or(Ok(()), Err)
+}
+
+impl completion::Guest for Conformance {
+    fn completed(request: &Request, outcome: Outcome) {
+        for command in commands(request, "completed") {
+            match command.verb.as_str() {
+                "tell" => log::write(log::Level::Info, &heard(&outcome)),
+                // There is nothing to refuse any more.
+                _ => any(&command, "completed", &mut None),
+            }
+        }
+    }
+}
+
+fn heard(outcome: &Outcome) -> String {
+    let number = |value: Option<u64>| value.map_or("none".to_owned(), |n| n.to_string());
+    let failure = match outcome.failure {
+        None => "none",
+        Some(completion::Failure::Client) => "client",
+        Some(completion::Failure::Policy) => "policy",
+        Some(completion::Failure::Refused) => "refused",
+        Some(completion::Failure::Backend) => "backend",
+        Some(completion::Failure::Timeout) => "timeout",
+        Some(completion::Failure::Cancelled) => "cancelled",
+    };
+    format!(
+        "heard {} {} {} {failure} {} {} {} {} {} {}{}",
+        outcome.pool,
+        number(outcome.backend.map(u64::from)),
+        number(outcome.status.map(u64::from)),
+        outcome.attempts,
+        number(outcome.first_byte_microseconds),
+        number(outcome.latency_microseconds),
+        outcome.duration_microseconds,
+        outcome.request_bytes,
+        outcome.response_bytes,
+        failed(),
+    )
 }
 
 fn called() {

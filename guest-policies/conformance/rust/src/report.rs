@@ -5,7 +5,8 @@ use crate::{
     hooks::{
         Headers, Request, STATE, Told,
         waypost::policy::{
-            backend_facts,
+            attempts,
+            backend_facts::{self, HealthState},
             client_certificate::{self, SubjectName},
             clock,
             connection::{self, HttpVersion, TlsVersion},
@@ -40,6 +41,15 @@ pub fn outcome(
         "greeting" => STATE.with_borrow(|state| hex(state.settings.greeting.as_bytes())),
         "topology" => STATE.with_borrow(|state| topology(&state.pools[&request.pool()])),
         "facts" => facts(number(command.text().as_bytes())),
+        "state" => state(number(command.text().as_bytes())),
+        "queues" => format!(
+            "{} {}",
+            backend_facts::queued(number(command.text().as_bytes())),
+            backend_facts::queued_in_pool()
+        ),
+        "time-left" => {
+            attempts::milliseconds_left().map_or("none".to_owned(), |left| left.to_string())
+        }
         "connection" => connection_told(),
         "certificate" => certificate(),
         "random" => format!(
@@ -134,6 +144,17 @@ fn kept(result: Result<String, StoreError>) -> String {
         };
         name.to_owned()
     })
+}
+
+fn state(backend: u32) -> String {
+    let state = match backend_facts::state(backend) {
+        HealthState::Healthy => "healthy",
+        HealthState::Degraded => "degraded",
+        HealthState::Ejected => "ejected",
+        HealthState::Draining => "draining",
+        HealthState::Down => "down",
+    };
+    format!("{state} {}", backend_facts::in_flight_of_all(backend))
 }
 
 fn echo(request: &Request) -> String {

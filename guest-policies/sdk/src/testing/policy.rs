@@ -155,10 +155,8 @@ impl<P: Exported> TestPolicy<P> {
         let pool = request.incoming.pool;
         self.begin(request, None, failed);
         with(&self.state, || {
-            self.policy.completed(
-                &Request::of(&types::Request),
-                &Outcome { pool, ..outcome },
-            )
+            self.policy
+                .completed(&Request::of(&types::Request), &Outcome { pool, ..outcome })
         });
         self.end();
     }

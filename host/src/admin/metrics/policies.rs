@@ -118,6 +118,12 @@ impl Snapshot {
             None,
             self.each(|p| p.paused_calls),
         )?;
+        out.counter(
+            "policy_completions_dropped",
+            "Requests of which the policy did not hear what became of them",
+            None,
+            self.each(|p| p.completions_dropped),
+        )?;
         let cost = self.each(|p| p.fault_microseconds);
         out.counter(
             "policy_fault_microseconds",

@@ -38,6 +38,9 @@ pub struct Policy {
     pub client_pauses: u64,
     /// Calls skipped because their client was paused.
     pub paused_calls: u64,
+    /// Requests of which it did not hear what became of them: too many waited, or it could not be
+    /// called.
+    pub completions_dropped: u64,
     /// The time that faults cost the workers: failed calls, rebuilt instances and late answers.
     pub fault_microseconds: u64,
     /// Its selections, by pool and backend.
@@ -141,6 +144,7 @@ impl Policy {
             suspensions: sum(|s| &s.suspensions),
             client_pauses: sum(|s| &s.client_pauses),
             paused_calls: sum(|s| &s.paused_calls),
+            completions_dropped: sum(|s| &s.completions_dropped),
             fault_microseconds: sum(|s| &s.fault_nanoseconds) / 1_000,
             decisions: decisions(shards),
             call_time: Nanoseconds(all),

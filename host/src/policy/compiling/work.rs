@@ -32,12 +32,13 @@ const IMPORTS: [&str; 10] = [
     "store",
 ];
 /// The interfaces of the contract that a policy may implement.
-const EXPORTS: [&str; 6] = [
+const EXPORTS: [&str; 7] = [
     "configuration",
     "topology",
     "selection",
     "request-headers",
     "response-headers",
+    "completion",
     "range",
 ];
 

@@ -25,7 +25,7 @@ use exports::waypost::policy::{
     request_headers::{self, Headers, Request, Response},
     response_headers, selection,
 };
-use waypost::policy::{attempts, clock, counters, store};
+use waypost::policy::{attempts, clock, counters, log, store};
 
 struct Hearer;
 
@@ -103,11 +103,12 @@ impl completion::Guest for Hearer {
         if let Ok(counter) = counters::define("heard") {
             counters::add(counter, 1);
         }
+        let _ = act(request, "x-completed");
         if let Some(id) = text(request, "x-id") {
             let _ = store::set(&id, heard(request, &outcome).as_bytes(), 0);
             let _ = store::increment(&id, 1, 0);
+            log::write(log::Level::Info, &format!("heard of {id}"));
         }
-        let _ = act(request, "x-completed");
     }
 }
 

@@ -1,0 +1,113 @@
+//! Completions run beside requests: none waits for them, and none is hurt by them.
+
+use super::{asked, heard, hearing, hearing_builder, request};
+use crate::fixtures::{Gate, Request, TestUpstream, eventually, get};
+
+#[test]
+fn a_response_does_not_wait_for_its_completion() {
+    let upstream = TestUpstream::named("backend");
+    let proxy = hearing_builder(&[&upstream], "deadline = \"1s\"", "").start();
+    let answer = proxy.ask(request("a").field("X-Completed", "loop").bytes());
+    assert_eq!(answer.text(), "backend");
+    // It takes a second of the worker's time to miss its deadline.
+    assert_eq!(proxy.stat("/policies/hearer/deadlines"), 0);
+    proxy.wait_for_stat("/policies/hearer/deadlines", 1);
+    assert_eq!(asked(&proxy, "a").0, 0, "it did not get to its end");
+}
+
+#[test]
+fn what_waits_in_the_input_of_a_connection_goes_before_completions() {
+    let upstream = TestUpstream::named("backend");
+    let proxy = hearing(&[&upstream]);
+    let mut client = proxy.client();
+    // The first's completion would have to end before the second is read, else both are answered.
+    let first = request("a").field("X-Completed", "spin=300000").bytes();
+    let all = [first, request("b").bytes()].concat();
+    client.send(all);
+    assert_eq!(client.response().text(), "backend");
+    assert_eq!(client.response().text(), "backend");
+    heard(&proxy, "a");
+    heard(&proxy, "b");
+}
+
+#[test]
+fn a_completion_that_fails_is_the_policys_fault_and_hurts_no_request() {
+    let upstream = TestUpstream::named("backend");
+    let proxy = hearing_builder(&[&upstream], "on-failure = 503", "").start();
+    for n in 0..20 {
+        let trapping = request(&n.to_string()).field("X-Completed", "trap");
+        assert_eq!(proxy.ask(trapping.bytes()).status, 200, "{n}");
+    }
+    proxy.wait_for_stat("/policies/hearer/traps", 20);
+    let stats = &proxy.stats()["policies"]["hearer"];
+    assert_eq!(stats["failure_mode_uses"], 0, "{stats:#}");
+    assert_eq!(stats["client_pauses"], 0, "no client pays for it");
+    assert_eq!(proxy.ask(request("after").bytes()).status, 200);
+    heard(&proxy, "after");
+}
+
+#[test]
+fn completions_whose_faults_cost_too_much_are_suspended_and_requests_are_not() {
+    let upstream = TestUpstream::named("backend");
+    let lines = "deadline = \"50ms\"\non-failure = 503";
+    let proxy = hearing_builder(&[&upstream], lines, "").start();
+    eventually("the hook is suspended", || {
+        let looping = request("loops").field("X-Completed", "loop");
+        assert_eq!(proxy.ask(looping.bytes()).status, 200);
+        (proxy.stat("/policies/hearer/suspensions") > 0).then_some(())
+    });
+    for _ in 0..10 {
+        assert_eq!(proxy.ask(get("a.test", "/")).status, 200);
+    }
+    eventually("what was not told is counted", || {
+        (proxy.stat("/policies/hearer/completions_dropped") > 0).then_some(())
+    });
+}
+
+#[test]
+fn completions_that_find_no_room_are_dropped_and_counted() {
+    let gate = Gate::new();
+    let upstream = TestUpstream::behind(&gate);
+    let proxy = hearing(&[&upstream]);
+    // Their heads are more than may wait, and all of them end at once.
+    let long = "x".repeat(30_000);
+    let mut clients: Vec<_> = (0..200)
+        .map(|n| {
+            let mut client = proxy.client();
+            let request = request(&n.to_string()).field("X-Completed", "spin=20000");
+            client.send(request.field("X-Long", &long).bytes());
+            client
+        })
+        .collect();
+    upstream.wait_for_heads(200);
+    gate.open();
+    for client in &mut clients {
+        assert_eq!(client.response().status, 200);
+    }
+    let calls = "/policies/hearer/calls_by_hook/completion";
+    let dropped = "/policies/hearer/completions_dropped";
+    eventually("each is told or counted", || {
+        (proxy.stat(calls) + proxy.stat(dropped) == 200).then_some(())
+    });
+    assert!(proxy.stat(dropped) > 0);
+    proxy.ask(
+        Request::new("GET", "/")
+            .host("a.test")
+            .field("X-Id", "z")
+            .bytes(),
+    );
+    heard(&proxy, "z");
+}
+
+#[test]
+fn with_an_instance_for_each_request_completions_have_one_of_their_own() {
+    let upstream = TestUpstream::named("backend");
+    let lines = "isolation = \"request\"";
+    let proxy = hearing_builder(&[&upstream], lines, "").start();
+    let mut client = proxy.client();
+    for n in 0..10 {
+        let id = n.to_string();
+        assert_eq!(client.ask(request(&id).bytes()).status, 200);
+        heard(&proxy, &id).has("status=200 failure=none");
+    }
+}
