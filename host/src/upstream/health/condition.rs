@@ -32,6 +32,7 @@ pub(in crate::upstream) struct Condition {
 pub(super) struct Counts {
     pub begun: u64,
     pub ended: u64,
+    pub given_up: u64,
     pub heads: u64,
 }
 
@@ -67,11 +68,13 @@ impl Condition {
     pub(super) fn counts(&self) -> Counts {
         let ended = self.ended.value();
         let paced_ended = self.paced_ended.value();
+        let given_up = self.given_up.value();
         let heads = self.heads.value();
         let begun = self.begun.value().saturating_sub(self.paced.value());
         Counts {
             begun,
-            ended: ended.saturating_sub(paced_ended + self.given_up.value()),
+            ended: ended.saturating_sub(paced_ended + given_up),
+            given_up,
             heads,
         }
     }
@@ -134,6 +137,7 @@ impl Counts {
         Self {
             begun: self.begun + other.begun,
             ended: self.ended + other.ended,
+            given_up: self.given_up + other.given_up,
             heads: self.heads + other.heads,
         }
     }

@@ -16,8 +16,10 @@ pub(super) struct Seen {
     stats: BackendStats,
     /// What was counted when the last response head came, or when nothing was waited for.
     base: Counts,
-    /// Requests that have begun since then and wait.
+    /// Requests that have begun since then and wait, with those that were given up.
     pub waiting: u64,
+    /// Of these, those that were given up.
+    pub given_up: u64,
     /// Since when they wait, to the precision of a look.
     pub waits_since: Option<u64>,
     /// It was stalled, and has not answered since.
@@ -62,6 +64,7 @@ impl Seen {
             stats: stats.backend(&endpoint.label, readings),
             base: health.counts(),
             waiting: 0,
+            given_up: 0,
             waits_since: None,
             suspect: false,
             invites: None,
@@ -85,6 +88,7 @@ impl Seen {
         // Those that had their heads before may be among them: then fewer seem to wait than do.
         let ended = counts.ended.saturating_sub(self.base.ended);
         self.waiting = begun.saturating_sub(ended);
+        self.given_up = counts.given_up.saturating_sub(self.base.given_up);
         let has_answered = counts.heads != self.base.heads;
         if has_answered || self.waiting == 0 {
             (self.base, self.waiting, self.waits_since) = (counts, 0, None);

@@ -13,9 +13,13 @@ use crate::upstream::{EndpointId, PoolTopology, Topology};
 const LONGER: u64 = 8;
 /// A request that waits alone says less than several: it may be one that takes long.
 const ALONE: u64 = 5;
+/// Requests that were given up because another endpoint was quicker say less again: if it did answer
+/// a moment later, that can't be seen any more.
+const GIVEN_UP: u64 = 3;
 /// How long a stalled endpoint is left alone before a request may try it, in milliseconds, and how
-/// long that grows to.
+/// long that grows to. Where requests are given up it costs nobody anything.
 const INVITES_AFTER: u64 = 5_000;
+const INVITES_SOON: u64 = 250;
 const INVITES_SELDOM: u64 = 60_000;
 
 impl Review {
@@ -64,9 +68,10 @@ impl Seen {
             latency => latency,
         };
         let usual = latency.div_ceil(1_000).saturating_mul(LONGER);
-        let patience = match self.waiting {
-            _ if self.suspect => least.max(usual) / 2,
-            1 => least.max(usual).saturating_mul(ALONE),
+        let patience = match self.waiting.saturating_sub(self.given_up) {
+            0 if self.given_up < GIVEN_UP => return false,
+            1.. if self.suspect => least.max(usual) / 2,
+            0 | 1 => least.max(usual).saturating_mul(ALONE),
             _ => least.max(usual),
         };
         now.saturating_sub(since) >= patience
@@ -82,7 +87,11 @@ impl Seen {
                 format!("{waiting} requests wait, and it has answered none for {waits:?}")
             });
             self.suspect = true;
-            self.invites = Some((now + INVITES_AFTER, INVITES_AFTER));
+            let after = match self.waiting > self.given_up {
+                true => INVITES_AFTER,
+                false => INVITES_SOON,
+            };
+            self.invites = Some((now + after, after));
         } else if was && !stalled {
             shared.change(Marks::NONE, Marks::STALLED.and(Marks::INVITES), String::new);
             self.invites = None;
