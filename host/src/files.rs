@@ -15,6 +15,8 @@ use rustix::fs::{Access, OFlags, access};
 pub const UNFINISHED: &str = ".new";
 /// The mode bits that let others write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+/// The mode bit of a folder in which only their owners may rename and remove files.
+const STICKY: u32 = 0o1000;
 /// The most that is reserved before the first byte is read: a length may be a lie.
 const FIRST_ROOM: u64 = 64 << 20;
 
@@ -174,6 +176,41 @@ pub fn runnable(metadata: &Metadata) -> io::Result<()> {
         _ => rustix::process::geteuid().as_raw(),
     };
     owned(metadata.uid(), metadata.mode(), me)
+}
+
+/// Checks that a path leads to a program that only this process's user or root can have put there:
+/// each link and each folder on the way counts too.
+///
+/// # Errors
+///
+/// `PermissionDenied`, with the reason, and the system's own.
+pub fn runnable_at(path: &Path) -> io::Result<()> {
+    let target = fs::canonicalize(path)?;
+    // Where the link is, and where it leads to; what is between is on one of the two ways as long
+    // as links are few.
+    for way in [path, &target] {
+        for folder in way.ancestors().skip(1).filter(|f| *f != Path::new("")) {
+            let found = fs::metadata(folder)?;
+            let is_sticky = found.mode() & STICKY != 0;
+            let is_mine = [0, rustix::process::geteuid().as_raw()].contains(&found.uid());
+            if !is_mine || (found.mode() & WRITABLE_BY_OTHERS != 0 && !is_sticky) {
+                let folder = folder.display();
+                return Err(io::Error::new(
+                    ErrorKind::PermissionDenied,
+                    format!(
+                        "others can exchange it, since {folder} belongs to another user or others \
+                         may write to it; put the program elsewhere"
+                    ),
+                ));
+            }
+        }
+    }
+    let link = fs::symlink_metadata(path)?;
+    if ![0, rustix::process::geteuid().as_raw()].contains(&link.uid()) {
+        let reason = "it is a link of another user";
+        return Err(io::Error::new(ErrorKind::PermissionDenied, reason));
+    }
+    runnable(&fs::metadata(&target)?)
 }
 
 fn owned(owner: u32, mode: u32, me: u32) -> io::Result<()> {

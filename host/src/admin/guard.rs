@@ -104,7 +104,7 @@ fn check_site<B>(request: &Request<B>) -> Option<Reply> {
     }
     Some(reply::error(
         StatusCode::FORBIDDEN,
-        "a page of another site may not change policies",
+        "a page of another site may change nothing here",
     ))
 }
 

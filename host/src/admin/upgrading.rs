@@ -51,8 +51,13 @@ fn binary(query: &str) -> Result<Option<PathBuf>, String> {
     };
     let path = percent_decode_str(named).collect::<Vec<u8>>();
     match String::from_utf8(path) {
-        Ok(path) if path.starts_with('/') => Ok(Some(path.into())),
-        _ => Err("`binary` of /upgrade is an absolute path, in UTF-8".to_owned()),
+        Ok(path) if path.starts_with('/') && !path.contains(char::is_control) => {
+            Ok(Some(path.into()))
+        }
+        _ => Err(
+            "`binary` of /upgrade is an absolute path, in UTF-8, without control characters"
+                .to_owned(),
+        ),
     }
 }
 
@@ -72,6 +77,7 @@ mod tests {
             "file=/a",
             "binary=/a&b",
             "binary=/%ff",
+            "binary=/a%0Ab",
         ] {
             assert!(binary(wrong).is_err(), "{wrong}");
         }

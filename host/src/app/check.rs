@@ -9,6 +9,7 @@ use super::backend_files;
 use super::certificates::ListenerCertificates;
 use super::descriptors::Shares;
 use super::names::Names;
+use super::pid_file::pid_file_problem;
 use super::policies;
 use super::reload::{log_problem, record_problem};
 use super::unix_socket;
@@ -203,6 +204,7 @@ impl Check {
         for problem in log_problem(config)
             .into_iter()
             .chain(record_problem(config))
+            .chain(pid_file_problem(config))
         {
             self.errors += 1;
             say!("error: {problem}")?;

@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::config::Config;
+use crate::files;
+
 /// The file; removed when this is dropped, unless another process has written its number there.
 #[derive(Debug)]
 pub(super) struct PidFile(PathBuf);
@@ -42,15 +45,31 @@ impl PidFile {
     }
 }
 
-fn put(path: &Path) -> io::Result<()> {
+/// Why the file that a configuration names can't be written; `None` if it can, or if there is to be
+/// none.
+pub(super) fn pid_file_problem(config: &Config) -> Option<String> {
+    let path = config.pid_file.as_deref()?;
+    // It is renamed into its place.
+    let error = is_free(path).and_then(|()| files::may_create(path)).err()?;
+    Some(format!(
+        "`pid-file` {} can't be written: {error}",
+        path.display()
+    ))
+}
+
+fn is_free(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.is_file() => {
             let reason = "there is something that is no regular file";
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, reason));
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, reason))
         }
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
     }
+}
+
+fn put(path: &Path) -> io::Result<()> {
+    is_free(path)?;
     let pid = std::process::id();
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{pid}"));

@@ -164,6 +164,16 @@ impl WorkerListeners {
             spawn_local(async move {
                 sleep(GRACE + SWEEP).await;
                 worker.timers.wake_all();
+                let drain = worker.latest(|settings| settings.timeouts.drain);
+                sleep(drain.saturating_sub(GRACE + SWEEP)).await;
+                let connections = entry.cut();
+                if connections > 0 {
+                    tracing::warn!(
+                        worker = worker.index,
+                        connections,
+                        "the drain time of a listener that is gone is over; closing its connections"
+                    );
+                }
             });
         }
     }

@@ -27,7 +27,7 @@ pub enum BackendsTask {
     /// Add backends to a pool, beside those of the configuration and of its file.
     ///
     /// One with the same address that was added before is replaced. Without `state-dir` they are
-    /// gone after a restart.
+    /// gone after a restart, though not after an upgrade.
     #[command(after_long_help = ADD_HELP)]
     Add {
         /// The pool.
@@ -107,7 +107,8 @@ Examples:
   waypost backends up web 10.0.0.3:80
 
 A change returns when all workers follow it. What is said of a backend holds over reloads; without
-`state-dir` it ends with the process. docs/upstreams.md has the rest.
+`state-dir` it ends with the process, and an upgrade passes it on. A command that names several
+backends changes all of them or none. docs/discovery.md has the rest.
 
 Exit codes:
   0 done; 1 refused or unreachable, with the reason; 2 a mistake in the command line.

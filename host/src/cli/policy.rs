@@ -320,8 +320,9 @@ Examples:
 
 Exits with 0 if the configuration runs now (with --check: if it could), else with 1. All may change
 but `workers` and `state-dir`, which need a restart. What stayed the same keeps its connections,
-its health, its instances and its counters; requests under way end as they began. docs/reload.md
-has the rest.";
+its health, its instances and its counters; requests under way end as they began. While `waypost
+upgrade` has another process started a reload waits; that process reads the file anew in any case.
+docs/reload.md has the rest.";
 
 pub(super) const UPGRADE_HELP: &str = "\
 Examples:
@@ -330,7 +331,7 @@ Examples:
 
 Exits with 0 if another process serves now, else with 1: then the old one goes on, and why is on
 standard error. With --binary the file has to belong to root or to the user that the proxy runs as,
-and nobody else may write to it. docs/upgrade.md has the rest.";
+and nobody else may write to it or to a folder above it. docs/upgrade.md has the rest.";
 
 const TOKEN_HELP: &str = "\
 Examples:

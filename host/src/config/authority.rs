@@ -17,6 +17,18 @@ pub struct Acme {
     pub external_account: Option<ExternalAccount>,
 }
 
+impl Acme {
+    /// The directory as others may see it: a query may be a secret of the account.
+    pub fn shown_directory(&self) -> &str {
+        without_query(&self.directory)
+    }
+}
+
+/// A URL without its query.
+pub fn without_query(url: &str) -> &str {
+    url.split('?').next().unwrap_or(url)
+}
+
 /// How an authority checks that a name leads here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AcmeChallenge {

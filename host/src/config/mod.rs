@@ -42,7 +42,7 @@ use std::path::Path;
 
 pub use adaptive::AdaptiveRequests;
 pub use admin_address::AdminAddress;
-pub use authority::{Acme, AcmeChallenge, ExternalAccount};
+pub use authority::{Acme, AcmeChallenge, ExternalAccount, without_query};
 pub use backend::parse_backend;
 pub use backend_list::{MAX_BACKENDS, list_of_one, parse_backends, write_backends};
 pub use h2_limits::H2Limits;

@@ -118,7 +118,7 @@ fn take(
         }
     };
     worker.shard.connections.increment();
-    let open = OpenConnection::new(Arc::clone(&worker.shard), admitted);
+    let open = OpenConnection::new(Arc::clone(&worker.shard), Rc::clone(entry), admitted);
     if !entry.begins_at_once() {
         let arrival = Arrival {
             worker: Rc::clone(worker),
@@ -132,7 +132,7 @@ fn take(
     // Made here and served in place: a future that is handed it would keep room for it twice.
     let mut connection = Connection::new(Rc::clone(worker), Rc::clone(entry), stream, info);
     // A panic in it ends only this connection: tokio catches it, and its resources are freed.
-    spawn_local(async move {
+    let task = spawn_local(async move {
         ground::fault_point("connection");
         match connection.serve().await {
             Served::Ended => drop(connection),
@@ -141,17 +141,19 @@ fn take(
         }
         drop(open);
     });
+    entry.serves(&task);
 }
 
 /// Serves a connection that has to show something before its first request.
 fn begin(arrival: Arrival, mut open: OpenConnection, admission: Arc<Admission>) {
+    let entry = Rc::clone(&arrival.entry);
     // In a box, so that its room is free again once a request may come.
     let begun = async move {
         let begun = arrival.begin(&mut open.admitted, &admission).await;
         (begun, open)
     };
     let begun = Box::pin(begun);
-    spawn_local(async move {
+    let task = spawn_local(async move {
         ground::fault_point("connection");
         let (Some(mut connection), open) = begun.await else {
             return;
@@ -170,6 +172,7 @@ fn begin(arrival: Arrival, mut open: OpenConnection, admission: Arc<Admission>) 
         }
         drop(open);
     });
+    entry.serves(&task);
 }
 
 /// Serves a connection on by HTTP/2.
@@ -190,19 +193,25 @@ async fn serve_h2(connection: Connection, beside: Beside) {
 /// A connection counts as open until this is dropped, however it ends.
 struct OpenConnection {
     shard: Arc<WorkerShard>,
+    entry: Rc<Entry>,
     admitted: Admitted,
 }
 
 impl OpenConnection {
-    fn new(shard: Arc<WorkerShard>, admitted: Admitted) -> Self {
+    fn new(shard: Arc<WorkerShard>, entry: Rc<Entry>, admitted: Admitted) -> Self {
         shard.connections_active.increment();
-        Self { shard, admitted }
+        Self {
+            shard,
+            entry,
+            admitted,
+        }
     }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.shard.connections_active.decrement();
+        self.entry.served();
     }
 }
 

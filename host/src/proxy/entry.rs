@@ -1,8 +1,11 @@
 //! What a listener does with the connections that it accepts.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tokio::task::{AbortHandle, Id, JoinHandle, try_id};
 
 use super::challenges::HttpChallenges;
 use crate::config::{Listener, Protocols, TrustedPeers};
@@ -24,6 +27,8 @@ pub struct Entry {
     replaced: Cell<bool>,
     /// Since when its idle connections end too: the listener is gone.
     gone: Cell<Option<Instant>>,
+    /// What serves each of its connections.
+    tasks: RefCell<HashMap<Id, AbortHandle>>,
 }
 
 /// A connection that was accepted just before a drain may still send its first request for so long.
@@ -59,6 +64,7 @@ impl Entry {
             before_routes: is_needed.then_some(before_routes),
             replaced: Cell::new(false),
             gone: Cell::new(None),
+            tasks: RefCell::default(),
         }
     }
 
@@ -72,6 +78,27 @@ impl Entry {
     pub fn drain(&self) {
         self.replaced.set(true);
         self.gone.set(Some(Instant::now()));
+    }
+
+    /// Ends the connections that there are still, in the middle of what they carry. Returns how
+    /// many that were.
+    pub fn cut(&self) -> usize {
+        let tasks = self.tasks.take();
+        tasks.values().for_each(AbortHandle::abort);
+        tasks.len()
+    }
+
+    /// A task serves a connection of it, and says so at its end by [`Entry::served`].
+    pub(super) fn serves(&self, task: &JoinHandle<()>) {
+        let handle = task.abort_handle();
+        self.tasks.borrow_mut().insert(task.id(), handle);
+    }
+
+    /// The task that calls this serves no connection any more.
+    pub(super) fn served(&self) {
+        if let Some(id) = try_id() {
+            self.tasks.borrow_mut().remove(&id);
+        }
     }
 
     /// Whether its connections end after their present request.

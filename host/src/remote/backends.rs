@@ -58,7 +58,7 @@ struct Endpoint {
     in_flight: u64,
 }
 
-/// Sends the command, and returns the last answer and what it says.
+/// Sends the command, and returns the answer and what it says.
 pub(super) async fn ask(
     client: &Client,
     command: Backends,
@@ -86,16 +86,11 @@ pub(super) async fn ask(
             said,
         } => (pool, addresses, Method::POST, below(said), Bytes::new()),
     };
-    let mut last = None;
-    for address in &addresses {
-        let target = format!("{}/backends/{}{below}", path(&pool), segment(address));
-        let sent = client.send(method.clone(), &target, body.clone(), CHANGE);
-        last = Some(sent.await?);
-    }
-    match last {
-        Some(answer) => Ok((answer, one)),
-        None => Ok((client.read(&path(&pool)).await?, one)),
-    }
+    // In one request, so that all are changed or none.
+    let addresses = segment(&addresses.join(","));
+    let target = format!("{}/backends/{addresses}{below}", path(&pool));
+    let answer = client.send(method, &target, body, CHANGE).await?;
+    Ok((answer, one))
 }
 
 fn path(pool: &str) -> String {

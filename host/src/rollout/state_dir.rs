@@ -334,6 +334,13 @@ fn read_own(path: &Path, bound: u64) -> io::Result<Vec<u8>> {
         | ErrorKind::PermissionDenied => damaged(format!("{}: {e}", path.display())),
         _ => e,
     };
+    // What a link leads to may be another's to exchange, and the next write would replace the link.
+    if fs::symlink_metadata(path)?.is_symlink() {
+        let path = path.display();
+        return Err(damaged(format!(
+            "{path} is a symbolic link; put the file itself there"
+        )));
+    }
     let file = files::open_regular(path).map_err(unusable)?;
     file.metadata()
         .and_then(|found| files::trusted(&found))

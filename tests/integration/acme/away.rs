@@ -219,4 +219,32 @@ fn a_check_orders_nothing_and_says_that_there_is_no_certificate_yet() {
         exit.stdout
     );
     assert!(!scratch.path().join("state/.acme").exists());
+    let to_come = "certificate of listener 127.0.0.1:8443: to be ordered, for edge.test";
+    assert!(exit.stdout.contains(to_come), "{}", exit.stdout);
+    assert!(!exit.stdout.contains("until 4"), "{}", exit.stdout);
+    scratch.write("state/.acme", "");
+    let exit = waypost(["check", "--config", "waypost.toml"], scratch.path());
+    assert!(
+        exit.stdout.contains("/.acme/") && exit.stdout.contains("can't be read"),
+        "{}",
+        exit.stdout
+    );
+}
+
+#[test]
+fn the_query_of_a_directory_may_be_a_secret_and_is_not_shown() {
+    let (_held, nobody) = refusing_address();
+    let directory = format!("https://localhost:{}/dir?key=s3cret", nobody.port());
+    let ca = Authority::new().pem();
+    let this = Ordering::start(&Settings {
+        directory: &directory,
+        ca: &ca,
+        ..Settings::default()
+    });
+    let note = this.failure("refused");
+    let config = this.proxy.admin(Request::new("GET", "/config")).text();
+    for text in [&note, &config, &this.proxy.stderr.text()] {
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+    assert!(config.contains("/dir?"), "{config}");
 }

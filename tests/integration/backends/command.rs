@@ -17,6 +17,30 @@ fn ask(proxy: &TestProxy, words: &str, code: i32) -> Exit {
 }
 
 #[test]
+fn a_command_that_names_several_backends_changes_all_or_none() {
+    let [one, two] = ["one", "two"].map(TestUpstream::named);
+    let proxy = last_of(&format!("backends = {}", backends(&[&one, &two]))).start();
+    let (first, second) = (one.address(), two.address());
+    let before = endpoints(&proxy);
+    for words in [
+        format!("down x {first} 10.0.0.9:1"),
+        "add x 10.0.0.8:1 10.0.0.9:99999".to_owned(),
+        format!("remove x {first} {second}"),
+    ] {
+        ask(&proxy, &words, 1);
+        assert_eq!(endpoints(&proxy), before, "{words}");
+    }
+    ask(&proxy, &format!("set-weight x {second} 0"), 0);
+    assert_eq!(answers(&proxy), "one");
+    ask(&proxy, &format!("up x {first} {second}"), 0);
+    assert_eq!(
+        endpoints(&proxy),
+        before,
+        "a weight of 0 drains, and `up` ends that"
+    );
+}
+
+#[test]
 fn each_command_does_what_its_name_says() {
     let [one, two] = ["one", "two"].map(TestUpstream::named);
     let proxy = last_of(&format!("backends = {}", backends(&[&one]))).start();

@@ -81,4 +81,29 @@ fn damage_is_said_and_the_proxy_runs_without_it() {
     assert!(!ready.contains("damaged"), "{ready}");
     drop(proxy);
     assert_eq!(answers(&start(Some(&state), &one)), "two");
+    let aside = state.path().join("state/backends.json.damaged");
+    let aside = std::fs::read_to_string(aside).unwrap();
+    assert!(
+        aside.contains("127.0.0.1.7"),
+        "what was damaged is kept: {aside}"
+    );
+}
+
+#[test]
+fn a_link_in_the_place_of_the_file_is_not_followed() {
+    let [one, two] = ["one", "two"].map(TestUpstream::named);
+    let state = Scratch::new();
+    let proxy = start(Some(&state), &one);
+    change(&proxy, "PUT", "/pools/x/backends", &backends(&[&two]));
+    drop(proxy);
+    let (file, elsewhere) = (
+        state.path().join("state/backends.json"),
+        state.path().join("b"),
+    );
+    std::fs::rename(&file, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+    let proxy = start(Some(&state), &one);
+    assert_eq!(answers(&proxy), "one");
+    let ready = super::call(&proxy, "GET", "/readyz", "").text();
+    assert!(ready.contains("is a symbolic link"), "{ready}");
 }

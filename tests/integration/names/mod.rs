@@ -6,34 +6,40 @@ mod many;
 mod services;
 mod start;
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 
 use serde_json::Value;
 
 use crate::fixtures::{Builder, NameServer, TestProxy, TestUpstream, eventually, response};
 
-/// Backends on other addresses of this machine, all on one port, each of which answers with the
-/// last number of its address.
-pub(super) fn on_one_port<const N: usize>(last: [u8; N]) -> (u16, [TestUpstream; N]) {
+/// Listeners on other addresses of this machine, all on one port.
+pub(super) fn listeners_on_one_port<const N: usize>(last: [u8; N]) -> (u16, [TcpListener; N]) {
     for _ in 0..100 {
         let first = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = first.local_addr().unwrap().port();
         let bind = |last: u8| TcpListener::bind((Ipv4Addr::new(127, 0, 0, last), port));
-        let Ok(listeners) = last.into_iter().map(bind).collect::<Result<Vec<_>, _>>() else {
-            continue;
-        };
-        let upstreams = listeners.into_iter().zip(last).map(|(listener, last)| {
-            let answer = response("200 OK", &[], last.to_string());
-            TestUpstream::listen(listener, move |connection| {
-                while connection.request().is_some() {
-                    connection.send(&answer);
-                }
-            })
-        });
-        let upstreams: Vec<_> = upstreams.collect();
-        return (port, upstreams.try_into().ok().unwrap());
+        if let Ok(listeners) = last.into_iter().map(bind).collect::<Result<Vec<_>, _>>() {
+            return (port, listeners.try_into().ok().unwrap());
+        }
     }
     panic!("no port is free on all of these addresses");
+}
+
+/// Backends on such listeners, each of which answers with the last number of its address.
+pub(super) fn on_one_port<const N: usize>(last: [u8; N]) -> (u16, [TestUpstream; N]) {
+    let (port, listeners) = listeners_on_one_port(last);
+    let upstreams = listeners.map(|listener| {
+        let IpAddr::V4(ip) = listener.local_addr().unwrap().ip() else {
+            panic!("it was bound so");
+        };
+        let answer = response("200 OK", &[], ip.octets()[3].to_string());
+        TestUpstream::listen(listener, move |connection| {
+            while connection.request().is_some() {
+                connection.send(&answer);
+            }
+        })
+    });
+    (port, upstreams)
 }
 
 /// A proxy that asks this server, and again after 20 ms.
@@ -54,7 +60,7 @@ pub(super) fn pool(name: &str, backends: &str) -> String {
 }
 
 /// What `/stats` says of this name.
-fn status(proxy: &TestProxy, name: &str) -> Value {
+pub(super) fn status(proxy: &TestProxy, name: &str) -> Value {
     let stats = proxy.stats();
     let all = stats["names"].as_array().unwrap().iter();
     let mut found = all.filter(|status| status["name"] == name);

@@ -195,6 +195,37 @@ fn a_tunnel_outlives_its_listener() {
 }
 
 #[test]
+fn a_tunnel_of_a_listener_that_is_gone_ends_with_the_drain_and_others_stay() {
+    let upstream = taking(echo);
+    let builder = TestProxy::builder().host("*", &[upstream.address()]);
+    let proxy = editable(builder.tables("[timeouts]\ndrain = \"700ms\""));
+    let address = free();
+    let (one, both) = (
+        "\"127.0.0.1:0\"",
+        format!("[\"127.0.0.1:0\", \"{address}\"]"),
+    );
+    edit(&proxy, |text| text.replacen(one, &both, 1));
+    reload(&proxy);
+    let mut tunnels = [address, proxy.address()].map(|to| {
+        let mut tunnel = Client::connect(to);
+        assert_eq!(tunnel.ask(asking().bytes()).status, 101);
+        tunnel
+    });
+    edit(&proxy, |text| text.replacen(&both, one, 1));
+    reload(&proxy);
+    tunnels[0].assert_closed();
+    tunnels[1].send(b"!");
+    assert_eq!(tunnels[1].wire.length(1).unwrap(), b"!");
+    proxy.stderr.find(|line| {
+        let said = "the drain time of a listener that is gone is over";
+        line.contains(said).then_some(())
+    });
+    eventually("it does not count any more", || {
+        (proxy.stat("/connections/active") == 1).then_some(())
+    });
+}
+
+#[test]
 fn a_unix_socket_comes_gets_another_mode_and_goes_with_its_file() {
     use std::os::unix::fs::PermissionsExt;
     let upstream = TestUpstream::named("one");

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use super::{answers, edit, editable, post, refusal, reload, text};
-use crate::fixtures::{TestProxy, TestUpstream, eventually};
+use crate::fixtures::{TestProxy, TestUpstream, eventually, waypost};
 
 fn start(upstream: &TestUpstream) -> TestProxy {
     editable(TestProxy::builder().host("*", &[upstream.address()]))
@@ -37,6 +37,34 @@ fn every_mistake_is_named_with_its_line_and_the_old_configuration_goes_on() {
     });
     assert_eq!(post(&proxy, "/reload").status, 200);
     assert_eq!(proxy.stats()["reload"]["errors"], serde_json::json!([]));
+}
+
+#[test]
+fn a_pid_file_that_can_not_be_written_is_said_by_check_and_refuses_a_reload() {
+    let upstream = TestUpstream::named("one");
+    let proxy = start(&upstream);
+    let folder = proxy.scratch.path();
+    std::fs::create_dir(folder.join("folder")).unwrap();
+    let mut named = String::new();
+    for (name, reason) in [("none/pid", "No such file"), ("folder", "no regular file")] {
+        edit(&proxy, |text| {
+            let rest = text.strip_prefix(&named).unwrap().to_owned();
+            named = format!("pid-file = \"{name}\"\n");
+            format!("{named}{rest}")
+        });
+        for target in ["/reload?check", "/reload"] {
+            let answer = post(&proxy, target);
+            assert_eq!(answer.status, 422, "{target}: {}", answer.text());
+            let text = answer.text();
+            assert!(
+                text.contains("`pid-file`") && text.contains(reason),
+                "{text}"
+            );
+        }
+        let check = waypost(["check", "--config", "waypost.toml"], folder);
+        assert_eq!(check.code, Some(1), "{check:?}");
+        assert!(check.stdout.contains("error: `pid-file`"), "{check:?}");
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn activated(folder: &Scratch, first: OwnedFd, second: OwnedFd) -> Command {
     command
         .arg("-c")
         .arg(format!(
-            "exec 3<&0 4<&1 0</dev/null 1>&2; export LISTEN_FDS=2 LISTEN_PID=$$; \
+            "exec 3<&0 4<&1 0</dev/null 1>&2; export LISTEN_FDS=${{FDS:-2}} LISTEN_PID=$$; \
              exec {BINARY} run --config waypost.toml"
         ))
         .env("LISTEN_FDNAMES", "web:second")
@@ -125,6 +125,23 @@ fn a_socket_that_no_listener_is_for_and_one_that_does_not_listen_refuse_the_star
     assert_eq!(refused.code, Some(1), "{}", refused.stderr);
     let named = "descriptor 4 (FileDescriptorName=second) of LISTEN_FDS does not listen";
     assert!(refused.stderr.contains(named), "{}", refused.stderr);
+    let [first, second] = [listener(), listener()].map(|(listener, _)| listener.into());
+    let mut too_many = activated(&folder, first, second);
+    too_many
+        .env("FDS", "900")
+        .env("LISTEN_FDNAMES", "web\u{1b}[2J:second");
+    let refused = Running::start(&mut too_many).end();
+    let named = "LISTEN_FDS is 900, so descriptors 3 to 902 are sockets, and ";
+    assert!(refused.stderr.contains(named), "{}", refused.stderr);
+    let [first, second] = [listener(), listener()].map(|(listener, _)| listener.into());
+    let mut steering = activated(&folder, first, second);
+    steering.env("LISTEN_FDNAMES", "web\u{1b}[2J:second");
+    let refused = Running::start(&mut steering).end();
+    assert!(
+        refused.stderr.contains("FileDescriptorName=web\\u{1b}[2J"),
+        "{}",
+        refused.stderr
+    );
     let refused = start(std::fs::File::open("/dev/null").unwrap().into());
     assert!(
         refused.stderr.contains("is no stream socket"),

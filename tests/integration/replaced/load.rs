@@ -14,7 +14,7 @@ use crate::upgrades::{asking, echo, taking};
 const UPGRADES: usize = 20;
 
 /// Ends the traffic, also when the test fails.
-struct Stops<'a>(&'a AtomicBool);
+pub(super) struct Stops<'a>(pub &'a AtomicBool);
 
 impl Drop for Stops<'_> {
     fn drop(&mut self) {
@@ -23,12 +23,12 @@ impl Drop for Stops<'_> {
 }
 
 /// Answers each request by its path.
-fn mirror() -> TestUpstream {
+pub(super) fn mirror() -> TestUpstream {
     TestUpstream::replying(|request| response("200 OK", &[], request.target()))
 }
 
 /// One connection after the other, each used until the proxy wants it to end.
-fn kept(to: SocketAddr, stop: &AtomicBool, served: &AtomicU64) {
+pub(super) fn kept(to: SocketAddr, stop: &AtomicBool, served: &AtomicU64) {
     let mut number = 0;
     while !stop.load(Relaxed) {
         let mut client = Client::connect(to);
@@ -61,7 +61,7 @@ fn fresh(to: SocketAddr, stop: &AtomicBool, served: &AtomicU64) {
 }
 
 /// Runs a client's side for as long as it takes.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -70,13 +70,13 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime.block_on(future)
 }
 
-async fn patiently<T>(future: impl Future<Output = T>) -> T {
+pub(super) async fn patiently<T>(future: impl Future<Output = T>) -> T {
     let limited = tokio::time::timeout(LONG_PATIENCE, future).await;
     limited.expect("the client's side hangs")
 }
 
 /// Requests of HTTP/2, on one connection until the proxy wants it to end.
-async fn streams(to: SocketAddr, stop: &AtomicBool, served: &AtomicU64) {
+pub(super) async fn streams(to: SocketAddr, stop: &AtomicBool, served: &AtomicU64) {
     let mut client = Http2::connect(to).await;
     while !stop.load(Relaxed) {
         // What could not be sent was not sent.

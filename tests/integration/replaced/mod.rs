@@ -6,6 +6,7 @@ mod kept;
 mod learned;
 mod load;
 mod notified;
+mod soak;
 
 use std::os::unix::fs::symlink;
 use std::process::Command;
@@ -27,8 +28,13 @@ struct Replaceable {
 impl Replaceable {
     #[track_caller]
     fn start(builder: Builder) -> Self {
+        Self::start_by(builder, BINARY.as_ref())
+    }
+
+    #[track_caller]
+    fn start_by(builder: Builder, binary: &std::path::Path) -> Self {
         let link = builder.folder().join("waypost");
-        symlink(BINARY, &link).unwrap();
+        symlink(binary, &link).unwrap();
         let proxy = builder.start_by(command_of(&link));
         let processes = vec![proxy.process_id()];
         Self { proxy, processes }

@@ -58,12 +58,18 @@ pub(in crate::admin) async fn answer(
             Err(refused) => return Some(refused),
         },
     };
-    let change = match (parts.get(2), said, method == Method::PUT) {
-        (None, _, true) => BackendsChange::Replace(text),
-        (None, _, false) => BackendsChange::Replace("[]".to_owned()),
-        (Some(address), Some(said), _) => BackendsChange::Say((*address).to_owned(), said),
-        (Some(address), None, true) => BackendsChange::Add((*address).to_owned(), text),
-        (Some(address), None, false) => BackendsChange::Remove((*address).to_owned()),
+    let change = match (parts.get(2), method == Method::PUT) {
+        (None, true) => BackendsChange::Replace(text),
+        (None, false) => BackendsChange::Replace("[]".to_owned()),
+        // Addresses have no comma.
+        (Some(addresses), is_put) => {
+            let change = |address: &str| match (said, is_put) {
+                (Some(said), _) => BackendsChange::Say(address.to_owned(), said),
+                (None, true) => BackendsChange::Add(address.to_owned(), text.clone()),
+                (None, false) => BackendsChange::Remove(address.to_owned()),
+            };
+            BackendsChange::All(addresses.split(',').map(change).collect())
+        }
     };
     caller.is(Doing::Working);
     Some(settle(&shared.control, parts[0].to_owned(), change).await)

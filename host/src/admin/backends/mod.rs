@@ -69,6 +69,8 @@ pub enum BackendsChange {
     Remove(String),
     /// An operator says this of a backend.
     Say(String, Said),
+    /// All of these, in this order, or none.
+    All(Vec<BackendsChange>),
 }
 
 /// That there is no such pool, and which there are.

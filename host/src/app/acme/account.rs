@@ -33,7 +33,7 @@ pub(super) async fn account(settings: &Acme, kept: &Kept, http: &Http) -> Result
         ))
     })?;
     tracing::info!(
-        directory = settings.directory,
+        directory = settings.shown_directory(),
         "an account with the authority was made"
     );
     Ok(account)

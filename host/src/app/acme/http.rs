@@ -19,6 +19,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::config::without_query;
 use crate::net::tls::{HandshakeError, client_config};
 
 /// For one request, from the look-up of the name to the last byte of the answer.
@@ -107,7 +108,7 @@ impl HttpClient for Http {
         &self,
         request: Request<BodyWrapper<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
-        let uri = request.uri().clone();
+        let uri = without_query(&request.uri().to_string()).to_owned();
         let exchange = tokio::time::timeout(PATIENCE, self.clone().exchange(request));
         Box::pin(async move {
             let failed = |reason: String| Error::Other(format!("{uri}: {reason}").into());

@@ -174,7 +174,7 @@ impl Orders {
         tracing::warn!(
             "the certificate that {} has issued is to be renewed already, by its dates or by the \
              authority's suggestion; the next order is not before {}: is the clock right?",
-            self.settings.directory,
+            self.settings.shown_directory(),
             in_words(progress.not_before)
         );
     }
@@ -191,7 +191,7 @@ impl Orders {
         let note = format!(
             "no certificate for {} from {}: {failure}; {served}, and the next order is on {}",
             ordered.summary(),
-            self.settings.directory,
+            self.settings.shown_directory(),
             in_words(progress.next_order)
         );
         tracing::warn!("{note}");

@@ -48,6 +48,11 @@ impl BackendFiles {
         *self.damage() = reasons;
     }
 
+    /// Whether there was something that could not be taken up.
+    pub(in crate::app) fn is_damaged(&self) -> bool {
+        !self.damage().is_empty()
+    }
+
     /// What was kept is whole again.
     pub(in crate::app) fn mended(&self) {
         self.damage().clear();

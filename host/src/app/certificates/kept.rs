@@ -94,6 +94,35 @@ impl Kept {
         self.read(&self.account_path())
     }
 
+    /// What will be in the way of the next order; `None` if nothing is.
+    pub(super) fn problem(&self) -> Option<String> {
+        let folder = self.folder.display();
+        match fs::symlink_metadata(&self.folder) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return None,
+            Err(e) => return Some(format!("{folder} can't be read: {e}")),
+            Ok(found) if !found.is_dir() => {
+                return Some(format!(
+                    "{folder} is no folder, so nothing that is ordered can be kept; remove it"
+                ));
+            }
+            Ok(found) => {
+                if let Err(e) = files::trusted(&found) {
+                    return Some(format!("{folder} can't be used: {e}"));
+                }
+            }
+        }
+        let path = self.account_path();
+        let path = path.display();
+        match self.account().map(|text| text.as_deref().map(is_account)) {
+            Ok(None | Some(true)) => None,
+            Ok(Some(false)) => Some(format!(
+                "the account in {path} is damaged, so no certificate can be ordered; remove the \
+                 file, so that another one is made"
+            )),
+            Err(e) => Some(format!("the account in {path} can't be read: {e}")),
+        }
+    }
+
     /// Whether there is an account.
     pub(super) fn has_account(&self) -> bool {
         matches!(self.account(), Ok(Some(_)))
@@ -142,6 +171,12 @@ impl Kept {
     }
 }
 
+/// Whether a text may be an account: an object with its address at the authority.
+fn is_account(text: &[u8]) -> bool {
+    let read = serde_json::from_slice::<serde_json::Value>(text);
+    read.is_ok_and(|account| account["id"].is_string())
+}
+
 /// Whether two lists have the same names, each of them once.
 pub(super) fn same_names(one: &[String], other: &[String]) -> bool {
     one.len() == other.len() && one.iter().all(|name| other.contains(name))
@@ -181,5 +216,23 @@ mod tests {
         let folder = kept.folder.strip_prefix("/state/.acme").unwrap();
         assert_eq!(folder.components().count(), 1, "{}", folder.display());
         assert!(!folder.starts_with(".."));
+    }
+
+    #[test]
+    fn what_is_in_the_way_of_an_order_is_known_before_it() {
+        let state = std::env::temp_dir().join(format!("waypost-acme-{}", std::process::id()));
+        let kept = Kept::new(&state, "https://a.test/directory");
+        assert_eq!(kept.problem(), None);
+        kept.keep_account(br#"{"id": "https://a.test/1"}"#).unwrap();
+        assert_eq!(kept.problem(), None);
+        for damaged in ["", "{", "[]", "{\"id\": 1}"] {
+            kept.keep_account(damaged.as_bytes()).unwrap();
+            let problem = kept.problem().unwrap();
+            assert!(problem.contains("account.json is damaged"), "{problem}");
+        }
+        fs::remove_dir_all(&kept.folder).unwrap();
+        fs::write(&kept.folder, "").unwrap();
+        assert!(kept.problem().unwrap().contains("is no folder"));
+        fs::remove_dir_all(&state).unwrap();
     }
 }

@@ -149,6 +149,12 @@ impl ListenerCertificates {
             let certificates = served.certificates.iter().map(move |watched| {
                 let certificate = &watched.state().certificate;
                 let names: Vec<String> = certificate.names().all().collect();
+                if let Some(ordered) = watched.source.ordered().filter(|o| !o.is_issued()) {
+                    let names = ordered.names().join(", ");
+                    return format!(
+                        "certificate of listener {address}: to be ordered, for {names}"
+                    );
+                }
                 format!(
                     "certificate of listener {address}: ok, for {}, until {}",
                     names.join(", "),

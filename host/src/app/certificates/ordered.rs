@@ -72,6 +72,11 @@ impl Ordered {
                 (None, Some(note))
             }
         };
+        let note = match (note, kept.problem()) {
+            (None, problem) => problem,
+            (note, None) => note,
+            (Some(note), Some(problem)) => Some(format!("{note}; {problem}")),
+        };
         let next_order = issued.as_ref().map_or_else(SystemTime::now, renewal);
         let local: Vec<&str> = names.iter().map(String::as_str).collect();
         Ok(Self {
@@ -120,6 +125,11 @@ impl Ordered {
     pub(super) fn served(&self) -> Certificate {
         let progress = self.progress();
         progress.issued.as_ref().unwrap_or(&self.stand_in).clone()
+    }
+
+    /// Whether one was issued, and not only one that stands in.
+    pub(super) fn is_issued(&self) -> bool {
+        self.progress().issued.is_some()
     }
 
     pub(super) fn note(&self) -> Option<String> {

@@ -40,7 +40,8 @@ struct Entry {
     /// any, the configuration names it.
     #[serde(default)]
     previous: Option<Component>,
-    /// The number and the digest of the generation that decides, also if the configuration names it.
+    /// The number and the digest of the generation that decides, also if the configuration names
+    /// it.
     #[serde(default)]
     deciding: Option<(u64, String)>,
 }

@@ -158,14 +158,7 @@ impl ControlPlane {
         let kept = self.kept(managed)?;
         let configured = policies::component(policy);
         let digest_now = configured.as_ref().ok().map(|component| digest(component));
-        let (number, carried) = {
-            let carried = self.carried();
-            let number = digest_now.as_deref();
-            let number = number.and_then(|digest| carried.number(&managed.name, digest));
-            (number, carried.last_generation(&managed.name))
-        };
-        let last_number = kept.as_ref().map(|k| k.last_generation);
-        let last_number = last_number.max(carried).unwrap_or_default();
+        let (number, last_number) = self.numbers(managed, kept.as_ref(), digest_now.as_deref());
         {
             let mut state = managed.state();
             let on_disk = kept.as_ref().filter(|_| self.state_dir.is_some());
@@ -218,6 +211,21 @@ impl ControlPlane {
             choices.retain(|c| policies::unpinned(policy, &digest(&c.component)).is_none());
         }
         Ok(choices)
+    }
+
+    /// The number that the configured component had in the process before this one, and the highest
+    /// there.
+    fn numbers(
+        &self,
+        managed: &Managed,
+        kept: Option<&Kept>,
+        configured: Option<&str>,
+    ) -> (Option<u64>, u64) {
+        let carried = self.carried();
+        let number = configured.and_then(|digest| carried.number(&managed.name, digest));
+        let last = carried.last_generation(&managed.name);
+        let last = last.max(kept.map(|kept| kept.last_generation));
+        (number, last.unwrap_or_default())
     }
 
     /// The component that was promoted before the restart, if it is there and undamaged.

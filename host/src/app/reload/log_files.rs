@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use super::{Now, refused};
 use crate::admin::ReloadError;
 use crate::app::control::ControlPlane;
+use crate::app::pid_file::pid_file_problem;
 use crate::config::{Config, LoggedRequests, RecordingConfig};
 use crate::files;
 use crate::observe::access_log::LogWriter;
@@ -54,8 +55,18 @@ impl Now {
     pub(super) fn unwritable(&self, config: &Config) -> impl Iterator<Item = String> + use<> {
         let log = Some(config).filter(|config| !self.log.serves(&config.access_log));
         let records = Some(config).filter(|config| !self.records_to(config));
-        let problems = [log.and_then(log_problem), records.and_then(record_problem)];
+        let problems = [
+            log.and_then(log_problem),
+            records.and_then(record_problem),
+            self.pid_file_problem(config),
+        ];
         problems.into_iter().flatten()
+    }
+
+    /// Why the file with the number of the process can't be written, if that is another one.
+    pub(super) fn pid_file_problem(&self, config: &Config) -> Option<String> {
+        let is_other = self.control.current().pid_file != config.pid_file;
+        pid_file_problem(config).filter(|_| is_other)
     }
 }
 

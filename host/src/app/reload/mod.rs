@@ -79,6 +79,9 @@ impl Now {
             let written = (purpose != Purpose::Check).then(|| Box::new(written));
             return Ok(Preparation::Done(Box::new(reloaded), written));
         }
+        if let Some(problem) = self.pid_file_problem(&prepared.config) {
+            return Err(refused(problem));
+        }
         // The sockets are the last but for files: nothing may connect to one that is not kept.
         let admin = self.next_admin(&prepared.config)?;
         let log = self.next_log(&prepared.config)?;

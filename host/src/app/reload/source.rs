@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::cut_short::doubt;
 use crate::app::control::{Purpose, Secret, Written};
-use crate::config::{Config, ConfigErrors, FileSource, Sources};
+use crate::config::{Config, ConfigErrors, FileSource, Sources, without_query};
 use crate::policy::digest;
 
 /// What stands in the place of a secret.
@@ -85,6 +85,12 @@ fn leave_out(tree: &mut Value) {
                     key if SECRET.contains(&key) && !is_path && !value.is_object() => {
                         *value = LEFT_OUT.into();
                     }
+                    // Of `[acme]`: a query may be a secret.
+                    "directory" => {
+                        if let Some(url) = value.as_str().filter(|url| url.contains('?')) {
+                            *value = format!("{}?{LEFT_OUT}", without_query(url)).into();
+                        }
+                    }
                     _ => leave_out(value),
                 }
             }
@@ -110,7 +116,7 @@ mod tests {
     fn a_shown_file_has_its_keys_and_none_of_its_secrets() {
         let shown = without_secrets(
             "workers = 2\n[admin]\ntoken = \"s3cret\"\n[policies.a.settings]\nb = { c = \"s3cret\" }\n\
-             d = [\"s3cret\"]\n[[listeners]]\ntls = { certificates = { key = \"a.key\" } }\n",
+             d = [\"s3cret\"]\n[acme]\ndirectory = \"https://a.test/d?key=s3cret\"\n[[listeners]]\ntls = { certificates = { key = \"a.key\" } }\n",
         );
         assert!(!shown.to_string().contains("s3cret"), "{shown}");
         assert_eq!(shown["workers"], 2);

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,6 @@ use super::Running;
 use crate::admin::UpgradeError;
 use crate::app::control::UpgradeRequest;
 use crate::app::upgrade::{Late, Passing, Successor, Upgrading};
-use crate::files;
 
 /// How long the answers of the admin listener may take at the end.
 const ANSWERS: Duration = Duration::from_secs(5);
@@ -36,9 +34,11 @@ impl Running {
             None => Err(UpgradeError::Unavailable(not_here())),
             Some(program) => {
                 self.control.hold_deployments(true);
-                let passing = self.passing(binary.as_deref()).await;
-                let with_program = passing.map(|passing| (program.clone(), passing));
-                with_program.map_err(UpgradeError::Refused)
+                let program = program.with(binary);
+                match (program, self.passing().await) {
+                    (Ok(program), Ok(passing)) => Ok((program, passing)),
+                    (Err(reason), _) | (_, Err(reason)) => Err(UpgradeError::Refused(reason)),
+                }
             }
         };
         match ready {
@@ -49,7 +49,7 @@ impl Running {
                     stores: Box::new(move || of_stores.carry_stores()),
                     health: Box::new(move || of_health.carry_health()),
                 };
-                upgrading.begin((&program, binary), (passing, late), within, answer);
+                upgrading.begin(program, (passing, late), within, answer);
             }
             Err(error) => {
                 self.control.hold_deployments(!upgrading.is_idle());
@@ -65,10 +65,7 @@ impl Running {
     }
 
     /// All that the other process gets; a sentence if that is not possible.
-    async fn passing(&self, binary: Option<&Path>) -> Result<Passing, String> {
-        if let Some(binary) = binary {
-            is_trusted(binary)?;
-        }
+    async fn passing(&self) -> Result<Passing, String> {
         let mut passing = Passing::new(self.control.clock_began());
         let mut copies = self.workers.copies().await;
         let mut seen = HashSet::new();
@@ -172,11 +169,4 @@ fn not_here() -> String {
             .to_owned(),
         false => "this system can't pass its sockets to another process: restart it".to_owned(),
     }
-}
-
-/// Whether a file that was named to this process may run as its user.
-fn is_trusted(binary: &Path) -> Result<(), String> {
-    let refused = |e: std::io::Error| format!("{} can't be started: {e}", binary.display());
-    let found = std::fs::metadata(binary).map_err(refused)?;
-    files::runnable(&found).map_err(refused)
 }

@@ -51,11 +51,17 @@ impl Activation {
         for at in FIRST..FIRST + count {
             let name = names.next().filter(|name| !name.is_empty());
             match open(at) {
-                Some(open) => all
-                    .passed
-                    .push((at, open, name.unwrap_or(NAMELESS).to_owned())),
+                Some(open) => all.passed.push((
+                    at,
+                    open,
+                    name.unwrap_or(NAMELESS).escape_debug().to_string(),
+                )),
                 None => {
-                    let problem = format!("LISTEN_FDS is {count}, and descriptor {at} is not open");
+                    let last = FIRST + count - 1;
+                    let problem = format!(
+                        "LISTEN_FDS is {count}, so descriptors {FIRST} to {last} are sockets, and \
+                         {at} is not open; LISTEN_FDS has to be the number of sockets passed"
+                    );
                     all.problem.get_or_insert(problem);
                 }
             }

@@ -82,8 +82,8 @@ impl Channel {
         Ok(())
     }
 
-    /// The next message that this version knows, and its descriptors; `None` if the other process has ended, or does not
-    /// listen any more.
+    /// The next message that this version knows, and its descriptors; `None` if the other process
+    /// has ended, or does not listen any more.
     ///
     /// # Errors
     ///

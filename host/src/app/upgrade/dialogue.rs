@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use super::channel::Channel;
 use super::messages::{ToPredecessor, ToSuccessor};
-use super::successor::Passing;
+use super::passing::Passing;
 
 /// How long it may take to accept connections once it may.
 const SERVES: Duration = Duration::from_secs(10);

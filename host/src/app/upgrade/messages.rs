@@ -16,9 +16,11 @@ use crate::app::unix_socket::Identity;
 pub(super) const VERSION: u32 = 1;
 /// The environment variable that announces an upgrade: the number of the process that serves.
 pub(super) const VARIABLE: &str = "WAYPOST_UPGRADE";
-/// The one that says that it waits for a greeting, and of which version it is. Processes before that
-/// did not: they passed all at once.
+/// The one that says that it waits for a greeting, and of which version it is. Processes before
+/// that did not: they passed all at once.
 pub(super) const GREETED: &str = "WAYPOST_UPGRADE_VERSION";
+/// The file that an upgrade has named, whoever starts the next one: it is examined each time.
+pub(super) const NAMED: &str = "WAYPOST_UPGRADE_BINARY";
 /// Descriptors that one message carries; the kernel takes 253.
 pub(super) const DESCRIPTORS: usize = 64;
 /// The longest message.

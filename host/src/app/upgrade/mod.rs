@@ -21,11 +21,13 @@
 mod channel;
 mod dialogue;
 mod messages;
+mod passing;
 mod predecessor;
 mod program;
 mod successor;
 
 pub(super) use dialogue::Late;
+pub(super) use passing::Passing;
 pub(super) use predecessor::Predecessor;
 pub(super) use program::Program;
-pub(super) use successor::{Passing, Successor, Upgrading};
+pub(super) use successor::{Successor, Upgrading};

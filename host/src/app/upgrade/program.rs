@@ -9,13 +9,15 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::messages::{GREETED, VARIABLE, VERSION};
+use super::messages::{GREETED, NAMED, VARIABLE, VERSION};
+use crate::files;
 
 /// Variables that were meant for this process only: what they announce is passed otherwise, or is
 /// passed again by the supervisor.
-const OWN: [&str; 6] = [
+const OWN: [&str; 7] = [
     VARIABLE,
     GREETED,
+    NAMED,
     "LISTEN_PID",
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
@@ -26,7 +28,9 @@ const OWN: [&str; 6] = [
 #[derive(Debug, Clone)]
 pub(in crate::app) struct Program {
     /// Where the file was found. Another one may be there by now: that is what an upgrade is for.
-    pub path: PathBuf,
+    path: PathBuf,
+    /// Whether a request has named it, and not the operator who has started the process.
+    is_named: bool,
     name: OsString,
     arguments: Vec<OsString>,
 }
@@ -42,18 +46,44 @@ impl Program {
         let name = arguments.next().unwrap_or_default();
         let running = env::current_exe()?;
         // As it was called: a link may lead to another version by now.
-        let called = candidates(&name, env::var_os("PATH")).find(|path| is_same(path, &running));
+        let named = env::var_os(NAMED).map(PathBuf::from);
+        let named = named.filter(|path| is_same(path, &running));
+        let is_named = named.is_some();
+        let called = || candidates(&name, env::var_os("PATH")).find(|path| is_same(path, &running));
         Ok(Self {
-            path: called.unwrap_or(running),
+            path: named.or_else(called).unwrap_or(running),
+            is_named,
             name,
             arguments: arguments.collect(),
         })
     }
 
-    /// A command that starts it, or another file in its place, with the environment that this
-    /// process was started with.
-    pub(super) fn command(&self, file: Option<&Path>) -> Command {
-        let mut command = Command::new(file.unwrap_or(&self.path));
+    /// The same command line with another file, if a request names one.
+    ///
+    /// # Errors
+    ///
+    /// What was named, now or before, must not run: a sentence says why. What the operator has
+    /// started is not judged.
+    pub(in crate::app) fn with(&self, file: Option<PathBuf>) -> Result<Self, String> {
+        let mut next = self.clone();
+        if let Some(file) = file {
+            (next.path, next.is_named) = (file, true);
+        }
+        if next.is_named {
+            let refused = |e| format!("{} can't be started: {e}", next.path.display());
+            files::runnable_at(&next.path).map_err(refused)?;
+        }
+        Ok(next)
+    }
+
+    /// The file that is started.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A command that starts it with the environment that this process was started with.
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
         let environment = env::vars_os().filter(|(name, _)| !OWN.iter().any(|own| name == own));
         command
             .arg0(&self.name)
@@ -62,6 +92,7 @@ impl Program {
             .envs(environment)
             .env(VARIABLE, std::process::id().to_string())
             .env(GREETED, VERSION.to_string())
+            .envs(self.is_named.then_some((NAMED, &self.path)))
             // With all that it may start itself, so that nothing is left of one that fails.
             .process_group(0)
             .stdin(Stdio::null());
@@ -107,7 +138,7 @@ mod tests {
     fn what_is_for_this_process_alone_is_not_handed_on() {
         let program = Program::of_this_process().unwrap();
         assert!(is_same(&program.path, &env::current_exe().unwrap()));
-        let command = program.command(None);
+        let command = program.command();
         let set = |name: &str| command.get_envs().any(|(n, v)| n == name && v.is_some());
         assert!(set(VARIABLE) && !set("LISTEN_PID"));
     }

@@ -1,113 +1,22 @@
 //! The process that is to take this one's place, as this one sees it.
 
 use std::future::pending;
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::channel::Channel;
 use super::dialogue::{Dialogue, Late, end, words};
-use super::messages::{DESCRIPTORS, ToSuccessor, VERSION, What, to_nanoseconds};
+use super::messages::ToSuccessor;
+use super::passing::Passing;
 use super::program::Program;
 use crate::admin::{UpgradeError, Upgraded};
-use crate::app::place::Place;
-use crate::app::unix_socket::Identity;
-
-/// What is passed.
-#[derive(Debug)]
-pub(in crate::app) struct Passing {
-    /// From when policies' clock counts.
-    clock: Instant,
-    all: Vec<(What, OwnedFd)>,
-}
-
-impl Passing {
-    /// Nothing but the clock of policies.
-    pub(in crate::app) fn new(clock: Instant) -> Self {
-        let all = Vec::new();
-        Self { clock, all }
-    }
-
-    /// A socket of the listener with this number.
-    pub(in crate::app) fn socket(
-        &mut self,
-        number: usize,
-        place: &Place,
-        file: Option<Identity>,
-        socket: OwnedFd,
-    ) {
-        let what = match place {
-            Place::Tcp(address, only_v6) => What::Tcp {
-                number,
-                address: *address,
-                only_v6: *only_v6,
-            },
-            Place::Unix(path) => What::Unix {
-                number,
-                path: path.clone(),
-                file,
-            },
-        };
-        self.all.push((what, socket));
-    }
-
-    /// Whether there is a socket of the listener with this number.
-    pub(in crate::app) fn has(&self, wanted: usize) -> bool {
-        self.all.iter().any(|(what, _)| {
-            matches!(what, What::Tcp { number, .. } | What::Unix { number, .. } if *number == wanted)
-        })
-    }
-
-    /// The socket of the admin listener.
-    pub(in crate::app) fn admin(&mut self, address: SocketAddr, socket: OwnedFd) {
-        self.all.push((What::Admin { address }, socket));
-    }
-
-    /// The lock of the state directory.
-    pub(in crate::app) fn state_lock(&mut self, lock: OwnedFd) {
-        self.all.push((What::StateLock, lock));
-    }
-
-    /// Policies that were deployed.
-    pub(in crate::app) fn policies(&mut self, file: OwnedFd) {
-        self.all.push((What::Policies, file));
-    }
-
-    /// What is known of backends beside the configuration.
-    pub(in crate::app) fn backends(&mut self, file: OwnedFd) {
-        self.all.push((What::Backends, file));
-    }
-
-    pub(super) fn send(self, to: &Channel) -> std::io::Result<()> {
-        let (what, sockets): (Vec<What>, Vec<OwnedFd>) = self.all.into_iter().unzip();
-        let what: Result<Vec<Value>, _> = what.iter().map(serde_json::to_value).collect();
-        let (mut what, mut sockets) = (what?, sockets.as_slice());
-        loop {
-            let (now, later) = sockets.split_at(sockets.len().min(DESCRIPTORS));
-            let message = ToSuccessor::Take {
-                version: VERSION,
-                clock: to_nanoseconds(self.clock),
-                what: what.drain(..now.len()).collect(),
-                more: !later.is_empty(),
-            };
-            let descriptors: Vec<BorrowedFd<'_>> = now.iter().map(AsFd::as_fd).collect();
-            to.send(&message, &descriptors)?;
-            if later.is_empty() {
-                return Ok(());
-            }
-            sockets = later;
-        }
-    }
-}
 
 /// A process that serves in this one's place.
 #[derive(Debug)]
@@ -174,20 +83,20 @@ impl Upgrading {
         self.attempt.is_none()
     }
 
-    /// Starts the program, or another file in its place, which has this time until it is ready.
+    /// Starts the program, which has this time until it is ready.
     pub(in crate::app) fn begin(
         &mut self,
-        (program, file): (&Program, Option<PathBuf>),
+        program: Program,
         (passing, late): (Passing, Late),
         within: Duration,
         answer: Option<Answer>,
     ) {
-        let path = file.clone().unwrap_or_else(|| program.path.clone());
+        let path = program.path().to_owned();
         tracing::info!("upgrade: starting {}", path.display());
-        let (program, abandoned) = (program.clone(), Arc::clone(&self.abandoned));
+        let abandoned = Arc::clone(&self.abandoned);
         (self.answer, self.path) = (answer, path);
         self.attempt = Some(spawn_blocking(move || {
-            attempt((&program, file), (passing, late), within, &abandoned)
+            attempt(&program, (passing, late), within, &abandoned)
         }));
     }
 
@@ -237,15 +146,15 @@ impl Upgrading {
 }
 
 fn attempt(
-    (program, file): (&Program, Option<PathBuf>),
+    program: &Program,
     passed: (Passing, Late),
     within: Duration,
     abandoned: &AtomicBool,
 ) -> Outcome {
-    let path = file.as_deref().unwrap_or(&program.path).to_owned();
-    let unstarted = |e: std::io::Error| format!("{} can't be started: {e}", path.display());
+    let path = program.path().display();
+    let unstarted = |e: std::io::Error| format!("{path} can't be started: {e}");
     let (channel, input) = Channel::pair().map_err(unstarted)?;
-    let mut command = program.command(file.as_deref());
+    let mut command = program.command();
     let spawned = command.stdin(Stdio::from(input)).spawn();
     // The command has a copy of the other end, which would keep the end of the process unseen.
     drop(command);

@@ -5,6 +5,7 @@ mod meaning;
 mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Component, Path, PathBuf};
 
 use super::Admin;
 use crate::document::{At, Findings, Place};
@@ -105,6 +106,19 @@ fn is_any_port(address: &ListenAddress) -> bool {
     matches!(address, ListenAddress::Tcp { address, .. } if address.port() == 0)
 }
 
+/// Where a path leads, however it is written.
+fn place(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let folder = std::fs::canonicalize(folder.unwrap_or(Path::new(".")));
+    match (folder, path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path
+            .components()
+            .filter(|c| *c != Component::CurDir)
+            .collect(),
+    }
+}
+
 /// Whether both are one place, whatever else is said of them.
 fn is_same(a: &ListenAddress, b: &ListenAddress) -> bool {
     use ListenAddress::{Tcp, Unix};
@@ -113,7 +127,7 @@ fn is_same(a: &ListenAddress, b: &ListenAddress) -> bool {
         (Tcp { address: a, .. }, Tcp { address: b, .. }) => {
             (a.ip().to_canonical(), a.port()) == (b.ip().to_canonical(), b.port())
         }
-        (Unix { path: a, .. }, Unix { path: b, .. }) => a == b,
+        (Unix { path: a, .. }, Unix { path: b, .. }) => a == b || place(a) == place(b),
         _ => false,
     }
 }

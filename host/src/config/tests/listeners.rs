@@ -288,7 +288,7 @@ fn wrong_listeners_are_errors_that_say_what_to_write() {
             "listed twice",
         ),
         (
-            "[[listeners]]\naddress = \"unix:a\"\n[[listeners]]\naddress = \"unix:a\"",
+            "[[listeners]]\naddress = \"unix:a\"\n[[listeners]]\naddress = \"unix:./a\"",
             4,
             "listeners.address",
             "listed twice",

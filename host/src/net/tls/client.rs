@@ -227,7 +227,15 @@ impl HandshakeError {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 format!("its certificate is not for this name (see `server-name`): {certificate}")
             }
-            other => format!("its certificate is not accepted: {other}"),
+            CertificateError::BadEncoding => "its certificate can't be read".to_owned(),
+            CertificateError::Revoked => "its certificate was revoked".to_owned(),
+            CertificateError::UnhandledCriticalExtension => {
+                "its certificate has an extension that must be understood and is not".to_owned()
+            }
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                "its certificate is not for servers (extended key usage)".to_owned()
+            }
+            other => format!("its certificate is not accepted ({other:?})"),
         }
     }
 }

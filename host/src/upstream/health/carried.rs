@@ -2,12 +2,11 @@
 //! machines again that are known to be dead.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::marks::Marks;
-use super::shared::Shared;
+use super::shared::{Ejected, Shared};
 use crate::upstream::{PoolTopology, Topology};
 
 /// What is known against one endpoint.
@@ -21,17 +20,6 @@ pub struct CarriedHealth {
     pub down: Option<String>,
     /// Its requests failed.
     pub ejected: Option<Ejected>,
-}
-
-/// An ejection that has not ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ejected {
-    /// The time that is left of it; then one request tries the endpoint.
-    pub left: Duration,
-    /// How many times longer than the first it is.
-    pub times: u32,
-    /// Why it was.
-    pub reason: String,
 }
 
 impl Topology {
@@ -93,7 +81,7 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::*;
 

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::carried::Ejected;
+use serde::{Deserialize, Serialize};
+
 use super::marks::{BackendHealth, Marks, STATES};
 use crate::stats::HealthState;
 use crate::upstream::doubt::Accuser;
@@ -41,6 +42,17 @@ pub(super) struct Shared {
     /// How long that takes, in milliseconds; 0 = it has none.
     slow_start: AtomicU64,
     rest: Mutex<Rest>,
+}
+
+/// An ejection that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ejected {
+    /// The time that is left of it; then one request tries the endpoint.
+    pub left: Duration,
+    /// How many times longer than the first it is.
+    pub times: u32,
+    /// Why it was.
+    pub reason: String,
 }
 
 #[derive(Debug)]

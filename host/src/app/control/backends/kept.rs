@@ -46,7 +46,15 @@ impl ControlPlane {
             return Ok(());
         };
         let text = text(&self.current(), self.discovery());
-        let written = spawn_blocking(move || state_dir.write_backends(text.as_bytes())).await;
+        let is_damaged = self.backend_files.is_damaged();
+        let write = move || {
+            if is_damaged && let Some(aside) = state_dir.set_backends_aside()? {
+                let aside = aside.display();
+                tracing::warn!("what could not be read of backends in `state-dir` is in {aside}");
+            }
+            state_dir.write_backends(text.as_bytes())
+        };
+        let written = spawn_blocking(write).await;
         let error = match written {
             Ok(Ok(())) => {
                 self.backend_files.mended();

@@ -150,6 +150,14 @@ impl ControlPlane {
                     return Err(self.not_added(pool, address, former));
                 }
             }
+            BackendsChange::All(changes) => {
+                for change in changes {
+                    let (after, more) = self.next_overlay(pool, &next, change)?;
+                    next = after;
+                    warnings.extend(more);
+                }
+                return Ok((next, warnings));
+            }
             BackendsChange::Say(address, said) => {
                 let written = self.known_address(pool, address, former)?;
                 say(&mut next, &written, *said);
@@ -240,7 +248,11 @@ fn say(overlay: &mut Overlay, address: &str, said: Said) {
     match said {
         Said::Drain => edit.state = Some(AdminState::Draining),
         Said::Down => edit.state = Some(AdminState::Down),
-        Said::Up => edit.state = is_covered.then_some(AdminState::Up),
+        Said::Up => {
+            edit.state = is_covered.then_some(AdminState::Up);
+            // A weight of 0 drains it as well.
+            edit.weight = edit.weight.filter(|weight| *weight > 0);
+        }
         Said::Weight(weight) => edit.weight = weight,
     }
     if *edit == Default::default() {

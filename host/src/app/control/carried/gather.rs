@@ -1,5 +1,5 @@
-//! Gathers what was deployed for the process that replaces this one, and takes up what the one before
-//! had.
+//! Gathers what was deployed for the process that replaces this one, and takes up what the one
+//! before had.
 
 use std::fs::File;
 use std::io::{self, Write};
