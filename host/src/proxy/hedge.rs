@@ -302,8 +302,7 @@ impl Exchange<'_> {
             meta,
             duplex,
         } = brought;
-        self.note_won(context, &lease, tries);
-        self.outcome.failed.push(first);
+        self.note_won(context, &lease, tries, first);
         let (failed, sent, worker) = ([first], tries.sent.get() + 1, context.worker);
         let tries = Tries::new(tries.policy, tries.pool, &failed, sent);
         let to = Target::new(context, &lease, ranges, &tries);
@@ -328,7 +327,14 @@ impl Exchange<'_> {
     }
 
     /// The second attempt has brought what is taken.
-    fn note_won(&mut self, context: RequestContext<'_>, lease: &Lease<'_>, tries: &Tries<'_>) {
+    fn note_won(
+        &mut self,
+        context: RequestContext<'_>,
+        lease: &Lease<'_>,
+        tries: &Tries<'_>,
+        first: FailedAttempt,
+    ) {
+        self.outcome.failed.push(first);
         // The first one may have been waiting still.
         for wait in [Wait::UpstreamRead, Wait::UpstreamWrite, Wait::Presence] {
             self.client.timer().disarm(wait);
