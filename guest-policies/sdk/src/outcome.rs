@@ -21,8 +21,8 @@ pub struct Outcome {
     /// From the arrival of the request's head to that of the response's; `None` if no backend has
     /// answered.
     pub first_byte: Option<Duration>,
-    /// The same of the last attempt alone: from when the backend had all of the request. `None` also
-    /// if it answered before it had.
+    /// The same of the last attempt alone: from when the backend had all of the request. `None`
+    /// also if it answered before it had.
     pub latency: Option<Duration>,
     /// From the arrival of the request's head to the end of the response.
     pub duration: Duration,

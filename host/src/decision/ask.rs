@@ -22,6 +22,24 @@ pub struct HookFacts<'a> {
     pub completion: &'a Completion,
 }
 
+impl<'a> HookFacts<'a> {
+    fn edit_response(self) -> EditResponse {
+        EditResponse {
+            pool: self.pool,
+            status: self.status,
+            backend: self.backend,
+        }
+    }
+
+    fn completed(self) -> Completed<'a> {
+        Completed {
+            pool: self.pool,
+            completion: self.completion,
+            failed: self.attempt.failed,
+        }
+    }
+}
+
 /// Asks one hook of one policy, as a recording or a benchmark names it. A request's hooks are asked
 /// by a [`PolicyChain`](super::PolicyChain).
 pub fn ask_hook(
@@ -31,13 +49,7 @@ pub fn ask_hook(
     facts: HookFacts<'_>,
     message: &mut Message<'_>,
 ) -> Result<HookAnswer, Fault> {
-    let HookFacts {
-        pool,
-        attempt,
-        status,
-        backend,
-        completion,
-    } = facts;
+    let HookFacts { pool, attempt, .. } = facts;
     match hook {
         Hook::Range => {
             let question = CheckRange { pool };
@@ -52,19 +64,11 @@ pub fn ask_hook(
             caller.call(handle, &question, message).map(Into::into)
         }
         Hook::ResponseHeaders => {
-            let question = EditResponse {
-                pool,
-                status,
-                backend,
-            };
+            let question = facts.edit_response();
             caller.call(handle, &question, message).map(Into::into)
         }
         Hook::Completion => {
-            let question = Completed {
-                pool,
-                completion,
-                failed: attempt.failed,
-            };
+            let question = facts.completed();
             caller.call(handle, &question, message).map(Into::into)
         }
     }

@@ -27,7 +27,12 @@ pub struct RecordedRequest {
     /// The request's fields as the record has them so far.
     known: Fields,
     facts: Vec<Fact>,
-    /// Of the call that comes.
+    next: Next,
+}
+
+/// What the call that comes is about.
+#[derive(Debug, Default)]
+struct Next {
     attempt: Option<u32>,
     failed: Vec<recording::FailedAttempt>,
     response: Option<(u16, u32)>,
@@ -73,10 +78,7 @@ impl RecordedRequest {
             lineup,
             known: head.fields.clone(),
             facts: Vec::new(),
-            attempt: None,
-            failed: Vec::new(),
-            response: None,
-            completion: None,
+            next: Next::default(),
         }
     }
 
@@ -95,19 +97,19 @@ impl RecordedRequest {
 
     /// The next calls are about this attempt.
     pub(super) fn attempt(&mut self, attempt: Attempt<'_>) {
-        self.attempt = Some(attempt.number);
-        self.failed = attempt.failed.iter().map(Into::into).collect();
+        self.next.attempt = Some(attempt.number);
+        self.next.failed = attempt.failed.iter().map(Into::into).collect();
     }
 
     /// The next calls are about a response with this status of this backend.
     pub(super) fn response(&mut self, status: u16, backend: u32) {
-        self.response = Some((status, backend));
+        self.next.response = Some((status, backend));
     }
 
     /// The next calls are about what became of the request.
     pub(super) fn completion(&mut self, completion: &Completion, failed: &[FailedAttempt]) {
-        self.completion = Some(*completion);
-        self.failed = failed.iter().map(Into::into).collect();
+        self.next.completion = Some(*completion);
+        self.next.failed = failed.iter().map(Into::into).collect();
     }
 
     /// Whether calls of this policy are recorded.
@@ -129,19 +131,16 @@ impl RecordedRequest {
     ) -> Call {
         let generation = handle.generation();
         let is = |this: Hook| hook == this;
-        let deadline = message.head.deadline;
-        let deadline = deadline.map(|deadline| generation.nanoseconds(deadline));
-        self.request.deadline = self.request.deadline.or(deadline);
+        self.note_deadline(handle, message);
         Call {
             policy: generation.name().to_owned(),
             generation: generation.number(),
             role,
             hook,
-            attempt: self.attempt.filter(|_| is(Hook::Selection)),
-            failed: if is(Hook::Selection) || is(Hook::Completion) {
-                self.failed.clone()
-            } else {
-                Vec::new()
+            attempt: self.next.attempt.filter(|_| is(Hook::Selection)),
+            failed: match hook {
+                Hook::Selection | Hook::Completion => self.next.failed.clone(),
+                _ => Vec::new(),
             },
             response: self
                 .response
@@ -152,7 +151,7 @@ impl RecordedRequest {
                     backend,
                     fields: recording::fields(fields),
                 }),
-            completion: self.completion.filter(|_| is(Hook::Completion)),
+            completion: self.next.completion.filter(|_| is(Hook::Completion)),
             pool_queue: facts.queued_in_pool(self.request.pool),
             sees: self.changed_fields(message.head),
             facts: self.changed_facts(facts),
@@ -160,6 +159,12 @@ impl RecordedRequest {
             answer: Answer::Done,
             edited: None,
             nanoseconds: 0,
+        }
+    }
+
+    fn note_deadline(&mut self, handle: &PolicyHandle, message: &Message<'_>) {
+        if let (Some(deadline), None) = (message.head.deadline, self.request.deadline) {
+            self.request.deadline = Some(handle.generation().nanoseconds(deadline));
         }
     }
 

@@ -42,9 +42,7 @@ impl Exchange<'_> {
                 };
                 self.unfinished(reason, broken(outcome), disposition)
             }
-            ExchangeEnd::ClientGone(reason) => {
-                self.unfinished(reason, RequestFailure::Client, Disposition::Abort)
-            }
+            ExchangeEnd::ClientGone(reason) => self.cut_off(reason, RequestFailure::Client),
             ExchangeEnd::Upload(end) => self.upload_ended(end, status, outcome),
         }
     }
@@ -59,14 +57,11 @@ impl Exchange<'_> {
         match upload_refusal(end) {
             None => {
                 let reason = "the client closed the connection within its request";
-                self.unfinished(reason, RequestFailure::Client, Disposition::Abort)
+                self.cut_off(reason, RequestFailure::Client)
             }
             Some(refusal) if status == 0 => Attempted::Local(refusal.into(), outcome),
             // The answer has begun: all that is left is to show that it is not whole.
-            Some(refusal) => {
-                let failure = failure_of(&refusal);
-                self.unfinished(&refusal.reason(), failure, Disposition::Abort)
-            }
+            Some(refusal) => self.cut_off(&refusal.reason(), failure_of(&refusal)),
         }
     }
 
@@ -104,6 +99,10 @@ impl Exchange<'_> {
         self.outcome.reason = Some(reason.to_owned());
         self.outcome.failure = Some(RequestFailure::Client);
         Disposition::Abort
+    }
+
+    fn cut_off(&mut self, reason: &str, failure: RequestFailure) -> Attempted {
+        self.unfinished(reason, failure, Disposition::Abort)
     }
 
     fn unfinished(

@@ -1,75 +1,26 @@
 //! What became of requests: noted for the policies that were asked about them, and told to them
 //! beside other requests. No client and no request waits for that.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
 use tokio::task::yield_now;
 
+use super::completions::{Ended, Waiting};
 use super::context;
 use super::refusal::{LocalReply, Refusal};
-use super::snapshot::WorkerSnapshot;
-use super::spares::Spares;
 use super::worker::Worker;
-use crate::decision::RequestPolicyState;
-use crate::message::RequestHead;
-use crate::route::Rule;
-use crate::upstream::{Completion, FailedAttempt, RequestFailure};
+use crate::upstream::RequestFailure;
 
-/// Completions of a worker that may wait.
-const MOST: usize = 4_096;
-/// Bytes of their requests' heads.
-const MOST_BYTES: usize = 4 << 20;
 /// So much time is taken for them before other tasks have their turn: some hundred calls.
 const TURN: Duration = Duration::from_micros(500);
 /// So much time is taken for those that wait when the worker ends.
 const REST: Duration = Duration::from_secs(1);
 
-/// Completions that wait for their policies.
-#[derive(Default)]
-pub(super) struct Completions {
-    waiting: RefCell<VecDeque<Waiting>>,
-    /// Bytes of their heads.
-    bytes: Cell<usize>,
-    /// Heads that are not in use.
-    heads: Spares<Box<RequestHead>>,
-    begun: Notify,
-}
-
-/// A request that has ended.
-pub(super) struct Ended<'a> {
-    pub view: &'a Rc<WorkerSnapshot>,
-    pub rule: &'a Rule,
-    /// It is taken, and another one is put in its place.
-    pub head: &'a mut RequestHead,
-    pub state: RequestPolicyState,
-    pub completion: Completion,
-    pub failed: Vec<FailedAttempt>,
-    /// For the record of the request.
-    pub status: u16,
-}
-
-/// The same while it waits.
-struct Waiting {
-    view: Rc<WorkerSnapshot>,
-    /// The number of the route.
-    route: u32,
-    head: Box<RequestHead>,
-    weight: usize,
-    state: RequestPolicyState,
-    completion: Completion,
-    failed: Vec<FailedAttempt>,
-    status: u16,
-}
-
 impl Worker {
     /// Tells policies what became of requests, for as long as it is polled.
     pub async fn complete(&self) {
         loop {
-            self.completions.begun.notified().await;
+            self.completions.begun().await;
             while self.complete_for(TURN) {
                 yield_now().await;
             }
@@ -79,11 +30,11 @@ impl Worker {
     /// Tells them what waits when the worker ends.
     pub fn complete_rest(&self) {
         if self.complete_for(REST) {
-            let left = self.completions.waiting.take();
-            let chains = left.iter().map(|waiting| waiting.drop(self));
+            let left = self.completions.take_all();
+            left.iter().for_each(|waiting| waiting.drop(self));
             tracing::warn!(
                 worker = self.index,
-                requests = chains.count(),
+                requests = left.len(),
                 "policies did not hear in time what became of their last requests"
             );
         }
@@ -95,7 +46,7 @@ impl Worker {
         while let Some(next) = self.completions.next() {
             next.tell(self);
             if began.elapsed() >= time {
-                return !self.completions.waiting.borrow().is_empty();
+                return !self.completions.is_empty();
             }
         }
         false
@@ -104,54 +55,12 @@ impl Worker {
     /// Takes a request that has ended, of which policies are to hear.
     #[cold]
     pub(super) fn ended(&self, ended: Ended<'_>) {
-        let Ended {
-            view,
-            rule,
-            head,
-            state,
-            completion,
-            failed,
-            status,
-        } = ended;
-        let queue = &self.completions;
-        let weight = head.fields.capacity() + head.target.capacity();
-        let bytes = queue.bytes.get() + weight;
-        let mut waiting = queue.waiting.borrow_mut();
-        if waiting.len() >= MOST || bytes > MOST_BYTES {
-            drop(waiting);
-            context::chain(self, view, rule, &state).drop_completion();
-            state.end(view.recorder.as_ref(), &self.shard, status);
+        let Some(left) = self.completions.add(ended) else {
             return;
-        }
-        if waiting.is_empty() {
-            queue.begun.notify_one();
-        }
-        queue.bytes.set(bytes);
-        let mut own = queue.heads.take().unwrap_or_default();
-        std::mem::swap(&mut *own, head);
-        waiting.push_back(Waiting {
-            view: Rc::clone(view),
-            route: rule.number,
-            head: own,
-            weight,
-            state,
-            completion,
-            failed,
-            status,
-        });
-    }
-}
-
-impl Completions {
-    fn next(&self) -> Option<Waiting> {
-        let next = self.waiting.borrow_mut().pop_front()?;
-        self.bytes.set(self.bytes.get() - next.weight);
-        Some(next)
-    }
-
-    /// Lets go of heads that were not needed for a while.
-    pub(super) fn trim(&self) {
-        self.heads.trim();
+        };
+        context::chain(self, left.view, left.rule, &left.state).drop_completion();
+        let recorder = left.view.recorder.as_ref();
+        left.state.end(recorder, &self.shard, left.status);
     }
 }
 
@@ -173,9 +82,7 @@ impl Waiting {
             chain.complete(&mut head, &completion, &failed);
         }
         state.end(view.recorder.as_ref(), &worker.shard, status);
-        head.clear();
-        // Those beyond what is kept are dropped.
-        let _ = worker.completions.heads.keep(head);
+        worker.completions.give_back(head);
     }
 
     fn drop(&self, worker: &Worker) {

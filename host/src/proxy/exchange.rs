@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::awaited::Awaited;
 use super::body::{Pace, Progress};
 use super::call;
 use super::client::Client;
@@ -13,11 +12,9 @@ use super::context::RequestContext;
 use super::refusal::{LocalReply, Refusal};
 use super::scratch::Scratch;
 use super::snapshot::WorkerSnapshot;
-use crate::decision::RequestPolicyState;
 use crate::message::{BodyLength, Edited, RequestFacts};
 use crate::observe::Outcome;
 use crate::policy::ByteRange;
-use crate::stats::WorkerShard;
 use crate::upstream::{AttemptOutcome, Doubt};
 
 /// A request on its way.
@@ -108,56 +105,9 @@ impl<'a> Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    /// Has the request decided, forwarded and answered.
-    pub(super) async fn run(&mut self) -> Disposition {
-        let worker = Rc::clone(self.client.worker());
-        let entry = Rc::clone(self.client.entry());
-        let view = self.view;
-        worker.shard.requests.increment();
-        let active = ActiveRequest::new(&worker.shard);
-        let mut awaited = Awaited {
-            exchange: self,
-            worker: &worker,
-            rule: None,
-            state: RequestPolicyState::default(),
-        };
-        let Awaited {
-            exchange,
-            rule: known,
-            state,
-            ..
-        } = &mut awaited;
-        let (ended, chain) = match exchange.begin(&worker, state) {
-            Ok(rule) => {
-                *known = Some(rule);
-                let context = RequestContext {
-                    worker: &worker,
-                    entry: &entry,
-                    view,
-                    rule,
-                    state,
-                };
-                (exchange.decided(context).await, Some(context.chain()))
-            }
-            Err(local) => (Err(local), None),
-        };
-        let disposition = match ended {
-            Ok(disposition) => disposition,
-            Err(local) => exchange.answer(&worker, state, local).await,
-        };
-        drop(active);
-        exchange.outcome.end(exchange.scratch.head.client);
-        if let Some(chain) = chain {
-            chain.conclude(&exchange.outcome);
-        }
-        report(&exchange.client, view, exchange.scratch, &exchange.outcome);
-        awaited.end();
-        disposition
-    }
-
     /// Has the policies of its route decide the request, and the request forwarded. What is to be
     /// answered in place of a backend is the error.
-    async fn decided(
+    pub(super) async fn decided(
         &mut self,
         context: RequestContext<'_>,
     ) -> Result<Disposition, Box<LocalReply>> {
@@ -217,31 +167,5 @@ impl Exchange<'_> {
     /// Whether the client's connection may carry another request.
     pub(super) fn keep_alive(&self) -> bool {
         self.facts.persists && self.client.may_continue()
-    }
-}
-
-/// Counts the request and logs it. A tunnel has its line in the log when it ends.
-#[inline]
-fn report(client: &Client<'_>, view: &WorkerSnapshot, scratch: &mut Scratch, outcome: &Outcome) {
-    let (worker, logged, head) = (client.worker(), view.settings.logged, &scratch.head);
-    match &mut scratch.tunnel {
-        Some(tunnel) => tunnel.begin(&worker.shard, outcome.clone(), head),
-        None => worker.observe(logged, outcome, head, client.info()),
-    }
-}
-
-/// A request counts as active until this is dropped, also by a panic.
-struct ActiveRequest<'a>(&'a WorkerShard);
-
-impl<'a> ActiveRequest<'a> {
-    fn new(shard: &'a WorkerShard) -> Self {
-        shard.requests_active.increment();
-        Self(shard)
-    }
-}
-
-impl Drop for ActiveRequest<'_> {
-    fn drop(&mut self) {
-        self.0.requests_active.decrement();
     }
 }

@@ -304,7 +304,6 @@ impl Exchange<'_> {
             duplex,
         } = brought;
         self.note_won(context, &lease, (tries, first));
-        self.outcome.failed.push(first);
         let (failed, worker) = (tries.failed_with(first), context.worker);
         let tries = Tries::new(tries.policy, tries.pool, &failed, tries.sent.get());
         let to = Target::new(context, &lease, ranges, &tries);
@@ -339,6 +338,7 @@ impl Exchange<'_> {
             race.taken.set(Some(lease.position()));
         }
         tries.also_failed.set(Some(first));
+        self.outcome.failed.push(first);
         // The first one may have been waiting still.
         for wait in [Wait::UpstreamRead, Wait::UpstreamWrite, Wait::Presence] {
             self.client.timer().disarm(wait);

@@ -7,8 +7,8 @@
 //! means for the backend, and `attempted` what it means for the request. `presence` notices a
 //! client that leaves while the proxy waits for its backend; `linger` ends a connection whose
 //! client is still sending; `slow` cuts off clients that keep limited connections from others.
-//! Policies hear what became of a request after its end (`awaited`, `completion`). After a 101, `tunnel` moves the bytes of both connections; `switched` is what it takes over.
-//! `refusal` is the only place where an error becomes a status; `answer` sends responses that are
+//! Policies hear what became of a request after its end (`run`, `completion`). After a 101,
+//! `tunnel` moves the bytes of both connections; `switched` is what it takes over. `refusal` is the only place where an error becomes a status; `answer` sends responses that are
 //! not a backend's, as `reply` writes them. A [`Worker`] holds what the connections of one thread
 //! share; `app` makes them. Never names wasmtime, and never asks a policy itself.
 
@@ -19,7 +19,6 @@ mod arrival;
 mod attempt;
 mod attempted;
 mod attempts;
-mod awaited;
 mod beside;
 mod blame;
 mod body;
@@ -30,6 +29,7 @@ mod call;
 mod challenges;
 mod client;
 mod completion;
+mod completions;
 mod conditions;
 mod connection;
 mod context;
@@ -57,6 +57,7 @@ mod refuse;
 mod reply;
 mod retried;
 mod routing;
+mod run;
 mod runner;
 mod scratch;
 mod second;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rand::rngs::SmallRng;
 
-use super::completion::Completions;
+use super::completions::Completions;
 use super::entry::Entry;
 use super::h2::WorkerHeads;
 use super::runner::Runner;

@@ -17,8 +17,8 @@ pub(super) struct Question {
     pub failed: Vec<FailedAttempt>,
     /// The backend's response; `None` if no backend is asked.
     pub response: Option<Response>,
-    /// What becomes of the request; `None` if the policy is not to hear of it. Without a backend, it
-    /// is the one that was selected.
+    /// What becomes of the request; `None` if the policy is not to hear of it. Without a backend,
+    /// it is the one that was selected.
     pub completion: Option<Completion>,
     /// How long the client still waits, in nanoseconds.
     pub left: Option<u64>,

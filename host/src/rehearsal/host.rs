@@ -211,8 +211,8 @@ impl Host {
     }
 }
 
-/// Has the chain decide about a request and, if there is one, its response. Returns the backend that
-/// was selected.
+/// Has the chain decide about a request and, if there is one, its response. Returns the backend
+/// that was selected.
 fn decide<E: Environment>(
     chain: PolicyChain<'_, E>,
     head: &mut RequestHead,

@@ -17,7 +17,10 @@ fn heard(subject: &Subject, begins: &str) -> (Vec<String>, String) {
         let rest = line.split_once(&begins)?.1;
         let mut words = rest.splitn(4, ' ').map(str::to_owned);
         let times: Vec<String> = words.by_ref().take(3).collect();
-        Some((times, words.next()?))
+        // Behind it stands whose line it is.
+        let rest = words.next()?;
+        let rest = rest.split(" policy=").next()?.to_owned();
+        Some((times, rest))
     });
     found.unwrap_or_else(|| panic!("no {begins:?} in {}", subject.proxy.stderr.text()))
 }

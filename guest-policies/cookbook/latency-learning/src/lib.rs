@@ -1,11 +1,11 @@
 //! Learns from the requests that are over which backends are quick, and chooses the better of two.
 //!
-//! Use it where backends differ, or slow down and recover. Each request that ends teaches the worker
-//! that served it: the latency of its backend counts at once if it is worse than what was known
-//! (the peak), and little by little if it is better. A failure counts as a latency of `penalty`. What
-//! is known is forgotten with time, so that a backend that was slow is tried again, and has its share
-//! when it is quick again. Of two random backends the one with the less to wait for takes the
-//! request: its latency times the requests that it has in flight, by weight.
+//! Use it where backends differ, or slow down and recover. Each request that ends teaches the
+//! worker that served it: the latency of its backend counts at once if it is worse than what was
+//! known (the peak), and little by little if it is better. A failure counts as a latency of
+//! `penalty`. What is known is forgotten with time, so that a backend that was slow is tried again,
+//! and has its share when it is quick again. Of two random backends the one with the less to wait
+//! for takes the request: its latency times the requests that it has in flight, by weight.
 //!
 //! ```toml
 //! [policies.quick.settings]

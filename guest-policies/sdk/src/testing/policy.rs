@@ -140,8 +140,8 @@ impl<P: Exported> TestPolicy<P> {
         verdict
     }
 
-    /// Tells what became of this request, after these attempts failed. The outcome's pool is that of
-    /// the request.
+    /// Tells what became of this request, after these attempts failed. The outcome's pool is that
+    /// of the request.
     pub fn completed<F: Into<FailedAttempt>>(
         &mut self,
         request: &TestRequest,

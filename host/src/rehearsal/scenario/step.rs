@@ -155,12 +155,7 @@ impl Base {
         let attempt = section
             .take("attempt")
             .and_then(|n| n.integer(findings, 1..=MAX_ATTEMPTS));
-        let random = section.take("random").map_or_else(Vec::new, |node| {
-            node.one_or_many()
-                .into_iter()
-                .filter_map(|node| values::whole(node, findings))
-                .collect()
-        });
+        let random = random(section, findings);
         let store = section
             .take("store")
             .map(|n| values::stored(n, findings))
@@ -348,6 +343,15 @@ fn expected(section: &mut Section, findings: &mut Findings) -> Option<Section> {
         beside.for_each(|node| findings.error(&node.place, NOT_ASKED));
     }
     Some(expected)
+}
+
+/// The draws that are listed.
+fn random(section: &mut Section, findings: &mut Findings) -> Vec<u64> {
+    let nodes = section.take("random").map(Node::one_or_many);
+    let nodes = nodes.into_iter().flatten();
+    nodes
+        .filter_map(|node| values::whole(node, findings))
+        .collect()
 }
 
 /// The attempts that failed before.

@@ -1,0 +1,185 @@
+//! A request from its head to its end, and what its policies hear of that.
+
+use std::mem;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::client::Client;
+use super::completions::Ended;
+use super::connection::Disposition;
+use super::context::RequestContext;
+use super::exchange::Exchange;
+use super::refusal::Refusal;
+use super::scratch::Scratch;
+use super::snapshot::WorkerSnapshot;
+use super::worker::Worker;
+use crate::decision::RequestPolicyState;
+use crate::message::BodyLength;
+use crate::observe::Outcome;
+use crate::route::Rule;
+use crate::stats::WorkerShard;
+use crate::upstream::{Completion, RequestFailure};
+
+/// A request whose policies may hear what becomes of it, however it ends: also if its task is
+/// dropped, or panics.
+struct Awaited<'e, 'a> {
+    exchange: &'e mut Exchange<'a>,
+    worker: &'e Worker,
+    /// Its route, once it is known.
+    rule: Option<&'a Rule>,
+    state: RequestPolicyState,
+}
+
+impl<'e, 'a> Awaited<'e, 'a> {
+    fn new(exchange: &'e mut Exchange<'a>, worker: &'e Worker) -> Self {
+        Self {
+            exchange,
+            worker,
+            rule: None,
+            state: RequestPolicyState::default(),
+        }
+    }
+
+    /// The request has ended as its outcome says.
+    #[inline]
+    fn end(mut self) {
+        if self.state.is_awaited() {
+            return self.pass_on();
+        }
+        let (recorder, status) = (&self.exchange.view.recorder, self.exchange.outcome.status);
+        let state = mem::take(&mut self.state);
+        state.end(recorder.as_ref(), &self.worker.shard, status);
+    }
+
+    #[cold]
+    fn pass_on(&mut self) {
+        let state = mem::take(&mut self.state);
+        let Some(rule) = self.rule else { return };
+        let exchange = &mut *self.exchange;
+        let completion = exchange.completion(&state);
+        self.worker.ended(Ended {
+            view: exchange.view,
+            rule,
+            head: &mut exchange.scratch.head,
+            state,
+            completion,
+            failed: mem::take(&mut exchange.outcome.failed),
+            status: exchange.outcome.status,
+        });
+    }
+}
+
+impl Drop for Awaited<'_, '_> {
+    fn drop(&mut self) {
+        if self.state.is_awaited() {
+            let outcome = &mut self.exchange.outcome;
+            outcome.failure = Some(RequestFailure::Cancelled);
+            outcome.end(self.exchange.scratch.head.client);
+            self.pass_on();
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// Has the request decided, forwarded and answered.
+    pub(super) async fn run(&mut self) -> Disposition {
+        let worker = Rc::clone(self.client.worker());
+        let entry = Rc::clone(self.client.entry());
+        let view = self.view;
+        worker.shard.requests.increment();
+        let active = ActiveRequest::new(&worker.shard);
+        let mut awaited = Awaited::new(self, &worker);
+        let Awaited {
+            exchange,
+            rule,
+            state,
+            ..
+        } = &mut awaited;
+        let begun = exchange.begin(&worker, state);
+        *rule = begun.as_ref().ok().copied();
+        let context = rule.map(|rule| RequestContext {
+            worker: &worker,
+            entry: &entry,
+            view,
+            rule,
+            state,
+        });
+        let ended = match (begun, context) {
+            (Err(local), _) => Err(local),
+            (Ok(_), None) => Err(Refusal::NoBackend.into()),
+            (Ok(_), Some(context)) => exchange.decided(context).await,
+        };
+        let disposition = match ended {
+            Ok(disposition) => disposition,
+            Err(local) => exchange.answer(&worker, state, local).await,
+        };
+        drop(active);
+        exchange.outcome.end(exchange.scratch.head.client);
+        if let Some(context) = context {
+            context.chain().conclude(&exchange.outcome);
+        }
+        report(&exchange.client, view, exchange.scratch, &exchange.outcome);
+        awaited.end();
+        disposition
+    }
+
+    /// What became of the request.
+    fn completion(&self, state: &RequestPolicyState) -> Completion {
+        let outcome = &self.outcome;
+        let failure = outcome.failure;
+        let known = outcome.status != 0 && failure != Some(RequestFailure::Cancelled);
+        let answered = state.answered();
+        Completion {
+            backend: outcome.backend.as_ref().map(|_| outcome.position),
+            status: known.then_some(outcome.status),
+            failure,
+            attempts: outcome.attempts,
+            first_byte_microseconds: answered
+                .map(|(at, _)| microseconds(at.saturating_duration_since(outcome.began))),
+            latency_microseconds: answered.and_then(|(_, took)| took).map(microseconds),
+            duration_microseconds: outcome.microseconds(),
+            request_bytes: self.request_bytes(),
+            response_bytes: outcome.response_bytes,
+        }
+    }
+
+    /// Bytes of the request's body that were passed on.
+    fn request_bytes(&self) -> u64 {
+        match (&self.progress, self.facts.body) {
+            (Some(progress), length) => progress.passed_on(length),
+            // It was all there.
+            (None, BodyLength::Known(n)) if self.outcome.attempts > 0 => n,
+            (None, _) => 0,
+        }
+    }
+}
+
+fn microseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Counts the request and logs it. A tunnel has its line in the log when it ends.
+#[inline]
+fn report(client: &Client<'_>, view: &WorkerSnapshot, scratch: &mut Scratch, outcome: &Outcome) {
+    let (worker, logged, head) = (client.worker(), view.settings.logged, &scratch.head);
+    match &mut scratch.tunnel {
+        Some(tunnel) => tunnel.begin(&worker.shard, outcome.clone(), head),
+        None => worker.observe(logged, outcome, head, client.info()),
+    }
+}
+
+/// A request counts as active until this is dropped, also by a panic.
+struct ActiveRequest<'a>(&'a WorkerShard);
+
+impl<'a> ActiveRequest<'a> {
+    fn new(shard: &'a WorkerShard) -> Self {
+        shard.requests_active.increment();
+        Self(shard)
+    }
+}
+
+impl Drop for ActiveRequest<'_> {
+    fn drop(&mut self) {
+        self.0.requests_active.decrement();
+    }
+}
