@@ -204,9 +204,8 @@ impl Exchange<'_> {
         let mut tries = Tries::new(policy, pool, &past.failed, sent);
         tries.looked = past.looked;
         let reason = self.may_follow(worker, &tries, backend, outcome, past.last);
-        match reason.map_err(|refusal| answer.unwrap_or(refusal))? {
-            Some(reason) => worker.shard.retried(reason),
-            None => {}
+        if let Some(reason) = reason.map_err(|refusal| answer.unwrap_or(refusal))? {
+            worker.shard.retried(reason);
         }
         if repeats_work(outcome) {
             past._repeat = Some(pool.repeat());

@@ -13,8 +13,8 @@ use crate::upstream::{EndpointId, PoolTopology, Topology};
 const LONGER: u64 = 8;
 /// A request that waits alone says less than several: it may be one that takes long.
 const ALONE: u64 = 5;
-/// Requests that were given up because another endpoint was quicker say less again: if it did answer
-/// a moment later, that can't be seen any more.
+/// Requests that were given up because another endpoint was quicker say less again: whether it
+/// answered a moment later can't be seen any more.
 const GIVEN_UP: u64 = 3;
 /// How long a stalled endpoint is left alone before a request may try it, in milliseconds, and how
 /// long that grows to. Where requests are given up it costs nobody anything.
