@@ -1,6 +1,6 @@
 //! One entry of `backends`: where it is, and how it is reached.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::host::is_label;
 use super::reach::{Backend, BackendKind, PoolProtocol, PoolTls};
@@ -128,6 +128,23 @@ pub fn parse_backend(written: &str) -> Result<String, String> {
     address(written, DEFAULT_PORT)
 }
 
+/// Whether something can listen at this address. It may be this machine's.
+pub fn can_be_reached(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    !ip.is_unspecified() && !ip.is_multicast() && ip != IpAddr::V4(Ipv4Addr::BROADCAST)
+}
+
+/// The error is a sentence.
+fn reached(ip: IpAddr, written: &str) -> Result<(), String> {
+    match can_be_reached(ip) {
+        true => Ok(()),
+        false => Err(format!(
+            "{written:?} is no address where something can listen; write that of the backend, \
+             such as \"127.0.0.1:8080\" for this machine"
+        )),
+    }
+}
+
 fn address(written: &str, default_port: u16) -> Result<String, String> {
     let text = written.trim();
     if let Some((scheme, rest)) = text.split_once("://") {
@@ -142,6 +159,7 @@ fn address(written: &str, default_port: u16) -> Result<String, String> {
         });
     }
     if let Ok(address) = text.parse::<Ipv6Addr>() {
+        reached(address.into(), written)?;
         return Ok(format!("[{address}]:{default_port}"));
     }
     let (host, port) = match text.rsplit_once(':') {
@@ -172,9 +190,9 @@ fn backend_host(host: &str, written: &str) -> Result<String, String> {
                  \"[2001:db8::1]:80\""
             )
         };
-        return address
-            .map(|address| format!("[{address}]"))
-            .ok_or_else(message);
+        let address = address.ok_or_else(message)?;
+        reached(address.into(), written)?;
+        return Ok(format!("[{address}]"));
     }
     let name = host.strip_suffix('.').unwrap_or(host);
     if name.is_empty() || name.len() > 253 || !name.split('.').all(is_label) {
@@ -189,7 +207,9 @@ fn backend_host(host: &str, written: &str) -> Result<String, String> {
         ));
     }
     let last = name.rsplit('.').next().unwrap_or_default();
-    if last.bytes().all(|b| b.is_ascii_digit()) && name.parse::<Ipv4Addr>().is_err() {
+    if let Ok(address) = name.parse::<Ipv4Addr>() {
+        reached(address.into(), written)?;
+    } else if last.bytes().all(|b| b.is_ascii_digit()) {
         return Err(format!(
             "{written:?} is not a valid IPv4 address; it has four numbers from 0 to 255"
         ));

@@ -90,6 +90,7 @@ pub(super) fn read(
     findings: &mut Findings,
 ) -> Option<File> {
     let mut root = document::parse(name, text, findings)?;
+    let timeouts = sections::timeouts(root.take_section("timeouts", findings), findings);
     let file = File {
         common: common(&mut root, findings),
         listeners: listeners::entries(&mut root, base, findings),
@@ -98,13 +99,13 @@ pub(super) fn read(
             sections::policy(name, node, base, f)
         }),
         pools: named(&mut root, "pools", findings, |name, node, f| {
-            pools::pool(name, node, base, f)
+            pools::pool(name, node, (base, &timeouts), f)
         }),
         resolver: resolver::resolver(root.take_section("resolver", findings), findings),
         routes: routes(&mut root, findings),
         stats_path: stats(&mut root, findings),
         limits: sections::limits(root.take_section("limits", findings), findings),
-        timeouts: sections::timeouts(root.take_section("timeouts", findings), findings),
+        timeouts,
         forwarded: forwarded::forwarded(root.take_section("forwarded", findings), findings),
         paths: forwarded::paths(root.take_section("paths", findings), findings),
         access_log: access_log(&mut root, base, findings),

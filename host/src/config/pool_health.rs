@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::doubtful;
 use super::sections::{MAX_TIMEOUT, duration};
 use super::{Ejection, Pool, PoolProtocol, Probe, ProbeKind};
 use crate::document::{Findings, Node, Place, Section};
@@ -32,7 +33,7 @@ pub(super) fn health(
         .and_then(|n| n.integer(findings, 0..=1_000_000));
     health.max_failures = failures.map_or(health.max_failures, |n| n.value);
     if let Some(section) = section.take("ejection").and_then(|n| n.section(findings)) {
-        health.ejection = ejection(section, findings);
+        health.ejection = ejection(section, health.fail_timeout, findings);
     }
     let node = section.take("health")?;
     let place = node.place.clone();
@@ -53,8 +54,8 @@ pub(super) fn check_probe(pool: &Pool, place: Option<Place>, findings: &mut Find
     }
 }
 
-fn ejection(mut section: Section, findings: &mut Findings) -> Ejection {
-    let default = Ejection::default();
+fn ejection(mut section: Section, fail_timeout: Duration, findings: &mut Findings) -> Ejection {
+    let (default, places) = (Ejection::default(), section.places());
     let statuses = section
         .take("statuses")
         .map(|node| statuses(node, 400..=599, findings));
@@ -89,12 +90,22 @@ fn ejection(mut section: Section, findings: &mut Findings) -> Ejection {
         latency_ejects: ejects.unwrap_or(default.latency_ejects),
     };
     section.finish(findings);
+    doubtful::ejection(&ejection, fail_timeout, &places, findings);
+    if let Some(place) = places.of("latency-factor")
+        && ejection.latency_factor > 0.0
+        && ejection.latency_factor <= 1.0
+    {
+        let message = "calls half of the backends slow, those above the median; write more than 1, \
+                       such as 5, or 0 for none";
+        findings.error(place, message);
+    }
     ejection
 }
 
 /// `[pools.NAME.health]`
 fn probe(node: Node, findings: &mut Findings) -> Option<Probe> {
     let mut section = node.section(findings)?;
+    let places = section.places();
     let kind = kind(&mut section, findings);
     let mut time = |key, default| {
         section
@@ -115,14 +126,16 @@ fn probe(node: Node, findings: &mut Findings) -> Option<Probe> {
         .take("port")
         .and_then(|n| n.integer(findings, 1..=u16::MAX));
     section.finish(findings);
-    Some(Probe {
+    let probe = Probe {
         kind: kind?,
         interval,
         timeout,
         healthy,
         unhealthy,
         port: port.map(|n| n.value),
-    })
+    };
+    doubtful::probe(&probe, &places, findings);
+    Some(probe)
 }
 
 /// `kind`, and the keys that belong to it. Without it: gRPC if there is a `service`, HTTP if there
@@ -162,9 +175,14 @@ fn kind(section: &mut Section, findings: &mut Findings) -> Option<ProbeKind> {
 }
 
 fn http(section: &mut Section, findings: &mut Findings) -> Option<ProbeKind> {
-    let expect = section
-        .take("expect")
-        .map(|node| statuses(node, STATUSES, findings));
+    let expect = section.take("expect").map(|node| {
+        if node.is_empty() {
+            let message = "is empty, so that no probe would succeed; write at least one status, or \
+                           remove the key";
+            findings.error(&node.place, message);
+        }
+        statuses(node, STATUSES, findings)
+    });
     let mut text = |key, check: fn(&str) -> Result<String, String>| {
         section.take(key).and_then(|n| n.parsed(findings, check))
     };

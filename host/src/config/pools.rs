@@ -8,8 +8,8 @@ use super::backend::WrittenAddress;
 use super::retry::RetryEntry;
 use super::sections::{MAX_TIMEOUT, duration};
 use super::{
-    Backend, Pool, PoolHealth, PoolProtocol, PoolTls, RetryPolicy, adaptive, backend, pool_health,
-    pool_tls, values,
+    AdaptiveRequests, Backend, Pool, PoolHealth, PoolProtocol, PoolTls, RetryPolicy, Timeouts,
+    backend, doubtful, pool_health, pool_tls, values,
 };
 use crate::document::{At, Findings, Node, Section};
 
@@ -20,9 +20,10 @@ const MAX_WEIGHT: u32 = 65_535;
 pub(super) fn pool(
     name: &str,
     mut section: Section,
-    base: &Path,
+    (base, timeouts): (&Path, &Timeouts),
     findings: &mut Findings,
 ) -> Option<Pool> {
+    let places = section.places();
     let tls = section.take("tls");
     let tls = tls.and_then(|node| pool_tls::tls(node, base, findings));
     let protocol = pool_tls::protocol(&mut section, findings);
@@ -44,6 +45,7 @@ pub(super) fn pool(
     let mut retry = RetryEntry::read(&mut section, findings);
     retry.attempts_of_pool(&mut section, findings);
     pool.retry = retry.over(&pool.retry);
+    retry.check(&pool.retry, timeouts.response, findings);
     pool.file = file.map(|path| path.value);
     pool.tls = tls.map(|tls| tls.value);
     numbers(&mut pool, &mut section, findings);
@@ -60,6 +62,7 @@ pub(super) fn pool(
         pool.protocol = protocol.value;
     }
     pool_health::check_probe(&pool, health, findings);
+    doubtful::pool(&pool, &default_pool(name, Vec::new()), &places, findings);
     // Without backends an error was noted.
     (!pool.backends.is_empty() || pool.file.is_some()).then_some(pool)
 }
@@ -83,7 +86,7 @@ fn numbers(pool: &mut Pool, section: &mut Section, findings: &mut Findings) {
         .take("slow-client-rate")
         .and_then(|n| n.size(findings, 1..=1 << 30));
     let adaptive = section.take("adaptive-requests");
-    pool.adaptive = adaptive.and_then(|n| adaptive::adaptive(n, findings));
+    pool.adaptive = adaptive.and_then(|n| self::adaptive(n, findings));
     pool.slow_client_rate = rate.map_or(pool.slow_client_rate, |n| n.value);
 }
 
@@ -98,6 +101,41 @@ fn times(pool: &mut Pool, section: &mut Section, findings: &mut Findings) {
     pool.body_wait = time("body-wait", Duration::ZERO).unwrap_or(pool.body_wait);
     pool.slow_client = time("slow-client", Duration::ZERO).unwrap_or(pool.slow_client);
     pool.ping_interval = time("ping-interval", Duration::ZERO).unwrap_or(pool.ping_interval);
+}
+
+/// `adaptive-requests`: `true`, `false` or a table.
+fn adaptive(node: Node, findings: &mut Findings) -> Option<AdaptiveRequests> {
+    let default = AdaptiveRequests::default();
+    if node.is_boolean() {
+        return node.boolean(findings)?.then_some(default);
+    }
+    let mut section = node.section(findings)?;
+    let mut number = |key| {
+        section
+            .take(key)
+            .and_then(|n| n.integer(findings, 1..=1_000_000u32))
+    };
+    let (least, most) = (number("least"), number("most"));
+    let least = least.map_or(default.least, |n| n.value as usize);
+    if let Some(most) = &most
+        && (most.value as usize) < least
+    {
+        let message = format!("is less than `least`, which is {least}; write at least as much");
+        findings.error(&most.place, message);
+    }
+    let most = most.map_or(default.most.max(least), |n| n.value as usize);
+    let (from, to) = (Duration::from_millis(10), Duration::from_secs(60));
+    let interval = section.take("interval");
+    let interval = interval.and_then(|n| duration(n, findings, &(from..=to)));
+    let tolerance = section.take("tolerance");
+    let tolerance = tolerance.and_then(|n| n.number(findings, 1.0..=100.0));
+    section.finish(findings);
+    Some(AdaptiveRequests {
+        least,
+        most,
+        interval: interval.unwrap_or(default.interval),
+        tolerance: tolerance.map_or(default.tolerance, |n| n.value),
+    })
 }
 
 /// A pool with all defaults but its backends.

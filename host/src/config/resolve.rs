@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use super::acme;
 use super::file::{Common, File, HostEntry, RouteEntry};
@@ -34,10 +35,17 @@ pub(super) fn resolve(
         self_signed: common.self_signed,
     };
     let listeners = listeners(written, findings);
-    let (listen, token) = (common.admin_listen, common.admin_token);
-    let admin = admin(listen, token, &listeners, findings);
+    let admin = admin(
+        (common.admin_listen, common.admin_token),
+        &listeners,
+        findings,
+    );
     acme::check(&file.acme, &file.state_dir, &listeners, findings);
-    let mut table = Table::new(file.policies, file.pools, findings);
+    let mut table = Table::new(
+        (file.policies, file.pools),
+        file.timeouts.response,
+        findings,
+    );
     let preserve_header_case = common.preserve_header_case.unwrap_or(false);
     for entry in common.hosts {
         table.add_host(entry, preserve_header_case);
@@ -117,10 +125,16 @@ struct Table<'f> {
     /// The number of pools with a section of their own; those of hosts come after them.
     pool_places: Vec<Place>,
     routes: Vec<At<Route>>,
+    /// `timeouts.response`
+    response: Duration,
 }
 
 impl<'f> Table<'f> {
-    fn new(policies: Vec<At<Policy>>, pools: Vec<At<Pool>>, findings: &'f mut Findings) -> Self {
+    fn new(
+        (policies, pools): (Vec<At<Policy>>, Vec<At<Pool>>),
+        response: Duration,
+        findings: &'f mut Findings,
+    ) -> Self {
         let (policies, policy_places) = policies.into_iter().map(|p| (p.value, p.place)).unzip();
         let (pools, pool_places) = pools.into_iter().map(|p| (p.value, p.place)).unzip();
         Self {
@@ -130,6 +144,7 @@ impl<'f> Table<'f> {
             pools,
             pool_places,
             routes: Vec::new(),
+            response,
         }
     }
 
@@ -164,6 +179,7 @@ impl<'f> Table<'f> {
         // Without a pool an error was noted, and these routes are not used.
         let of_pool = pool.map_or_else(RetryPolicy::default, |at| self.pools[at].retry.clone());
         let retry = entry.retry.over(&of_pool);
+        entry.retry.check(&retry, self.response, self.findings);
         for host in entry.hosts {
             let route = Route {
                 host: host.value,

@@ -3,9 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::backend::can_be_reached;
+use super::doubtful;
 use super::reach::{AddressFamily, ResolverConfig};
 use super::sections::duration;
 use crate::document::{Findings, Section};
+use crate::units::exact_duration;
 
 /// The port of name servers.
 const PORT: u16 = 53;
@@ -15,7 +18,7 @@ const MOST_TTL: Duration = Duration::from_secs(24 * 3600);
 const MOST_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) fn resolver(mut section: Section, findings: &mut Findings) -> ResolverConfig {
-    let default = ResolverConfig::default();
+    let (default, places) = (ResolverConfig::default(), section.places());
     let servers = section.take("servers").map(|node| {
         let place = node.place.clone();
         let nodes = node.one_or_many();
@@ -55,22 +58,22 @@ pub(super) fn resolver(mut section: Section, findings: &mut Findings) -> Resolve
         && let Some((_, place)) = max_ttl.or(min_ttl)
     {
         let message = format!(
-            "`min-ttl` is {:?} and `max-ttl` only {:?}; write a `max-ttl` that is not less",
-            config.min_ttl, config.max_ttl
+            "`min-ttl` is {} and `max-ttl` only {}; write a `max-ttl` that is not less",
+            exact_duration(config.min_ttl),
+            exact_duration(config.max_ttl)
         );
         findings.error(&place, message);
     }
+    doubtful::resolver(&config, &places, findings);
     config
 }
 
 /// `ip`, `ip:port`, `v6` or `[v6]:port`.
 fn server(written: &str) -> Result<SocketAddr, String> {
     let text = written.trim();
-    if let Ok(ip) = text.parse::<IpAddr>() {
-        return Ok(SocketAddr::new(ip, PORT));
-    }
-    match text.parse::<SocketAddr>() {
-        Ok(address) if address.port() > 0 => Ok(address),
+    let with_port = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, PORT));
+    match with_port.or_else(|_| text.parse::<SocketAddr>()) {
+        Ok(address) if address.port() > 0 && can_be_reached(address.ip()) => Ok(address),
         _ => Err(format!(
             "{written:?} is not the address of a name server; write its IP address, such as \
              \"10.0.0.2\" or \"127.0.0.1:5353\""

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::doubtful;
 use super::retry_policy::{HedgeAfter, RetryBudget, RetryOn, RetryPolicy};
 use super::sections::{MAX_TIMEOUT, duration};
-use crate::document::{Findings, Node, Section};
+use crate::document::{Findings, Node, Places, Section};
 use crate::units::parse_duration;
 
 /// A body of this size is held in memory for each request under way.
@@ -22,12 +23,16 @@ pub(super) struct RetryEntry {
     buffer: Option<usize>,
     buffering: Option<usize>,
     hedge: Option<Option<HedgeAfter>>,
+    places: Places,
 }
 
 impl RetryEntry {
     /// Reads the keys of a pool or a route.
     pub(super) fn read(section: &mut Section, findings: &mut Findings) -> Self {
-        let mut entry = Self::default();
+        let mut entry = Self {
+            places: section.places(),
+            ..Self::default()
+        };
         if let Some(retry) = section.take("retry").and_then(|n| n.section(findings)) {
             entry.retry(retry, findings);
         }
@@ -54,7 +59,14 @@ impl RetryEntry {
         self.attempts = attempts.or(self.attempts);
     }
 
+    /// Says what of a policy that this was put `over` another one for is hardly meant.
+    pub(super) fn check(&self, policy: &RetryPolicy, response: Duration, findings: &mut Findings) {
+        doubtful::retry(policy, &self.places, response, findings);
+    }
+
     fn retry(&mut self, mut section: Section, findings: &mut Findings) {
+        let places = std::mem::take(&mut self.places);
+        self.places = places.and(section.places());
         self.attempts = section.take("attempts").and_then(|n| attempts(n, findings));
         self.on = section.take("on").map(|n| conditions(n, findings));
         let least = Duration::from_millis(1);

@@ -103,6 +103,12 @@ impl RetryOn {
         }
     }
 
+    /// Whether any of it repeats what a backend may have done already.
+    pub(super) fn repeats_work(&self) -> bool {
+        let has_status = self.statuses.iter().any(|bits| *bits != 0);
+        self.reset || self.timeout || has_status || self.grpc != 0
+    }
+
     fn has_status(&self, status: u16) -> bool {
         let at = usize::from(status.wrapping_sub(400));
         let bits = self.statuses.get(at / 64);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::h2_limits::h2_limits;
 use super::{
     CompileLimits, HalfClose, Isolation, Limits, OnFailure, Policy, PolicySource, Rollout,
-    StoreLimits, Timeouts, values,
+    StoreLimits, Timeouts, doubtful, values,
 };
 use crate::document::{Findings, Node, Section};
 use crate::units::{exact_duration, parse_duration};
@@ -252,6 +252,7 @@ fn half_close(written: &str) -> Result<HalfClose, String> {
 
 /// `[timeouts]`
 pub(super) fn timeouts(mut section: Section, findings: &mut Findings) -> Timeouts {
+    let places = section.places();
     let default = Timeouts::default();
     let mut read = |key, least, default| {
         section
@@ -279,6 +280,7 @@ pub(super) fn timeouts(mut section: Section, findings: &mut Findings) -> Timeout
         tls_handshake: read("tls-handshake", least, default.tls_handshake),
     };
     section.finish(findings);
+    doubtful::timeouts(&timeouts, &places, findings);
     timeouts
 }
 
@@ -312,15 +314,14 @@ pub(crate) fn duration(
     findings: &mut Findings,
     range: &RangeInclusive<Duration>,
 ) -> Option<Duration> {
-    let duration = node.parsed_scalar(findings, parse_duration)?;
-    if range.contains(&duration.value) {
-        return Some(duration.value);
+    let read = |written: &str| Ok((parse_duration(written)?, written.trim().to_owned()));
+    let read = node.parsed_scalar(findings, read)?;
+    let (duration, written) = read.value;
+    if range.contains(&duration) {
+        return Some(duration);
     }
     let [least, most] = [range.start(), range.end()].map(|d| exact_duration(*d));
-    let message = format!(
-        "{} is out of range; write {least} to {most}",
-        exact_duration(duration.value)
-    );
-    findings.error(&duration.place, message);
+    let message = format!("{written} is out of range; write {least} to {most}");
+    findings.error(&read.place, message);
     None
 }

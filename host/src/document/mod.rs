@@ -13,4 +13,4 @@ pub(crate) use findings::{At, Findings, brief};
 pub use findings::{ConfigError, ConfigErrors, Place};
 pub(crate) use json::parse_json;
 pub(crate) use parse::parse;
-pub(crate) use tree::{Node, Section};
+pub(crate) use tree::{Node, Places, Section};

@@ -27,6 +27,24 @@ pub(super) enum Value {
     Table(Vec<(String, Node)>),
 }
 
+/// Where the keys of a table are.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Places(Vec<(String, Place)>);
+
+impl Places {
+    /// That of one key, if it is there.
+    pub(crate) fn of(&self, key: &str) -> Option<&Place> {
+        let found = self.0.iter().find(|(name, _)| name == key);
+        found.map(|(_, place)| place)
+    }
+
+    /// These and those of another table.
+    pub(crate) fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+}
+
 /// A table that is being read: each known key is taken once; keys left at the end are unknown.
 #[derive(Debug)]
 pub(crate) struct Section {
@@ -49,6 +67,15 @@ impl Section {
         self.known.push(key);
         let at = self.entries.iter().position(|(name, _)| name == key)?;
         Some(self.entries.remove(at).1)
+    }
+
+    /// Where the keys are that were not taken yet.
+    pub(crate) fn places(&self) -> Places {
+        let all = self.entries.iter();
+        Places(
+            all.map(|(key, node)| (key.clone(), node.place.clone()))
+                .collect(),
+        )
     }
 
     /// Whether this key is there.
@@ -88,6 +115,11 @@ impl Node {
 
     pub(crate) fn is_list(&self) -> bool {
         matches!(self.value, Value::List(_))
+    }
+
+    /// Whether it is a list of nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(&self.value, Value::List(nodes) if nodes.is_empty())
     }
 
     pub(crate) fn is_integer(&self) -> bool {

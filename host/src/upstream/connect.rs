@@ -12,11 +12,9 @@ use tokio::time::{sleep, timeout};
 use super::multiplexed::Multiplexed;
 use super::opening::Opening;
 use super::streams::{NoStream, Slot};
+use super::watched::Named;
 use super::{AttemptOutcome, Carrier, Connection, Place, Protocol, Room, WorkerEndpoint};
 use crate::net::Stream;
-
-/// A worker says this often, in seconds, why an endpoint can't be spoken to.
-const SAYS_WHY: u64 = 10;
 
 /// A new connection.
 pub(super) enum Opened {
@@ -176,7 +174,11 @@ impl WorkerEndpoint {
         }
         let opened = Multiplexed::open(
             (stream, room),
-            (Arc::clone(&self.server_name), self.address),
+            Named {
+                name: Arc::clone(&self.server_name),
+                address: self.address,
+                says_cut_off: Rc::clone(&self.says_cut_off),
+            },
             (&self.shard, &self.worker),
         )
         .await;
@@ -210,9 +212,7 @@ impl WorkerEndpoint {
     }
 
     fn say_why(&self, reason: &str) {
-        let now = self.clock.elapsed().as_secs();
-        if now >= self.says_why_at.get() {
-            self.says_why_at.set(now + SAYS_WHY);
+        if self.says_why.is_due() {
             let (name, address) = (&self.server_name, self.address);
             tracing::warn!(target: "upstream", "no connection to {name} ({address}): {reason}");
         }

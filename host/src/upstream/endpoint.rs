@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::health::{WorkerHealth, microseconds};
 use super::places::{self, Place, Places, Queue, SlowPlace};
+use super::seldom::Seldom;
 use super::streams::{Slot, Streams};
 use super::{Budget, Endpoint, EndpointId, Presence, Protocol};
 use crate::net::Stream;
@@ -54,10 +55,10 @@ pub struct WorkerEndpoint {
     pub(super) worker: Arc<WorkerShard>,
     /// Why its protocol was not what it should be, if that has happened.
     pub(super) unfit: RefCell<Option<Box<str>>>,
-    /// When counting began.
-    pub(super) clock: Instant,
-    /// Until when, in seconds since then, it is not said why there is no connection.
-    pub(super) says_why_at: Cell<u64>,
+    /// Why there is no connection.
+    pub(super) says_why: Seldom,
+    /// That a connection is cut off.
+    pub(super) says_cut_off: Rc<Seldom>,
     /// Milliseconds of the worker's clock, as of its last sweep.
     pub(super) swept: Cell<u64>,
     /// Keeps its id, its health and its counters.
@@ -130,8 +131,8 @@ impl WorkerEndpoint {
             speaks_http11: Cell::new(false),
             worker: Arc::clone(&stats.workers()[worker]),
             unfit: RefCell::default(),
-            clock: stats.started(),
-            says_why_at: Cell::new(0),
+            says_why: Seldom::default(),
+            says_cut_off: Rc::default(),
             swept: Cell::new(0),
             _presence: endpoint.presence.clone(),
         }

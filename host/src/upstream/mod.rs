@@ -37,6 +37,7 @@ mod requests;
 mod resets;
 mod resolve;
 mod rights;
+mod seldom;
 mod streams;
 mod topology;
 mod watched;

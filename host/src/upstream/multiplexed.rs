@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use tokio::task::spawn_local;
 use super::Room;
 use super::allowance::STREAM_WINDOW;
 use super::resets::{Resets, poll_resets, poll_timer};
-use super::watched::{Liveness, Watched};
+use super::watched::{Liveness, Named, Watched};
 use crate::h2::Traffic;
 use crate::net::Stream;
 use crate::stats::{BackendShard, WorkerShard};
@@ -86,7 +85,7 @@ impl Multiplexed {
     /// is risked. The caller limits the time.
     pub(super) async fn open(
         (stream, room): (Stream, Room),
-        endpoint: (Arc<str>, SocketAddr),
+        endpoint: Named,
         (shard, worker): (&Arc<BackendShard>, &Arc<WorkerShard>),
     ) -> Result<Rc<Self>, h2::Error> {
         let alive = Rc::new(Liveness::default());

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::allowance::Allowance;
+use super::seldom::Seldom;
 use crate::h2::{Frames, GOAWAY, Inbound, Traffic};
 use crate::net::Stream;
 use crate::stats::WorkerShard;
@@ -52,8 +53,16 @@ pub(super) struct Watched {
     inbound: Inbound,
     outbound: Frames,
     allowance: Allowance,
-    /// The host that the operator wrote, and its address.
-    endpoint: (Arc<str>, SocketAddr),
+    endpoint: Named,
+}
+
+/// What the log calls an endpoint.
+pub(super) struct Named {
+    /// The host that the operator wrote.
+    pub name: Arc<str>,
+    pub address: SocketAddr,
+    /// Of all its connections: the endpoint chooses how often it is cut off.
+    pub says_cut_off: Rc<Seldom>,
 }
 
 impl Liveness {
@@ -77,7 +86,7 @@ impl Watched {
         alive: &Rc<Liveness>,
         traffic: &Rc<Traffic>,
         worker: &Arc<WorkerShard>,
-        endpoint: (Arc<str>, SocketAddr),
+        endpoint: Named,
     ) -> Self {
         Self {
             stream,
@@ -95,12 +104,14 @@ impl Watched {
     /// its socket takes it. All streams fail with the error.
     #[cold]
     fn cut_off(&mut self, cx: &mut Context<'_>) -> io::Error {
-        let (name, address) = &self.endpoint;
-        tracing::warn!(
-            target: "upstream",
-            "a connection to {name} ({address}) is cut off: the backend sends too many frames that \
-             bring nothing (HTTP/2)"
-        );
+        let Named { name, address, .. } = &self.endpoint;
+        if self.endpoint.says_cut_off.is_due() {
+            tracing::warn!(
+                target: "upstream",
+                "a connection to {name} ({address}) is cut off: the backend sends too many frames \
+                 that bring nothing (HTTP/2)"
+            );
+        }
         if self.outbound.is_between() {
             let mut stream = Pin::new(&mut self.stream);
             if stream.as_mut().poll_write(cx, &CALM).is_ready() {

@@ -133,8 +133,7 @@ fn is_same(a: &ListenAddress, b: &ListenAddress) -> bool {
 }
 
 pub(super) fn admin(
-    written: Option<At<Option<SocketAddr>>>,
-    token: Option<At<String>>,
+    (written, token): (Option<At<Option<SocketAddr>>>, Option<At<String>>),
     listeners: &[At<Listener>],
     findings: &mut Findings,
 ) -> Option<Admin> {
@@ -201,6 +200,8 @@ fn is_loopback(ip: IpAddr) -> bool {
 /// Whether binding both would fail: the same port, and the same address or a wildcard of its
 /// family. `[::]` covers both families unless it takes IPv6 only.
 fn overlaps((data, only_v6): (SocketAddr, bool), admin: SocketAddr) -> bool {
+    let canonical = |at: SocketAddr| SocketAddr::new(at.ip().to_canonical(), at.port());
+    let (data, admin) = (canonical(data), canonical(admin));
     let covers = |all: SocketAddr, one: SocketAddr, only_v6: bool| {
         all.ip().is_unspecified() && (all.is_ipv6() && !only_v6 || one.is_ipv4() == all.is_ipv4())
     };

@@ -2,6 +2,7 @@
 
 mod acme;
 mod backend_list;
+mod doubtful;
 mod file;
 mod listeners;
 mod meaning;

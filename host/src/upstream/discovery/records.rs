@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::config::{Backend, BackendKind};
+use crate::config::{Backend, BackendKind, can_be_reached};
 
 /// What is looked up.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -79,10 +79,7 @@ impl Record {
     /// Whether something can listen there. A name that leads to this machine may be meant.
     pub(super) fn is_usable(&self) -> bool {
         match self {
-            Self::Address(ip) => match ip.to_canonical() {
-                IpAddr::V4(ip) => !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast(),
-                IpAddr::V6(ip) => !ip.is_unspecified() && !ip.is_multicast(),
-            },
+            Self::Address(ip) => can_be_reached(*ip),
             Self::Target(target) => target.port > 0,
         }
     }

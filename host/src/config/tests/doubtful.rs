@@ -1,0 +1,203 @@
+//! Values that are allowed and hardly meant.
+
+use super::*;
+
+/// The text is valid, and has exactly one warning at this line and key, with these words.
+#[track_caller]
+fn warns(text: &str, line: usize, key: &str, words: &str) {
+    let text = format!("{text}\n[[routes]]\npool = \"a\"\n");
+    let warnings = load(&text).warnings;
+    let place = format!("waypost.toml, line {line}, column ");
+    let [warning] = warnings.as_slice() else {
+        panic!("{text}: {warnings:#?}");
+    };
+    let at = format!("`{key}`: ");
+    let fits = [place.as_str(), &at, words];
+    assert!(fits.iter().all(|part| warning.contains(part)), "{warning}");
+}
+
+#[track_caller]
+fn is_well(text: &str) {
+    let text = format!("{text}\n[[routes]]\npool = \"a\"\n");
+    assert_eq!(load(&text).warnings, [""; 0], "{text}");
+}
+
+const POOL: &str = "[pools.a]\nbackends = \"b\"\n";
+
+#[test]
+fn what_is_useless_in_a_pool_is_said_with_its_line() {
+    for (keys, key, words) in [
+        ("queue = 7", "queue", "nothing waits"),
+        ("queue-timeout = \"1s\"", "queue-timeout", "nothing waits"),
+        ("body-wait = \"0s\"", "body-wait", "`max-connections`"),
+        ("slow-client = \"9s\"", "slow-client", "`max-connections`"),
+        (
+            "slow-client-rate = \"1KiB\"",
+            "slow-client-rate",
+            "`max-con",
+        ),
+        ("ping-interval = \"1s\"", "ping-interval", "HTTP/2"),
+        ("slow-start = \"2h\"", "slow-start", "more than an hour"),
+        ("fail-timeout = \"1ms\"", "fail-timeout", "hardly longer"),
+        (
+            "max-requests = 9\nmax-pool-requests = 8",
+            "max-requests",
+            "max-pool-requests",
+        ),
+        (
+            "ejection = { max-time = \"5s\" }",
+            "ejection.max-time",
+            "after 5s already, and not after 10s",
+        ),
+        (
+            "ejection = { interval = \"1ms\" }",
+            "ejection.interval",
+            "min-requests",
+        ),
+        (
+            "ejection = { stalled-after = \"1ms\" }",
+            "ejection.stalled-after",
+            "hardly one",
+        ),
+        (
+            "health = { interval = \"2ms\", timeout = \"1ms\" }",
+            "health.interval",
+            "500 times a second",
+        ),
+        (
+            "health = { interval = \"1s\", timeout = \"1m\" }",
+            "health.timeout",
+            "longer (1m) than",
+        ),
+    ] {
+        warns(
+            &format!("{POOL}{keys}"),
+            3,
+            &format!("pools.a.{key}"),
+            words,
+        );
+    }
+    for keys in [
+        "queue = 7\nmax-requests = 1",
+        "queue = 7\nadaptive-requests = true",
+        "queue = 1000\nbody-wait = \"1s\"\nping-interval = \"30s\"",
+        "queue-timeout = \"1s\"\nslow-client = \"1s\"\nmax-connections = 5",
+        "queue = 7\nping-interval = \"1s\"\nprotocol = \"h2c\"",
+        "fail-timeout = \"1s\"\nejection = { max-time = \"1s\", stalled-after = \"0s\" }",
+    ] {
+        is_well(&format!("{POOL}{keys}"));
+    }
+}
+
+#[test]
+fn retries_and_hedges_that_never_happen_are_said_with_their_line() {
+    let hedge = "hedge = { after = \"1s\" }";
+    for (keys, key, words) in [
+        (
+            &*format!("{hedge}\nattempts = 1"),
+            "hedge",
+            "`attempts` is 1",
+        ),
+        (
+            "retry = { attempts = 1, on = [503] }",
+            "retry.on",
+            "no effect",
+        ),
+        (
+            "retry = { budget = { share = 0, least = 0 } }",
+            "retry.budget",
+            "repeats work",
+        ),
+        (
+            "retry = { try-timeout = \"1m\" }",
+            "retry.try-timeout",
+            "after 1m",
+        ),
+        ("hedge = { after = \"1m\" }", "hedge", "has 1m to answer"),
+        (
+            "hedge = { after = \"2s\" }\nretry = { try-timeout = \"1s\" }",
+            "hedge",
+            "has 1s to answer",
+        ),
+    ] {
+        warns(
+            &format!("{POOL}{keys}"),
+            3,
+            &format!("pools.a.{key}"),
+            words,
+        );
+    }
+    is_well(&format!("{POOL}retry = {{ attempts = 1, on = [] }}"));
+    is_well(&format!("{POOL}retry = {{ budget = {{ share = 0 }} }}"));
+    // By what a pool and its route say together.
+    let text = format!("{POOL}attempts = 1\n[[routes]]\npath = \"/x\"\npool = \"a\"\n{hedge}");
+    warns(&text, 7, "routes.hedge", "`attempts` is 1");
+    // Whichever section comes first.
+    let text = format!("{POOL}retry = {{ try-timeout = \"1s\" }}\ntimeouts.response = \"1s\"");
+    let text = text.replace("\ntimeouts", "\n[timeouts]\n#");
+    is_well(&text);
+    let text = text.replace("#.response", "response");
+    warns(&text, 3, "pools.a.retry.try-timeout", "`timeouts.response`");
+}
+
+#[test]
+fn other_sections_have_some_too() {
+    let well = POOL;
+    for (section, key, words) in [
+        (
+            "[timeouts]\ndrain-idle = \"31s\"",
+            "timeouts.drain-idle",
+            "`drain`",
+        ),
+        ("[timeouts]\nupgrade = \"1ms\"", "timeouts.upgrade", "start"),
+        (
+            "[resolver]\ntimeout = \"1ms\"",
+            "resolver.timeout",
+            "name servers",
+        ),
+    ] {
+        warns(&format!("{well}{section}"), 4, key, words);
+    }
+}
+
+#[test]
+fn what_can_only_be_a_mistake_is_an_error() {
+    for (keys, key, words) in [
+        ("health = { expect = [] }", "health.expect", "no probe"),
+        (
+            "ejection = { latency-factor = 1 }",
+            "ejection.latency-factor",
+            "more than 1",
+        ),
+        (
+            "ejection = { interval = \"8765h\" }",
+            "ejection.interval",
+            "8765h is out of range; write 1ms to 1day",
+        ),
+    ] {
+        assert_error(
+            &format!("{POOL}{keys}"),
+            3,
+            &format!("pools.a.{key}"),
+            words,
+        );
+    }
+    let nowhere = [
+        "0.0.0.0",
+        "[::]:80",
+        "::",
+        "224.0.0.1:80",
+        "255.255.255.255",
+        "[ff02::1]",
+    ];
+    for address in nowhere {
+        let text = format!("[pools.a]\nbackends = [\"{address}\"]");
+        assert_error(&text, 2, "pools.a.backends", "something can listen");
+        if !address.contains(":80") {
+            let text = format!("[resolver]\nservers = [\"{address}\"]");
+            assert_error(&text, 2, "resolver.servers", "name server");
+        }
+    }
+    let same = errors("listen = \"[::ffff:127.0.0.1]:9090\"");
+    assert!(same.len() == 1 && same[0].message.contains("where clients connect"));
+}
