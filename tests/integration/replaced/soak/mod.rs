@@ -18,7 +18,6 @@ use crate::fixtures::{
     BINARY, NameServer, Request, StreamBackend, TestProxy, TestUpstream, eventually,
 };
 use crate::names::{asking, listeners_on_one_port, status};
-use crate::upgrades::{echo, taking};
 
 /// How often each thing happens; the environment may say more.
 struct Counts {
@@ -78,7 +77,7 @@ impl Soak {
         server.ttl(0);
         let (port, listeners) = listeners_on_one_port([2, 3, 4]);
         let mirrors = listeners.map(traffic::mirror_on).into();
-        let (websocket, calls) = (taking(echo), held::calls());
+        let (websocket, calls) = (held::websockets(), held::calls());
         let authority = Authority::new();
         let tables = format!(
             "[pools.m]\nbackends = [\"m.test:{port}\"]\n\
