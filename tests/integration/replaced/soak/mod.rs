@@ -89,6 +89,7 @@ impl Soak {
              [pools.calls]\nbackends = [\"{}\"]\nprotocol = \"h2c\"\n\
              [[routes]]\nhost = \"calls.test\"\npool = \"calls\"\npolicies = []\n\
              [timeouts]\ndrain = \"60m\"\ndrain-idle = \"500ms\"\nupgrade = \"5m\"\n\
+             response = \"60m\"\nbody-read = \"60m\"\n\
              [[listeners]]\naddress = \"127.0.0.2:0\"\nprotocols = [\"http/1.1\", \"h2c\"]\n",
             websocket.address(),
             calls.address()
