@@ -68,7 +68,10 @@ pub(in crate::admin) async fn answer(
                 (None, true) => BackendsChange::Add(address.to_owned(), text.clone()),
                 (None, false) => BackendsChange::Remove(address.to_owned()),
             };
-            BackendsChange::All(addresses.split(',').map(change).collect())
+            match addresses.contains(',') {
+                true => BackendsChange::All(addresses.split(',').map(change).collect()),
+                false => change(addresses),
+            }
         }
     };
     caller.is(Doing::Working);

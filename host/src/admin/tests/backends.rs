@@ -100,6 +100,7 @@ async fn each_change_is_passed_on_and_answered() {
             "/pools/web/backends/%5B::1%5D:80/weight?value=7",
             "",
         ),
+        ("POST", "/pools/web/backends/a:1,b:2/up", ""),
     ] {
         let answer = ask(method, path, body).await;
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
@@ -115,6 +116,7 @@ async fn each_change_is_passed_on_and_answered() {
             "web: Add(\"a.test:80\", \"\")",
             "w b: Say(\"10.0.0.1:80\", Drain)",
             "web: Say(\"[::1]:80\", Weight(Some(7)))",
+            "web: All([Say(\"a:1\", Up), Say(\"b:2\", Up)])",
         ]
     );
     let refused = ask("PUT", "/pools/web/backends", "bad").await;

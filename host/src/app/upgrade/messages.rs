@@ -115,7 +115,7 @@ impl Message for ToPredecessor {
 
 impl What {
     /// `None` for what this version does not know.
-    pub(super) fn read(written: Value) -> Option<Self> {
+    pub(super) fn read(written: &Value) -> Option<Self> {
         let read = serde_json::from_value(written.clone());
         let unknown = |e: &_| tracing::info!("the former process passes {written}, skipped: {e}");
         read.inspect_err(unknown).ok()

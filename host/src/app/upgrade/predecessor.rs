@@ -124,7 +124,7 @@ impl Predecessor {
             }
             self.clock = from_nanoseconds(clock);
             for (what, descriptor) in what.into_iter().zip(descriptors) {
-                if let Some(what) = What::read(what) {
+                if let Some(what) = What::read(&what) {
                     sockets.extend(self.take(what, descriptor)?);
                 }
             }

@@ -6,14 +6,22 @@ use http::{HeaderMap, Request, Response};
 use tokio::runtime::Runtime;
 
 use crate::fixtures::http2::Http2;
-use crate::fixtures::{Client, StreamBackend, TestProxy};
+use crate::fixtures::{Client, StreamBackend, TestProxy, TestUpstream};
 use crate::replaced::load::patiently;
-use crate::upgrades::switched;
+use crate::upgrades::{echo, switched, taking};
 
 pub(super) struct Held {
     tunnels: Vec<Client>,
     calls: Vec<(SendStream<Bytes>, RecvStream)>,
     runtime: Runtime,
+}
+
+/// A backend of WebSockets that sends back what arrives, however long nothing does.
+pub(super) fn websockets() -> TestUpstream {
+    taking(|connection| {
+        connection.wire.stream.set_read_timeout(None).unwrap();
+        echo(connection);
+    })
 }
 
 /// A backend of calls that sends back each message.

@@ -18,7 +18,6 @@ use crate::fixtures::{
     BINARY, NameServer, Request, StreamBackend, TestProxy, TestUpstream, eventually,
 };
 use crate::names::{asking, listeners_on_one_port, status};
-use crate::upgrades::{echo, taking};
 
 /// How often each thing happens; the environment may say more.
 struct Counts {
@@ -78,7 +77,7 @@ impl Soak {
         server.ttl(0);
         let (port, listeners) = listeners_on_one_port([2, 3, 4]);
         let mirrors = listeners.map(traffic::mirror_on).into();
-        let (websocket, calls) = (taking(echo), held::calls());
+        let (websocket, calls) = (held::websockets(), held::calls());
         let authority = Authority::new();
         let tables = format!(
             "[pools.m]\nbackends = [\"m.test:{port}\"]\n\
@@ -90,6 +89,7 @@ impl Soak {
              [pools.calls]\nbackends = [\"{}\"]\nprotocol = \"h2c\"\n\
              [[routes]]\nhost = \"calls.test\"\npool = \"calls\"\npolicies = []\n\
              [timeouts]\ndrain = \"60m\"\ndrain-idle = \"500ms\"\nupgrade = \"5m\"\n\
+             response = \"60m\"\nbody-read = \"60m\"\n\
              [[listeners]]\naddress = \"127.0.0.2:0\"\nprotocols = [\"http/1.1\", \"h2c\"]\n",
             websocket.address(),
             calls.address()

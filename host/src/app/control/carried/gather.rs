@@ -12,6 +12,9 @@ use crate::app::control::{ControlPlane, Managed};
 use crate::app::policies;
 use crate::policy::digest;
 
+/// Those of a component.
+type Bytes = Arc<[u8]>;
+
 impl ControlPlane {
     /// From now on nothing can be deployed by hand, promoted or rolled back, and no backend changed
     /// by hand: another process is about to have what there was so far. `false` ends that.
@@ -61,7 +64,7 @@ impl ControlPlane {
 
     /// What is to be carried of one policy, with its components in their order, and the one of the
     /// previous generation; `None` if that is nothing.
-    fn entry(&self, policy: &Managed) -> Option<(Entry, Vec<Arc<[u8]>>, Option<Arc<[u8]>>)> {
+    fn entry(&self, policy: &Managed) -> Option<(Entry, Vec<Bytes>, Option<Bytes>)> {
         let state = policy.state();
         let kept = |number: u64| state.components.iter().find(|(of, _)| *of == number);
         let described = |number: u64, digest: String, length: usize| Component {
