@@ -35,17 +35,11 @@ pub(super) fn resolve(
         self_signed: common.self_signed,
     };
     let listeners = listeners(written, findings);
-    let admin = admin(
-        (common.admin_listen, common.admin_token),
-        &listeners,
-        findings,
-    );
+    let own = (common.admin_listen, common.admin_token);
+    let admin = admin(own, &listeners, findings);
     acme::check(&file.acme, &file.state_dir, &listeners, findings);
-    let mut table = Table::new(
-        (file.policies, file.pools),
-        file.timeouts.response,
-        findings,
-    );
+    let named = (file.policies, file.pools);
+    let mut table = Table::new(named, file.timeouts.response, findings);
     let preserve_header_case = common.preserve_header_case.unwrap_or(false);
     for entry in common.hosts {
         table.add_host(entry, preserve_header_case);

@@ -101,7 +101,7 @@ impl Discovery {
                 return Some(News::TooMany(beyond));
             }
             let is_new = !unusable.is_empty() && unusable != was_unusable;
-            is_new.then(|| News::Unusable(unusable))
+            is_new.then_some(News::Unusable(unusable))
         });
         drop(known);
         if has_changed {
