@@ -143,6 +143,7 @@ impl RecordedRequest {
                 _ => Vec::new(),
             },
             response: self
+                .next
                 .response
                 .zip(message.response.as_deref())
                 .filter(|_| is(Hook::ResponseHeaders))
