@@ -20,10 +20,11 @@ impl Worker {
     /// Tells policies what became of requests, for as long as it is polled.
     pub async fn complete(&self) {
         loop {
-            self.completions.begun().await;
+            // First: after a panic some may be left, of which nothing is said again.
             while self.complete_for(TURN) {
                 yield_now().await;
             }
+            self.completions.begun().await;
         }
     }
 

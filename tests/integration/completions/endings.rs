@@ -168,3 +168,15 @@ fn streams_are_heard_of_one_by_one() {
         heard.has("status=200 failure=none request-bytes=8 response-bytes=7");
     }
 }
+
+#[test]
+fn of_a_hedged_request_the_backend_that_has_answered_is_heard_of() {
+    let (gate, two) = (Gate::new(), TestUpstream::named("two"));
+    let one = TestUpstream::behind(&gate);
+    let hedge = "hedge = { after = \"20ms\" }";
+    let proxy = hearing_builder(&[&one, &two], "", hedge).start();
+    let hedged = request("hedged").field("X-Picks", "0,1");
+    assert_eq!(proxy.ask(hedged.bytes()).text(), "two");
+    heard(&proxy, "hedged").has("backend=1 status=200 failure=none attempts=2 failed=0");
+    gate.open();
+}
