@@ -147,11 +147,7 @@ impl RecordedRequest {
                 .response
                 .zip(message.response.as_deref())
                 .filter(|_| is(Hook::ResponseHeaders))
-                .map(|((status, backend), fields)| Response {
-                    status,
-                    backend,
-                    fields: recording::fields(fields),
-                }),
+                .map(|(about, fields)| response(about, fields)),
             completion: self.next.completion.filter(|_| is(Hook::Completion)),
             pool_queue: facts.queued_in_pool(self.request.pool),
             sees: self.changed_fields(message.head),
@@ -235,6 +231,14 @@ impl RecordedRequest {
         }
         self.facts.clone_from(&now);
         Some(now)
+    }
+}
+
+fn response((status, backend): (u16, u32), fields: &Fields) -> Response {
+    Response {
+        status,
+        backend,
+        fields: recording::fields(fields),
     }
 }
 

@@ -53,21 +53,21 @@ fn bounded_load_keeps_a_hot_key_within_the_bound_and_at_home_while_there_is_room
     for _ in 0..10 {
         assert_eq!(client.ask(request("/", &fields)).text(), home.to_string());
     }
-    let mut clients: Vec<Client> = (0..REQUESTS)
-        .map(|_| {
-            let mut client = proxy.client();
-            client.send(request("/hot", &fields));
-            client
-        })
-        .collect();
     let held = |upstream: &TestUpstream| {
         let all = upstream.received();
         all.iter().filter(|r| r.target() == "/hot").count()
     };
-    let each = eventually("all are held", || {
-        let each = upstreams.each_ref().map(held);
-        (each.iter().sum::<usize>() == REQUESTS).then_some(each)
-    });
+    let mut clients: Vec<Client> = Vec::new();
+    for n in 1..=REQUESTS {
+        let mut client = proxy.client();
+        client.send(request("/hot", &fields));
+        clients.push(client);
+        // One after the other, as the workers learn of each other's.
+        eventually("it is held", || {
+            (upstreams.iter().map(held).sum::<usize>() == n).then_some(())
+        });
+    }
+    let each = upstreams.each_ref().map(held);
     // 1.25 times the average, and one more of each worker.
     let bound = REQUESTS * 5 / (4 * 4) + WORKERS;
     assert!(each.iter().all(|n| *n <= bound), "{each:?}, {bound}");

@@ -6,8 +6,8 @@
 //! backend that has room: fewer requests in flight, of all workers, than `bound` times the average,
 //! times its weight. So a hot key spreads over its neighbours, always the same ones, and keys that
 //! are not hot stay where they are. Those of other workers are seen some milliseconds late: each
-//! worker may be one request over the bound. A request without the key is left to the next policy
-//! or the proxy. Each choice looks at all backends of the pool.
+//! worker may be one over the bound, and more in a burst of that time. Requests without the key are
+//! left to the next policy or the proxy. Each choice looks at all backends of the pool.
 //!
 //! ```toml
 //! [policies.cache.settings]
