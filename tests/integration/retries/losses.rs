@@ -125,7 +125,8 @@ fn a_backend_that_failed_before_is_not_asked_beside_another() {
     });
     let gate = Gate::new();
     let (one, two) = (TestUpstream::behind(&gate), TestUpstream::named("two"));
-    let proxy = picking(&[&zero, &one, &two], HEDGE);
+    // Long enough for the first backend to fail before it, on a busy machine too.
+    let proxy = picking(&[&zero, &one, &two], "hedge = { after = \"250ms\" }");
     let mut client = proxy.client();
     client.send(Picking::get("0,1,0"));
     one.wait_for_heads(1);
