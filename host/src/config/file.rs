@@ -8,10 +8,12 @@ use std::sync::Arc;
 use super::record::{self, RecordEntry};
 use super::retry::RetryEntry;
 use super::{
-    AccessLog, Acme, Backend, Forwarded, HostPattern, Limits, Listener, LoggedRequests, Paths,
-    Policy, Pool, ResolverConfig, Rollout, Timeouts,
+    AccessLog, Acme, Backend, Conditions, Forwarded, HostPattern, Limits, Listener, LoggedRequests,
+    PathMatch, Paths, Policy, Pool, ResolverConfig, Rollout, Timeouts,
 };
-use super::{acme, forwarded, host, listeners, pools, resolver, sections, upgrade, values};
+use super::{
+    acme, forwarded, host, listeners, matches, pools, resolver, sections, upgrade, values,
+};
 use crate::document::{self, At, Findings, Node, Section};
 use crate::message::path;
 
@@ -48,7 +50,8 @@ pub(super) struct HostEntry {
 #[derive(Debug)]
 pub(super) struct RouteEntry {
     pub hosts: Vec<At<HostPattern>>,
-    pub path: String,
+    pub path: PathMatch,
+    pub conditions: Conditions,
     pub pool: Option<At<String>>,
     /// `None` if the key is missing.
     pub policies: Option<Vec<At<String>>>,
@@ -256,9 +259,8 @@ fn route(mut section: Section, findings: &mut Findings) -> RouteEntry {
                 .collect()
         }
     };
-    let path = section
-        .take("path")
-        .and_then(|n| n.parsed(findings, values::route_path));
+    let path = matches::path(&mut section, findings);
+    let conditions = matches::conditions(&mut section, findings);
     let pool = section.take("pool");
     if pool.is_none() {
         findings.error(
@@ -281,10 +283,10 @@ fn route(mut section: Section, findings: &mut Findings) -> RouteEntry {
     let retry = RetryEntry::read(&mut section, findings);
     let upgrade = section.take("upgrade").map(|n| upgrade::read(n, findings));
     section.finish(findings);
-    let path = path.map_or_else(|| "/".to_owned(), |p| p.value);
     RouteEntry {
         hosts,
         path,
+        conditions,
         pool,
         policies,
         preserve_header_case,

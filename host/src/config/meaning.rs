@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Acme, Backend, H2Limits, Listener, PoolHealth, PoolProtocol, PoolTls, ResolverConfig,
-    RetryPolicy, Timeouts, TrustedPeers,
+    Acme, Backend, Conditions, H2Limits, Listener, PathMatch, PoolHealth, PoolProtocol, PoolTls,
+    ResolverConfig, RetryPolicy, Timeouts, TrustedPeers,
 };
 
 /// The whole configuration, with defaults filled in.
@@ -234,8 +234,10 @@ pub struct Pool {
 pub struct Route {
     /// The hosts that it matches.
     pub host: HostPattern,
-    /// Path prefix at segment borders, `/` for all; starts with `/`.
-    pub path: String,
+    /// The paths that it matches. Default: all.
+    pub path: PathMatch,
+    /// What else a request must have.
+    pub conditions: Conditions,
     /// Index into [`Config::pools`].
     pub pool: usize,
     /// Indices into [`Config::policies`], in the order of their calls.

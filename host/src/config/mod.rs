@@ -11,6 +11,7 @@ mod admin_address;
 mod authority;
 mod backend;
 mod backend_list;
+mod conditions;
 mod defaults;
 mod file;
 mod forwarded;
@@ -18,7 +19,9 @@ mod h2_limits;
 mod host;
 mod judged;
 mod listeners;
+mod matches;
 mod meaning;
+mod pattern;
 mod pool_health;
 mod pool_tls;
 mod pools;
@@ -29,6 +32,7 @@ mod resolver;
 mod retry;
 mod retry_policy;
 mod sections;
+mod shadowed;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -43,6 +47,7 @@ pub use admin_address::AdminAddress;
 pub use authority::{Acme, AcmeChallenge, ExternalAccount};
 pub use backend::parse_backend;
 pub use backend_list::{MAX_BACKENDS, list_of_one, parse_backends, write_backends};
+pub use conditions::{Conditions, PathMatch, ValueMatch};
 pub use h2_limits::H2Limits;
 pub use host::normalise_host;
 pub use judged::{Ejection, PoolHealth, Probe, ProbeKind};
@@ -51,6 +56,7 @@ pub use listeners::{
     Protocols, TlsVersion,
 };
 pub use meaning::*;
+pub use pattern::Pattern;
 pub use reach::{
     AddressFamily, Backend, BackendKind, KeyPairFiles, PoolProtocol, PoolTls, ResolverConfig,
 };

@@ -12,7 +12,10 @@ use super::pools::default_pool;
 use super::record::RecordEntry;
 use super::sections::{BUILTIN_POLICIES, default_policy};
 use super::upgrade::default_upgrade;
-use super::{Config, Policy, PolicySource, Pool, RecordingConfig, RetryPolicy, Route};
+use super::{
+    Conditions, Config, PathMatch, Policy, PolicySource, Pool, RecordingConfig, RetryPolicy, Route,
+    shadowed,
+};
 use crate::document::{At, Findings, Place};
 
 /// The policies of a route that names none.
@@ -49,6 +52,7 @@ pub(super) fn resolve(
     }
     let record = file.record.map(|entry| table.record(entry));
     table.warn();
+    shadowed::check(&table.routes, table.findings);
     let Table {
         policies,
         pools,
@@ -144,7 +148,8 @@ impl<'f> Table<'f> {
         self.push(
             Route {
                 host,
-                path: "/".to_owned(),
+                path: PathMatch::Prefix("/".to_owned()),
+                conditions: Conditions::default(),
                 pool,
                 policies,
                 preserve_header_case,
@@ -168,6 +173,7 @@ impl<'f> Table<'f> {
             let route = Route {
                 host: host.value,
                 path: entry.path.clone(),
+                conditions: entry.conditions.clone(),
                 pool: pool.unwrap_or(0),
                 policies: policies.clone(),
                 preserve_header_case: entry.preserve_header_case,
@@ -235,8 +241,12 @@ impl<'f> Table<'f> {
     }
 
     fn push(&mut self, route: Route, place: Place) {
-        let same =
-            |other: &&At<Route>| other.value.host == route.host && other.value.path == route.path;
+        let same = |other: &&At<Route>| {
+            let other = &other.value;
+            other.host == route.host
+                && other.path == route.path
+                && other.conditions == route.conditions
+        };
         let Some(earlier) = self.routes.iter().find(same) else {
             self.routes.push(At::new(route, place));
             return;
@@ -252,9 +262,9 @@ impl<'f> Table<'f> {
             return;
         }
         let message = format!(
-            "host \"{host}\" with path \"{}\" has a route already, at {}; remove one of them \
+            "host \"{host}\" with path \"{}\"{} has a route already, at {}; remove one of them \
              (case, port and a trailing dot or slash make no difference)",
-            route.path, earlier.place
+            route.path, route.conditions, earlier.place
         );
         self.findings.error(&place, message);
     }

@@ -267,7 +267,7 @@ impl Refusal {
             Self::Malformed(reason) => return format!("Bad request: {reason}."),
             Self::Path(fault) => return format!("The path has {fault}, which this proxy refuses."),
             Self::NoRoute { host } if !host.is_empty() => {
-                return format!("No route for the host {host:?} and this path.");
+                return format!("No route for the host {host:?} takes this request.");
             }
             Self::RangeNotSatisfiable { length } => {
                 return format!("The range lies outside the content, which has {length} bytes.");

@@ -70,7 +70,7 @@ impl<'a> Exchange<'a> {
         self.check()?;
         let (head, view) = (&mut self.scratch.head, self.view);
         let routes = &view.snapshot.routes;
-        let rule = routes.find(&head.host, head.path());
+        let rule = routes.find(head);
         let rule = rule.ok_or_else(|| Refusal::NoRoute {
             host: head.host.clone(),
         })?;
@@ -80,7 +80,7 @@ impl<'a> Exchange<'a> {
             } else {
                 head.raw_path()
             };
-            if !routes.is_sure(rule, &head.host, seen, head.path_notes) {
+            if !routes.is_sure(rule, head, seen, head.path_notes) {
                 return Err(Refusal::AmbiguousPath.into());
             }
         }

@@ -57,7 +57,7 @@ fn routes(config: &Config) -> Vec<(String, (Vec<&str>, Route))> {
 
 /// How a route is called where it is counted.
 pub(super) fn route_name(route: &Route) -> String {
-    format!("{}{}", route.host, route.path)
+    route.to_string()
 }
 
 type Endpoints = Vec<(String, u32, Vec<(String, String)>)>;

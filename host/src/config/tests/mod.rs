@@ -2,6 +2,7 @@
 
 mod acme;
 mod backend_list;
+mod conditions;
 mod file;
 mod listeners;
 mod meaning;

@@ -11,6 +11,7 @@ use crate::app::control::{Carried, Process, Reloads, Written, upgrades};
 use crate::app::names::Names;
 use crate::config::Pool;
 use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState};
+use crate::message::RequestHead;
 use crate::policy::{Attempt, Compiler, Engine, EngineOptions, PolicyId};
 use crate::proxy::WorkerSnapshot;
 use crate::stats::Stats;
@@ -117,13 +118,22 @@ impl Environment for Nothing<'_> {
     }
 }
 
+fn asked_for(host: &str) -> RequestHead {
+    let mut head = RequestHead {
+        host: host.to_owned(),
+        ..RequestHead::default()
+    };
+    head.set_target("/");
+    head
+}
+
 /// The policy of this host's route, asked by a worker.
 fn chain<'a>(
     worker: &'a WorkerSnapshot,
     host: &str,
     state: &'a RequestPolicyState,
 ) -> PolicyChain<'a, Nothing<'a>> {
-    let rule = worker.snapshot.routes.find(host, "/").unwrap();
+    let rule = worker.snapshot.routes.find(&asked_for(host)).unwrap();
     PolicyChain {
         route: ChainRoute {
             number: rule.number,
@@ -243,7 +253,8 @@ async fn another_configuration_changes_routes_and_pools_and_keeps_what_stayed() 
     let generation = after.snapshot.topology.generation;
     let list = format!("0 web {generation} 127.0.0.1:2/1");
     assert_eq!(asked(&after), (list, "2".to_owned()), "the same instance");
-    let rule = |worker: &WorkerSnapshot, host| worker.snapshot.routes.find(host, "/").cloned();
+    let rule =
+        |worker: &WorkerSnapshot, host| worker.snapshot.routes.find(&asked_for(host)).cloned();
     let (web, about) = (rule(&after, "a").unwrap(), rule(&after, "b").unwrap());
     assert_eq!(rule(&before, "b").unwrap().pool, web.pool);
     assert_eq!(web.policies, rule(&before, "a").unwrap().policies);

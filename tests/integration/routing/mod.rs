@@ -1,4 +1,6 @@
-//! Which backend's rule applies: host first, then path.
+//! Which route applies: host first, then path, then its conditions.
+
+mod conditions;
 
 use crate::fixtures::{Request, TestProxy, TestUpstream, get};
 
