@@ -41,7 +41,8 @@ fuzz_target!(|bytes: &[u8]| {
         host: HostPattern::Any,
         path: PathMatch::Prefix(path.to_owned()),
         conditions: Conditions::default(),
-        pool,
+        pool: Some(pool),
+        answer: None,
         policies: Vec::new(),
         preserve_header_case: false,
         retry: Default::default(),
@@ -54,9 +55,9 @@ fuzz_target!(|bytes: &[u8]| {
         ..RequestHead::default()
     };
     head.set_target(path);
-    let rule = routes.find(&head);
-    assert!(rule.is_some());
-    if let Some(rule) = rule.filter(|_| notes.is_ambiguous()) {
-        routes.is_sure(rule, &head, path, notes);
+    let action = routes.find(&head);
+    assert!(action.is_some());
+    if let Some(action) = action.filter(|_| notes.is_ambiguous()) {
+        routes.is_sure(action, &head, path, notes);
     }
 });

@@ -4,7 +4,6 @@ use std::fmt;
 
 use http::Method;
 
-use super::Route;
 use super::pattern::Pattern;
 
 /// The paths of a route.
@@ -87,13 +86,6 @@ impl ValueMatch {
             (Self::Exact(is), Self::Regex(wanted)) => wanted.is_in(is.as_bytes()),
             _ => false,
         }
-    }
-}
-
-impl fmt::Display for Route {
-    /// What the route is called where it is counted or shown.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}{}", self.host, self.path, self.conditions)
     }
 }
 

@@ -9,10 +9,10 @@ use super::record::{self, RecordEntry};
 use super::retry::RetryEntry;
 use super::{
     AccessLog, Acme, Backend, Conditions, Forwarded, HostPattern, Limits, Listener, LoggedRequests,
-    PathMatch, Paths, Policy, Pool, ResolverConfig, Rollout, Timeouts,
+    PathMatch, Paths, Policy, Pool, ResolverConfig, Rollout, RouteAnswer, Timeouts,
 };
 use super::{
-    acme, forwarded, host, listeners, matches, pools, resolver, sections, upgrade, values,
+    acme, forwarded, host, listeners, matches, pools, resolver, respond, sections, upgrade, values,
 };
 use crate::document::{self, At, Findings, Node, Section};
 use crate::message::path;
@@ -53,6 +53,7 @@ pub(super) struct RouteEntry {
     pub path: PathMatch,
     pub conditions: Conditions,
     pub pool: Option<At<String>>,
+    pub answer: Option<RouteAnswer>,
     /// `None` if the key is missing.
     pub policies: Option<Vec<At<String>>>,
     pub preserve_header_case: bool,
@@ -104,7 +105,7 @@ pub(super) fn read(
             pools::pool(name, node, base, f)
         }),
         resolver: resolver::resolver(root.take_section("resolver", findings), findings),
-        routes: routes(&mut root, findings),
+        routes: routes(&mut root, base, findings),
         stats_path: stats(&mut root, findings),
         limits: sections::limits(root.take_section("limits", findings), findings),
         timeouts: sections::timeouts(root.take_section("timeouts", findings), findings),
@@ -222,7 +223,7 @@ fn named<T>(
     things
 }
 
-fn routes(root: &mut Section, findings: &mut Findings) -> Vec<RouteEntry> {
+fn routes(root: &mut Section, base: &Path, findings: &mut Findings) -> Vec<RouteEntry> {
     let Some(node) = root.take("routes") else {
         return Vec::new();
     };
@@ -236,11 +237,11 @@ fn routes(root: &mut Section, findings: &mut Findings) -> Vec<RouteEntry> {
     let nodes = node.list(findings).unwrap_or_default();
     nodes
         .into_iter()
-        .filter_map(|n| Some(route(n.section(findings)?, findings)))
+        .filter_map(|n| Some(route(n.section(findings)?, base, findings)))
         .collect()
 }
 
-fn route(mut section: Section, findings: &mut Findings) -> RouteEntry {
+fn route(mut section: Section, base: &Path, findings: &mut Findings) -> RouteEntry {
     let place = section.place.clone();
     let hosts = match section.take("host") {
         None => vec![At::new(HostPattern::Any, place.clone())],
@@ -261,11 +262,14 @@ fn route(mut section: Section, findings: &mut Findings) -> RouteEntry {
     };
     let path = matches::path(&mut section, findings);
     let conditions = matches::conditions(&mut section, findings);
+    let answers = section.has("redirect") || section.has("respond");
+    let answer = respond::answer(&mut section, &path, base, findings);
     let pool = section.take("pool");
-    if pool.is_none() {
+    if pool.is_none() && !answers {
         findings.error(
             &place,
-            "has no `pool`; name the section of `[pools]` that takes these requests",
+            "has no `pool`; name the section of `[pools]` that takes these requests, or write \
+             `redirect` or `respond`",
         );
     }
     let pool = pool.and_then(|n| n.string(findings));
@@ -288,6 +292,7 @@ fn route(mut section: Section, findings: &mut Findings) -> RouteEntry {
         path,
         conditions,
         pool,
+        answer,
         policies,
         preserve_header_case,
         retry,

@@ -8,6 +8,7 @@
 
 mod acme;
 mod admin_address;
+mod answers;
 mod authority;
 mod backend;
 mod backend_list;
@@ -27,13 +28,16 @@ mod pool_tls;
 mod pools;
 mod reach;
 mod record;
+mod redirect;
 mod resolve;
 mod resolver;
+mod respond;
 mod retry;
 mod retry_policy;
 mod sections;
 mod shadowed;
 mod sources;
+mod template;
 #[cfg(test)]
 mod tests;
 mod timeouts;
@@ -44,6 +48,7 @@ mod values;
 use std::path::Path;
 
 pub use admin_address::AdminAddress;
+pub use answers::{FixedResponse, RouteAnswer, RouteRedirect};
 pub use authority::{Acme, AcmeChallenge, ExternalAccount};
 pub use backend::parse_backend;
 pub use backend_list::{MAX_BACKENDS, list_of_one, parse_backends, write_backends};
@@ -63,6 +68,7 @@ pub use reach::{
 pub use retry_policy::{HedgeAfter, RetryBudget, RetryOn, RetryPolicy};
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, MAX_FILE_BYTES, Overrides, Sources};
+pub use template::{Parts, Template};
 pub use timeouts::Timeouts;
 pub use trusted::TrustedPeers;
 pub use values::{parse_isolation, parse_listen};

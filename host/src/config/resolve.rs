@@ -150,7 +150,8 @@ impl<'f> Table<'f> {
                 host,
                 path: PathMatch::Prefix("/".to_owned()),
                 conditions: Conditions::default(),
-                pool,
+                pool: Some(pool),
+                answer: None,
                 policies,
                 preserve_header_case,
                 retry,
@@ -163,10 +164,10 @@ impl<'f> Table<'f> {
     fn add_route(&mut self, entry: RouteEntry) {
         let pool = entry.pool.and_then(|name| self.pool(&name));
         let policies = match entry.policies {
+            None if entry.answer.is_some() => Vec::new(),
             None => self.default_policies(),
             Some(names) => self.policies(&names),
         };
-        // Without a pool an error was noted, and these routes are not used.
         let of_pool = pool.map_or_else(RetryPolicy::default, |at| self.pools[at].retry.clone());
         let retry = entry.retry.over(&of_pool);
         for host in entry.hosts {
@@ -174,7 +175,8 @@ impl<'f> Table<'f> {
                 host: host.value,
                 path: entry.path.clone(),
                 conditions: entry.conditions.clone(),
-                pool: pool.unwrap_or(0),
+                pool,
+                answer: entry.answer.clone(),
                 policies: policies.clone(),
                 preserve_header_case: entry.preserve_header_case,
                 retry: retry.clone(),
@@ -349,7 +351,7 @@ impl<'f> Table<'f> {
 
     fn warn(&mut self) {
         for (index, place) in self.pool_places.iter().enumerate() {
-            if self.routes.iter().all(|r| r.value.pool != index) {
+            if self.routes.iter().all(|r| r.value.pool != Some(index)) {
                 self.findings.warning(place, "no route leads to this pool");
             }
         }

@@ -15,8 +15,8 @@ use crate::message::path;
 pub(super) struct Candidate {
     /// Path prefix, without a trailing slash; empty if an expression decides.
     prefix: Box<str>,
-    /// The index of its rule.
-    pub(super) rule: usize,
+    /// The index of what becomes of its requests.
+    pub(super) action: usize,
     /// What a prefix doesn't say.
     more: Option<Box<More>>,
 }
@@ -35,8 +35,8 @@ enum Kind {
 }
 
 impl Candidate {
-    /// A route, and the index of its rule.
-    pub(super) fn new(route: &Route, rule: usize) -> Self {
+    /// A route, and the index of its action.
+    pub(super) fn new(route: &Route, action: usize) -> Self {
         let (prefix, kind) = match &route.path {
             PathMatch::Exact(path) => (path.as_str(), Kind::Exact),
             PathMatch::Regex(pattern) => ("", Kind::Regex(pattern.clone())),
@@ -49,7 +49,7 @@ impl Candidate {
         };
         Self {
             prefix: prefix.into(),
-            rule,
+            action,
             more: (!plain).then(|| Box::new(more)),
         }
     }
@@ -176,7 +176,7 @@ fn is_prefix(prefix: &str, path: &str) -> bool {
 
 /// What follows the prefix in a path.
 #[inline]
-fn rest<'p>(prefix: &str, path: &'p str) -> Option<&'p [u8]> {
+pub fn rest<'p>(prefix: &str, path: &'p str) -> Option<&'p [u8]> {
     match path.as_bytes().strip_prefix(prefix.as_bytes()) {
         Some(rest) => Some(rest),
         // A path without a percent sign can't say the same in another way.

@@ -1,4 +1,4 @@
-//! Route: which rule applies?
+//! Route: which route takes a request?
 //!
 //! Exact host, then the longest `*.suffix`, then `*`; within the host, exact paths, then regular
 //! expressions in the file's order, then the longest path prefix at a segment border; of routes
@@ -14,8 +14,9 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use memchr::{memchr_iter, memrchr_iter};
 
+pub use self::candidates::rest;
 use self::candidates::{Candidate, best, in_order};
-use crate::config::{HostPattern, RetryPolicy, Route};
+use crate::config::{FixedResponse, HostPattern, RetryPolicy, Route, RouteAnswer};
 use crate::message::RequestHead;
 use crate::message::path::{self, PathNotes};
 use crate::policy::PolicyId;
@@ -31,7 +32,25 @@ pub struct RouteTable {
     suffix_labels: usize,
     any: Vec<Candidate>,
     /// The routes that the candidates point into.
-    rules: Vec<Rule>,
+    actions: Vec<Action>,
+}
+
+/// What becomes of a route's requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// They go to a pool.
+    Forward(Rule),
+    /// The proxy answers them.
+    Answer(Answer),
+}
+
+/// What a route answers itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Its place in the table.
+    pub index: usize,
+    /// The answer.
+    pub answer: RouteAnswer,
 }
 
 /// What a route decides.
@@ -57,7 +76,7 @@ impl Rule {
         let ids = route.policies.iter().map(|at| policies.get(*at).copied());
         Some(Self {
             number,
-            pool: *pools.get(route.pool)?,
+            pool: *pools.get(route.pool?)?,
             policies: ids.collect::<Option<_>>()?,
             preserve_case: route.preserve_header_case,
             retry: Box::new(route.retry.clone()),
@@ -77,11 +96,17 @@ impl RouteTable {
         for (number, route) in (0..).zip(routes) {
             // The configuration has no route to a pool or a policy that is not there; without its
             // policies it would serve what they guard.
-            let Some(rule) = Rule::new(number, route, pools, policies) else {
-                continue;
+            let index = table.actions.len();
+            let action = match &route.answer {
+                None => Rule::new(number, route, pools, policies).map(Action::Forward),
+                Some(answer) => Some(Action::Answer(Answer {
+                    index,
+                    answer: answer.clone(),
+                })),
             };
-            let candidate = Candidate::new(route, table.rules.len());
-            table.rules.push(rule);
+            let Some(action) = action else { continue };
+            let candidate = Candidate::new(route, index);
+            table.actions.push(action);
             let of_host = match &route.host {
                 HostPattern::Exact(host) => table.exact.entry(host.as_str().into()).or_default(),
                 HostPattern::Suffix(suffix) => {
@@ -101,27 +126,44 @@ impl RouteTable {
         table
     }
 
-    /// The rule for a request, whose host and path are in normal form.
-    pub fn find(&self, head: &RequestHead) -> Option<&Rule> {
-        self.locate(head, head.path()).map(|(_, rule)| rule)
+    /// What becomes of a request, whose host and path are in normal form.
+    pub fn find(&self, head: &RequestHead) -> Option<&Action> {
+        self.locate(head, head.path()).map(|(_, action)| action)
+    }
+
+    /// The response that stands at this place of the table.
+    pub fn response(&self, index: usize) -> Option<&FixedResponse> {
+        match self.actions.get(index)? {
+            Action::Answer(Answer {
+                answer: RouteAnswer::Fixed(response),
+                ..
+            }) => Some(response),
+            _ => None,
+        }
     }
 
     /// The same for another path.
-    fn locate(&self, head: &RequestHead, path: &str) -> Option<(&Candidate, &Rule)> {
+    fn locate(&self, head: &RequestHead, path: &str) -> Option<(&Candidate, &Action)> {
         let mut hosts = self.by_host(&head.host);
         let found = hosts.find_map(|of_host| best(of_host, head, path));
-        found.map(|candidate| (candidate, &self.rules[candidate.rule]))
+        found.map(|candidate| (candidate, &self.actions[candidate.action]))
     }
 
-    /// Whether every server that may be behind a rule would read an ambiguous path, as it is sent
-    /// there, so that it still is the path's rule.
+    /// Whether every server that may be behind a route would read an ambiguous path, as it is sent
+    /// there, so that it still is the path's route.
     ///
-    /// `/x/..%2Fadmin` is `/admin` to some: if that has another rule, neither the one nor the other
-    /// can be right.
+    /// `/x/..%2Fadmin` is `/admin` to some: if that has another route, neither the one nor the
+    /// other can be right.
     ///
-    /// An unusual reading may have the rule of a path above: `/admin//../x` and `//g/admin` must
+    /// An unusual reading may have the route of a path above: `/admin//../x` and `//g/admin` must
     /// not pass that of `/admin`, and `//admin` has it.
-    pub fn is_sure(&self, rule: &Rule, head: &RequestHead, sent: &str, notes: PathNotes) -> bool {
+    pub fn is_sure(
+        &self,
+        action: &Action,
+        head: &RequestHead,
+        sent: &str,
+        notes: PathNotes,
+    ) -> bool {
         let Some(readings) = path::readings(sent, notes) else {
             return false;
         };
@@ -131,10 +173,10 @@ impl RouteTable {
             let found = self.locate(head, &reading.path);
             let agrees = match found {
                 Some((candidate, other)) if reading.unusual => {
-                    other == rule || own.is_some_and(|own| candidate.is_above(own))
+                    std::ptr::eq(other, action) || own.is_some_and(|own| candidate.is_above(own))
                 }
                 None if reading.unusual => true,
-                found => found.is_some_and(|(_, other)| other == rule),
+                found => found.is_some_and(|(_, other)| std::ptr::eq(other, action)),
             };
             if !agrees {
                 return false;

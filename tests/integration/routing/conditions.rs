@@ -130,7 +130,7 @@ fn a_path_that_some_server_reads_as_that_of_another_route_is_refused() {
         "/x/..%2fadmin",
         "/admin;a=b",
         "/x/..%5csecret/a",
-        "/x//../../secret/a",
+        "/secret//../b",
     ] {
         client.ask(get("a.test", path)).assert_refusal(400);
     }

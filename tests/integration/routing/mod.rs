@@ -1,5 +1,6 @@
 //! Which route applies: host first, then path, then its conditions.
 
+mod answers;
 mod conditions;
 
 use crate::fixtures::{Request, TestProxy, TestUpstream, get};

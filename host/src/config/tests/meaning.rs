@@ -190,7 +190,8 @@ fn the_long_form_means_what_it_says() {
         host,
         path: PathMatch::Prefix("/api".to_owned()),
         conditions: Conditions::default(),
-        pool: 0,
+        pool: Some(0),
+        answer: None,
         policies: vec![1, 0],
         preserve_header_case: false,
         retry: RetryPolicy {

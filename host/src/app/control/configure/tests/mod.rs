@@ -14,6 +14,7 @@ use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolic
 use crate::message::RequestHead;
 use crate::policy::{Attempt, Compiler, Engine, EngineOptions, PolicyId};
 use crate::proxy::WorkerSnapshot;
+use crate::route::{Action, Rule};
 use crate::stats::Stats;
 use crate::upstream::{BackendFacts, FailedAttempt, Registry, topology};
 
@@ -118,13 +119,16 @@ impl Environment for Nothing<'_> {
     }
 }
 
-fn asked_for(host: &str) -> RequestHead {
+fn rule<'a>(worker: &'a WorkerSnapshot, host: &str) -> Option<&'a Rule> {
     let mut head = RequestHead {
         host: host.to_owned(),
         ..RequestHead::default()
     };
     head.set_target("/");
-    head
+    match worker.snapshot.routes.find(&head)? {
+        Action::Forward(rule) => Some(rule),
+        Action::Answer(_) => None,
+    }
 }
 
 /// The policy of this host's route, asked by a worker.
@@ -133,7 +137,7 @@ fn chain<'a>(
     host: &str,
     state: &'a RequestPolicyState,
 ) -> PolicyChain<'a, Nothing<'a>> {
-    let rule = worker.snapshot.routes.find(&asked_for(host)).unwrap();
+    let rule = rule(worker, host).unwrap();
     PolicyChain {
         route: ChainRoute {
             number: rule.number,
@@ -253,8 +257,6 @@ async fn another_configuration_changes_routes_and_pools_and_keeps_what_stayed() 
     let generation = after.snapshot.topology.generation;
     let list = format!("0 web {generation} 127.0.0.1:2/1");
     assert_eq!(asked(&after), (list, "2".to_owned()), "the same instance");
-    let rule =
-        |worker: &WorkerSnapshot, host| worker.snapshot.routes.find(&asked_for(host)).cloned();
     let (web, about) = (rule(&after, "a").unwrap(), rule(&after, "b").unwrap());
     assert_eq!(rule(&before, "b").unwrap().pool, web.pool);
     assert_eq!(web.policies, rule(&before, "a").unwrap().policies);
