@@ -90,7 +90,7 @@ pub(super) fn best<'c>(
 
 /// Brings the candidates of a host, which are in the file's order, in the order in which they are
 /// asked.
-pub(super) fn in_order(of_host: &mut Vec<Candidate>) {
+pub(super) fn in_order(of_host: &mut [Candidate]) {
     let mut patterns: Vec<Pattern> = Vec::new();
     for pattern in of_host.iter().filter_map(Candidate::pattern) {
         if !patterns.contains(pattern) {

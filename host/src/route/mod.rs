@@ -122,7 +122,8 @@ impl RouteTable {
             .map(|suffix| memchr_iter(b'.', suffix.as_bytes()).count());
         table.suffix_labels = labels.max().unwrap_or(0);
         let hosts = table.exact.values_mut().chain(table.suffix.values_mut());
-        hosts.chain([&mut table.any]).for_each(in_order);
+        let hosts = hosts.chain([&mut table.any]);
+        hosts.for_each(|of_host| in_order(of_host));
         table
     }
 

@@ -41,13 +41,20 @@ path = { regex = '\.png$' }
 pool = "login"
 path = { exact = "/login" }
 "#;
+/// Method, target, fields, and the pool that the request goes to.
+type Case = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
 const NAMES: [&str; 6] = ["rest", "writes", "beta", "canary", "images", "login"];
 
 #[test]
 fn a_request_goes_to_the_route_whose_conditions_it_meets() {
     let backends = named(&NAMES);
     let proxy = proxy(&backends, &NAMES, ROUTES);
-    let cases: [(&str, &str, &[(&str, &str)], &str); 12] = [
+    let cases: [Case; 12] = [
         ("GET", "/", &[], "rest"),
         ("POST", "/", &[], "writes"),
         ("POST", "/login", &[("x-beta", "1")], "login"),
