@@ -4,7 +4,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use waypost::config::{HostPattern, Route};
+use waypost::config::{Conditions, HostPattern, PathMatch, Route};
+use waypost::message::RequestHead;
 use waypost::message::path::{literal, normal, normalise, readings};
 use waypost::message::syntax::host_of_authority;
 use waypost::route::RouteTable;
@@ -38,8 +39,10 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let route = |path: &str, pool| Route {
         host: HostPattern::Any,
-        path: path.to_owned(),
-        pool,
+        path: PathMatch::Prefix(path.to_owned()),
+        conditions: Conditions::default(),
+        pool: Some(pool),
+        answer: None,
         policies: Vec::new(),
         preserve_header_case: false,
         retry: Default::default(),
@@ -47,9 +50,14 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let pools = Registry::new(1).pools(["all", "admin"]);
     let routes = RouteTable::new(&[route("/", 0), route("/admin", 1)], &pools, &[]);
-    let rule = routes.find(authority, &once);
-    assert!(rule.is_some());
-    if let Some(rule) = rule.filter(|_| notes.is_ambiguous()) {
-        routes.is_sure(rule, authority, path, notes);
+    let mut head = RequestHead {
+        host: authority.to_owned(),
+        ..RequestHead::default()
+    };
+    head.set_target(path);
+    let action = routes.find(&head);
+    assert!(action.is_some());
+    if let Some(action) = action.filter(|_| notes.is_ambiguous()) {
+        routes.is_sure(action, &head, path, notes);
     }
 });

@@ -90,7 +90,7 @@ pub(super) fn pools(
         .routes
         .iter()
         .filter(|r| r.policies.contains(&policy))
-        .map(|r| r.pool)
+        .filter_map(|r| r.pool)
         .collect();
     pools.sort_unstable();
     pools.dedup();

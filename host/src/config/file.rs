@@ -8,10 +8,12 @@ use std::sync::Arc;
 use super::record::{self, RecordEntry};
 use super::retry::RetryEntry;
 use super::{
-    AccessLog, Acme, Backend, Forwarded, HostPattern, Limits, Listener, LoggedRequests, Paths,
-    Policy, Pool, ResolverConfig, Rollout, Timeouts,
+    AccessLog, Acme, Backend, Conditions, Forwarded, HostPattern, Limits, Listener, LoggedRequests,
+    PathMatch, Paths, Policy, Pool, ResolverConfig, Rollout, RouteAnswer, Timeouts,
 };
-use super::{acme, forwarded, host, listeners, pools, resolver, sections, upgrade, values};
+use super::{
+    acme, forwarded, host, listeners, matches, pools, resolver, respond, sections, upgrade, values,
+};
 use crate::document::{self, At, Findings, Node, Section};
 use crate::message::path;
 
@@ -48,8 +50,10 @@ pub(super) struct HostEntry {
 #[derive(Debug)]
 pub(super) struct RouteEntry {
     pub hosts: Vec<At<HostPattern>>,
-    pub path: String,
+    pub path: PathMatch,
+    pub conditions: Conditions,
     pub pool: Option<At<String>>,
+    pub answer: Option<RouteAnswer>,
     /// `None` if the key is missing.
     pub policies: Option<Vec<At<String>>>,
     pub preserve_header_case: bool,
@@ -102,7 +106,7 @@ pub(super) fn read(
             pools::pool(name, node, (base, &timeouts), f)
         }),
         resolver: resolver::resolver(root.take_section("resolver", findings), findings),
-        routes: routes(&mut root, findings),
+        routes: routes(&mut root, base, findings),
         stats_path: stats(&mut root, findings),
         limits: sections::limits(root.take_section("limits", findings), findings),
         timeouts,
@@ -220,7 +224,7 @@ fn named<T>(
     things
 }
 
-fn routes(root: &mut Section, findings: &mut Findings) -> Vec<RouteEntry> {
+fn routes(root: &mut Section, base: &Path, findings: &mut Findings) -> Vec<RouteEntry> {
     let Some(node) = root.take("routes") else {
         return Vec::new();
     };
@@ -234,11 +238,11 @@ fn routes(root: &mut Section, findings: &mut Findings) -> Vec<RouteEntry> {
     let nodes = node.list(findings).unwrap_or_default();
     nodes
         .into_iter()
-        .filter_map(|n| Some(route(n.section(findings)?, findings)))
+        .filter_map(|n| Some(route(n.section(findings)?, base, findings)))
         .collect()
 }
 
-fn route(mut section: Section, findings: &mut Findings) -> RouteEntry {
+fn route(mut section: Section, base: &Path, findings: &mut Findings) -> RouteEntry {
     let place = section.place.clone();
     let hosts = match section.take("host") {
         None => vec![At::new(HostPattern::Any, place.clone())],
@@ -257,14 +261,16 @@ fn route(mut section: Section, findings: &mut Findings) -> RouteEntry {
                 .collect()
         }
     };
-    let path = section
-        .take("path")
-        .and_then(|n| n.parsed(findings, values::route_path));
+    let path = matches::path(&mut section, findings);
+    let conditions = matches::conditions(&mut section, findings);
+    let answers = section.has("redirect") || section.has("respond");
+    let answer = respond::answer(&mut section, &path, base, findings);
     let pool = section.take("pool");
-    if pool.is_none() {
+    if pool.is_none() && !answers {
         findings.error(
             &place,
-            "has no `pool`; name the section of `[pools]` that takes these requests",
+            "has no `pool`; name the section of `[pools]` that takes these requests, or write \
+             `redirect` or `respond`",
         );
     }
     let pool = pool.and_then(|n| n.string(findings));
@@ -282,11 +288,12 @@ fn route(mut section: Section, findings: &mut Findings) -> RouteEntry {
     let retry = RetryEntry::read(&mut section, findings);
     let upgrade = section.take("upgrade").map(|n| upgrade::read(n, findings));
     section.finish(findings);
-    let path = path.map_or_else(|| "/".to_owned(), |p| p.value);
     RouteEntry {
         hosts,
         path,
+        conditions,
         pool,
+        answer,
         policies,
         preserve_header_case,
         retry,

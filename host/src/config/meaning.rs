@@ -1,12 +1,13 @@
 //! The validated meaning of a configuration.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Acme, AdaptiveRequests, Backend, H2Limits, Listener, PoolHealth, PoolProtocol, PoolTls,
-    ResolverConfig, RetryPolicy, Timeouts, TrustedPeers,
+    Acme, AdaptiveRequests, Backend, Conditions, H2Limits, Listener, PathMatch, PoolHealth,
+    PoolProtocol, PoolTls, ResolverConfig, RetryPolicy, RouteAnswer, Timeouts, TrustedPeers,
 };
 
 /// The whole configuration, with defaults filled in.
@@ -236,10 +237,14 @@ pub struct Pool {
 pub struct Route {
     /// The hosts that it matches.
     pub host: HostPattern,
-    /// Path prefix at segment borders, `/` for all; starts with `/`.
-    pub path: String,
-    /// Index into [`Config::pools`].
-    pub pool: usize,
+    /// The paths that it matches. Default: all.
+    pub path: PathMatch,
+    /// What else a request must have.
+    pub conditions: Conditions,
+    /// Index into [`Config::pools`]; `None` if the route answers itself.
+    pub pool: Option<usize>,
+    /// `redirect` or `respond`: the answer of a route without a pool.
+    pub answer: Option<RouteAnswer>,
     /// Indices into [`Config::policies`], in the order of their calls.
     pub policies: Vec<usize>,
     /// `preserve-header-case`: header names keep the case in which they were sent. Default false.
@@ -248,6 +253,13 @@ pub struct Route {
     pub retry: RetryPolicy,
     /// `upgrade`: the protocols to which a connection may change. Default `["websocket"]`.
     pub upgrade: Vec<String>,
+}
+
+impl fmt::Display for Route {
+    /// What the route is called where it is counted or shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{}", self.host, self.path, self.conditions)
+    }
 }
 
 /// A route's host.

@@ -9,9 +9,11 @@
 mod acme;
 mod adaptive;
 mod admin_address;
+mod answers;
 mod authority;
 mod backend;
 mod backend_list;
+mod conditions;
 mod defaults;
 mod doubtful;
 mod file;
@@ -20,18 +22,24 @@ mod h2_limits;
 mod host;
 mod judged;
 mod listeners;
+mod matches;
 mod meaning;
+mod pattern;
 mod pool_health;
 mod pool_tls;
 mod pools;
 mod reach;
 mod record;
+mod redirect;
 mod resolve;
 mod resolver;
+mod respond;
 mod retry;
 mod retry_policy;
 mod sections;
+mod shadowed;
 mod sources;
+mod template;
 #[cfg(test)]
 mod tests;
 mod timeouts;
@@ -43,9 +51,11 @@ use std::path::Path;
 
 pub use adaptive::AdaptiveRequests;
 pub use admin_address::AdminAddress;
+pub use answers::{FixedResponse, RouteAnswer, RouteRedirect};
 pub use authority::{Acme, AcmeChallenge, ExternalAccount, without_query};
 pub use backend::{can_be_reached, parse_backend};
 pub use backend_list::{MAX_BACKENDS, list_of_one, parse_backends, write_backends};
+pub use conditions::{Conditions, PathMatch, ValueMatch};
 pub use h2_limits::H2Limits;
 pub use host::normalise_host;
 pub use judged::{Ejection, PoolHealth, Probe, ProbeKind};
@@ -54,12 +64,14 @@ pub use listeners::{
     Protocols, TlsVersion,
 };
 pub use meaning::*;
+pub use pattern::Pattern;
 pub use reach::{
     AddressFamily, Backend, BackendKind, KeyPairFiles, PoolProtocol, PoolTls, ResolverConfig,
 };
 pub use retry_policy::{HedgeAfter, RetryBudget, RetryOn, RetryPolicy};
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, MAX_FILE_BYTES, Overrides, Sources};
+pub use template::{Parts, Template};
 pub use timeouts::Timeouts;
 pub use trusted::TrustedPeers;
 pub use values::{parse_isolation, parse_listen};

@@ -13,7 +13,10 @@ use super::pools::default_pool;
 use super::record::RecordEntry;
 use super::sections::{BUILTIN_POLICIES, default_policy};
 use super::upgrade::default_upgrade;
-use super::{Config, Policy, PolicySource, Pool, RecordingConfig, RetryPolicy, Route};
+use super::{
+    Conditions, Config, PathMatch, Policy, PolicySource, Pool, RecordingConfig, RetryPolicy, Route,
+    shadowed,
+};
 use crate::document::{At, Findings, Place};
 
 /// The policies of a route that names none.
@@ -51,6 +54,7 @@ pub(super) fn resolve(
     }
     let record = file.record.map(|entry| table.record(entry));
     table.warn();
+    shadowed::check(&table.routes, table.findings);
     let Table {
         policies,
         pools,
@@ -153,8 +157,10 @@ impl<'f> Table<'f> {
         self.push(
             Route {
                 host,
-                path: "/".to_owned(),
-                pool,
+                path: PathMatch::Prefix("/".to_owned()),
+                conditions: Conditions::default(),
+                pool: Some(pool),
+                answer: None,
                 policies,
                 preserve_header_case,
                 retry,
@@ -167,10 +173,10 @@ impl<'f> Table<'f> {
     fn add_route(&mut self, entry: RouteEntry) {
         let pool = entry.pool.and_then(|name| self.pool(&name));
         let policies = match entry.policies {
+            None if entry.answer.is_some() => Vec::new(),
             None => self.default_policies(),
             Some(names) => self.policies(&names),
         };
-        // Without a pool an error was noted, and these routes are not used.
         let of_pool = pool.map_or_else(RetryPolicy::default, |at| self.pools[at].retry.clone());
         let retry = entry.retry.over(&of_pool);
         entry.retry.check(&retry, self.response, self.findings);
@@ -178,7 +184,9 @@ impl<'f> Table<'f> {
             let route = Route {
                 host: host.value,
                 path: entry.path.clone(),
-                pool: pool.unwrap_or(0),
+                conditions: entry.conditions.clone(),
+                pool,
+                answer: entry.answer.clone(),
                 policies: policies.clone(),
                 preserve_header_case: entry.preserve_header_case,
                 retry: retry.clone(),
@@ -245,8 +253,12 @@ impl<'f> Table<'f> {
     }
 
     fn push(&mut self, route: Route, place: Place) {
-        let same =
-            |other: &&At<Route>| other.value.host == route.host && other.value.path == route.path;
+        let same = |other: &&At<Route>| {
+            let other = &other.value;
+            other.host == route.host
+                && other.path == route.path
+                && other.conditions == route.conditions
+        };
         let Some(earlier) = self.routes.iter().find(same) else {
             self.routes.push(At::new(route, place));
             return;
@@ -262,9 +274,9 @@ impl<'f> Table<'f> {
             return;
         }
         let message = format!(
-            "host \"{host}\" with path \"{}\" has a route already, at {}; remove one of them \
+            "host \"{host}\" with path \"{}\"{} has a route already, at {}; remove one of them \
              (case, port and a trailing dot or slash make no difference)",
-            route.path, earlier.place
+            route.path, route.conditions, earlier.place
         );
         self.findings.error(&place, message);
     }
@@ -349,7 +361,7 @@ impl<'f> Table<'f> {
 
     fn warn(&mut self) {
         for (index, place) in self.pool_places.iter().enumerate() {
-            if self.routes.iter().all(|r| r.value.pool != index) {
+            if self.routes.iter().all(|r| r.value.pool != Some(index)) {
                 self.findings.warning(place, "no route leads to this pool");
             }
         }

@@ -83,6 +83,11 @@ impl Section {
         self.entries.iter().any(|(name, _)| name == key)
     }
 
+    /// Whether no key is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// The table of this key; an empty one stands for a missing one.
     pub(crate) fn take_section(&mut self, key: &'static str, findings: &mut Findings) -> Section {
         let place = self.place.clone();

@@ -20,7 +20,7 @@ impl Exchange<'_> {
         state: &RequestPolicyState,
         local: Box<LocalReply>,
     ) -> Disposition {
-        let mut local = local;
+        let (mut local, view) = (local, self.view);
         if self.scratch.head.upgrade.is_connect() && matches!(local.status(), 200..300) {
             local = Refusal::NotSwitched.into();
         }
@@ -35,7 +35,11 @@ impl Exchange<'_> {
         let answer = match &*local {
             LocalReply::Reply { reply, .. } => Answer::reply(reply),
             LocalReply::Options => Answer::options(),
-            LocalReply::Redirect { location } => Answer::redirect(local.status(), location),
+            LocalReply::Redirect(status, location) => Answer::redirect(*status, location),
+            LocalReply::Fixed(_, index) => match view.snapshot.routes.response(*index) {
+                Some(response) => Answer::fixed(response),
+                None => Answer::refusal(&Refusal::NoBackend, view.settings.forwarding.item()),
+            },
             LocalReply::Page { content_type, body } => Answer::page(content_type, body),
             LocalReply::Refusal(refusal) => {
                 Answer::refusal(refusal, self.view.settings.forwarding.item())

@@ -40,7 +40,8 @@ pub(super) fn outcome(end: &ExchangeEnd, known: Circumstances) -> AttemptOutcome
         ExchangeEnd::Local(local) => match &**local {
             LocalReply::Reply { .. }
             | LocalReply::Options
-            | LocalReply::Redirect { .. }
+            | LocalReply::Redirect(..)
+            | LocalReply::Fixed(..)
             | LocalReply::Page { .. } => AttemptOutcome::Replaced,
             LocalReply::Refusal(Refusal::ClosedEarly) if known.slow_client => {
                 AttemptOutcome::ClosedOnSlowClient

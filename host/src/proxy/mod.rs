@@ -50,6 +50,7 @@ mod late;
 mod lease;
 mod linger;
 mod listening;
+mod of_route;
 mod partial;
 mod presence;
 mod redirect;

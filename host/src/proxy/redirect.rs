@@ -56,7 +56,8 @@ impl Exchange<'_> {
             return Err(Refusal::Malformed(Malformed::HostMissing).into());
         }
         let location = location(&head.host, port, &head.target);
-        Err(Box::new(LocalReply::Redirect { location }))
+        // The method stays (RFC 9110 section 15.4.9).
+        Err(Box::new(LocalReply::Redirect(308, location)))
     }
 }
 

@@ -20,11 +20,10 @@ pub enum LocalReply {
     Refusal(Refusal),
     /// What may be done here: the request was not to go further (RFC 9110 section 7.6.2).
     Options,
-    /// The same request by HTTPS (308, RFC 9110 section 15.4.9: the method stays).
-    Redirect {
-        /// Its URL.
-        location: String,
-    },
+    /// A redirect: its status and its URL.
+    Redirect(u16, String),
+    /// The response of a route: its status and its place in the table of routes.
+    Fixed(u16, usize),
     /// The statistics.
     Page {
         /// Of the page.
@@ -49,7 +48,7 @@ impl LocalReply {
         match self {
             Self::Reply { reply, .. } => reply.status,
             Self::Refusal(refusal) => refusal.status(),
-            Self::Redirect { .. } => 308,
+            Self::Redirect(status, _) | Self::Fixed(status, _) => *status,
             Self::Options | Self::Page { .. } => 200,
         }
     }
@@ -59,7 +58,7 @@ impl LocalReply {
         match self {
             Self::Reply { policy, .. } => Some(format!("answered by policy {policy:?}")),
             Self::Refusal(refusal) => Some(refusal.reason()),
-            Self::Options | Self::Redirect { .. } | Self::Page { .. } => None,
+            Self::Options | Self::Redirect(..) | Self::Fixed(..) | Self::Page { .. } => None,
         }
     }
 }
@@ -267,7 +266,7 @@ impl Refusal {
             Self::Malformed(reason) => return format!("Bad request: {reason}."),
             Self::Path(fault) => return format!("The path has {fault}, which this proxy refuses."),
             Self::NoRoute { host } if !host.is_empty() => {
-                return format!("No route for the host {host:?} and this path.");
+                return format!("No route for the host {host:?} takes this request.");
             }
             Self::RangeNotSatisfiable { length } => {
                 return format!("The range lies outside the content, which has {length} bytes.");

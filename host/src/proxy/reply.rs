@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::Method;
 
 use super::refusal::Refusal;
+use crate::config::FixedResponse;
 use crate::decision::TRACE;
 use crate::h1::{Framing, write_name, write_response_end, write_status_line};
 use crate::message::Version;
@@ -115,6 +116,18 @@ impl<'a> Answer<'a> {
             status,
             fields: vec![("location", location.as_bytes().into())],
             body: Some(b"".into()),
+        }
+    }
+
+    /// The response of a route.
+    pub(super) fn fixed(response: &'a FixedResponse) -> Self {
+        let fields = response.fields.iter();
+        Self {
+            status: response.status,
+            fields: fields
+                .map(|(name, value)| (name.as_str(), value.into()))
+                .collect(),
+            body: Some((&response.body).into()),
         }
     }
 

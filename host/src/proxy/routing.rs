@@ -14,7 +14,7 @@ use super::worker::Worker;
 use crate::decision::{EXPLAIN, RecordedRequest, RequestPolicyState};
 use crate::message::{BodyLength, RequestHead, Version, websocket};
 use crate::recording::Sampling;
-use crate::route::Rule;
+use crate::route::{Action, Rule};
 
 impl<'a> Exchange<'a> {
     /// Finds the route, and settles what is captured of the request.
@@ -70,8 +70,8 @@ impl<'a> Exchange<'a> {
         self.check()?;
         let (head, view) = (&mut self.scratch.head, self.view);
         let routes = &view.snapshot.routes;
-        let rule = routes.find(&head.host, head.path());
-        let rule = rule.ok_or_else(|| Refusal::NoRoute {
+        let action = routes.find(head);
+        let action = action.ok_or_else(|| Refusal::NoRoute {
             host: head.host.clone(),
         })?;
         if head.path_notes.is_ambiguous() {
@@ -80,10 +80,14 @@ impl<'a> Exchange<'a> {
             } else {
                 head.raw_path()
             };
-            if !routes.is_sure(rule, &head.host, seen, head.path_notes) {
+            if !routes.is_sure(action, head, seen, head.path_notes) {
                 return Err(Refusal::AmbiguousPath.into());
             }
         }
+        let rule = match action {
+            Action::Forward(rule) => rule,
+            Action::Answer(answer) => return Err(self.of_route(answer)),
+        };
         head.fields.write_spelling(rule.preserve_case);
         if self.facts.notes.max_forwards && head.method == Method::OPTIONS {
             hops::count_down(&mut head.fields)?;

@@ -57,7 +57,7 @@ pub(super) fn lineup(record: &RecordingConfig, config: &Config) -> Lineup {
             .iter()
             .filter(|route| route.policies.contains(&index));
         let mut pools: Vec<u32> = routes
-            .filter_map(|route| u32::try_from(route.pool).ok())
+            .filter_map(|route| u32::try_from(route.pool?).ok())
             .collect();
         pools.sort_unstable();
         pools.dedup();

@@ -6,7 +6,7 @@ use crate::fixtures::{Authority, Scratch, guest, repository, waypost};
 
 /// Pages with configurations, and what their examples leave out because the page is about
 /// something else. Where nothing is left out, an example can be copied as it is.
-const PAGES: [(&str, &str); 15] = [
+const PAGES: [(&str, &str); 16] = [
     ("README.md", ""),
     ("docs/acme.md", ""),
     ("docs/discovery.md", ""),
@@ -17,6 +17,7 @@ const PAGES: [(&str, &str); 15] = [
     ("docs/names.md", ROUTE),
     ("docs/recording.md", ROUTE),
     ("docs/retries.md", ""),
+    ("docs/routes.md", ""),
     ("docs/tls.md", ROUTE),
     ("docs/upgrade.md", ROUTE),
     ("docs/health.md", ROUTE),

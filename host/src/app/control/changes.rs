@@ -41,12 +41,13 @@ fn listeners(config: &Config) -> Vec<(String, &crate::config::Listener)> {
 /// With names in the place of positions, which every change in a list would move.
 fn routes(config: &Config) -> Vec<(String, (Vec<&str>, Route))> {
     let named = |route: &Route| {
-        let pool = config.pools.get(route.pool).map(|pool| pool.name.as_str());
+        let pool = route.pool.and_then(|at| config.pools.get(at));
+        let pool = pool.map(|pool| pool.name.as_str());
         let policies = route.policies.iter();
         let policies = policies.filter_map(|at| Some(config.policies.get(*at)?.name.as_str()));
         let names = pool.into_iter().chain(policies).collect();
         let rest = Route {
-            pool: 0,
+            pool: None,
             policies: Vec::new(),
             ..route.clone()
         };
@@ -57,7 +58,7 @@ fn routes(config: &Config) -> Vec<(String, (Vec<&str>, Route))> {
 
 /// How a route is called where it is counted.
 pub(super) fn route_name(route: &Route) -> String {
-    format!("{}{}", route.host, route.path)
+    route.to_string()
 }
 
 type Endpoints = Vec<(String, u32, Vec<(String, String)>)>;

@@ -185,11 +185,7 @@ impl ControlPlane {
         percent: f64,
     ) -> Arc<Trial> {
         let config = self.current();
-        let routes = config
-            .routes
-            .iter()
-            .map(|route| format!("{}{}", route.host, route.path))
-            .collect();
+        let routes = config.routes.iter().map(ToString::to_string).collect();
         let rules = &config.rollout;
         let trial = Arc::new(Trial::new(
             generation,

@@ -56,7 +56,8 @@ fn route(route: &Route, config: &Config) -> Value {
     let policies = policies.filter_map(|at| Some(&config.policies.get(*at)?.name));
     json!({
         "route": route_name(route),
-        "pool": config.pools.get(route.pool).map(|pool| &pool.name),
+        "pool": route.pool.and_then(|at| config.pools.get(at)).map(|pool| &pool.name),
+        "answer": route.answer.as_ref().map(ToString::to_string),
         "policies": policies.collect::<Vec<_>>(),
     })
 }

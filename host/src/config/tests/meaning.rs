@@ -51,7 +51,7 @@ fn the_short_form_gives_each_host_a_pool_and_the_built_in_policies() {
         config
             .routes
             .iter()
-            .all(|r| r.policies == [0, 1] && r.path == "/")
+            .all(|r| r.policies == [0, 1] && r.path == PathMatch::Prefix("/".to_owned()))
     );
     assert_eq!(config.pools[0].name, "www.example.com");
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
@@ -189,8 +189,10 @@ fn the_long_form_means_what_it_says() {
     assert_eq!(config.pools, [expected]);
     let route = |host| Route {
         host,
-        path: "/api".to_owned(),
-        pool: 0,
+        path: PathMatch::Prefix("/api".to_owned()),
+        conditions: Conditions::default(),
+        pool: Some(0),
+        answer: None,
         policies: vec![1, 0],
         preserve_header_case: false,
         retry: RetryPolicy {

@@ -1,7 +1,9 @@
 //! Configurations from texts, and what their errors say.
 
 mod acme;
+mod answers;
 mod backend_list;
+mod conditions;
 mod doubtful;
 mod file;
 mod listeners;
@@ -102,7 +104,7 @@ fn addresses(config: &Config, host: &str) -> Vec<String> {
     let mut routes = config.routes.iter().filter(|r| r.host == host);
     let route = routes.next().unwrap();
     assert!(routes.next().is_none());
-    config.pools[route.pool]
+    config.pools[route.pool.unwrap()]
         .backends
         .iter()
         .map(|b| b.address.clone())

@@ -217,8 +217,8 @@ proptest! {
         prop_assert_eq!(config.policies[0].memory, memory);
         prop_assert_eq!(config.pools[0].backends[0].weight, weight);
         prop_assert_eq!(config.routes.len(), hosts.len() + 1);
-        let path = crate::message::path::literal(&path);
-        prop_assert!(config.routes.iter().any(|r| r.path == path && r.pool == 0 && r.policies == [0]));
+        let path = PathMatch::Prefix(crate::message::path::literal(&path));
+        prop_assert!(config.routes.iter().any(|r| r.path == path && r.pool == Some(0) && r.policies == [0]));
         for (host, backends) in &hosts {
             prop_assert_eq!(addresses(&config, host), backends.iter().cloned().collect::<Vec<_>>());
         }

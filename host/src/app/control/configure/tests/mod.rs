@@ -11,8 +11,10 @@ use crate::app::control::{Carried, Process, Reloads, Written, upgrades};
 use crate::app::names::Names;
 use crate::config::Pool;
 use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState};
+use crate::message::RequestHead;
 use crate::policy::{Attempt, Compiler, Engine, EngineOptions, PolicyId};
 use crate::proxy::WorkerSnapshot;
+use crate::route::{Action, Rule};
 use crate::stats::Stats;
 use crate::upstream::{BackendFacts, FailedAttempt, Registry, topology};
 
@@ -118,13 +120,25 @@ impl Environment for Nothing<'_> {
     }
 }
 
+fn rule<'a>(worker: &'a WorkerSnapshot, host: &str) -> Option<&'a Rule> {
+    let mut head = RequestHead {
+        host: host.to_owned(),
+        ..RequestHead::default()
+    };
+    head.set_target("/");
+    match worker.snapshot.routes.find(&head)? {
+        Action::Forward(rule) => Some(rule),
+        Action::Answer(_) => None,
+    }
+}
+
 /// The policy of this host's route, asked by a worker.
 fn chain<'a>(
     worker: &'a WorkerSnapshot,
     host: &str,
     state: &'a RequestPolicyState,
 ) -> PolicyChain<'a, Nothing<'a>> {
-    let rule = worker.snapshot.routes.find(host, "/").unwrap();
+    let rule = rule(worker, host).unwrap();
     PolicyChain {
         route: ChainRoute {
             number: rule.number,
@@ -244,7 +258,6 @@ async fn another_configuration_changes_routes_and_pools_and_keeps_what_stayed() 
     let generation = after.snapshot.topology.generation;
     let list = format!("0 web {generation} 127.0.0.1:2/1");
     assert_eq!(asked(&after), (list, "2".to_owned()), "the same instance");
-    let rule = |worker: &WorkerSnapshot, host| worker.snapshot.routes.find(host, "/").cloned();
     let (web, about) = (rule(&after, "a").unwrap(), rule(&after, "b").unwrap());
     assert_eq!(rule(&before, "b").unwrap().pool, web.pool);
     assert_eq!(web.policies, rule(&before, "a").unwrap().policies);

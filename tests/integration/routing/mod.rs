@@ -1,4 +1,7 @@
-//! Which backend's rule applies: host first, then path.
+//! Which route applies: host first, then path, then its conditions.
+
+mod answers;
+mod conditions;
 
 use crate::fixtures::{Request, TestProxy, TestUpstream, get};
 

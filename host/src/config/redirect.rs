@@ -1,0 +1,222 @@
+//! `redirect` of a route: a URL or a path with parts of the request in it.
+
+use super::answers::RouteRedirect;
+use super::conditions::PathMatch;
+use super::host;
+use super::template::{Piece, Template};
+use crate::document::{Findings, Node};
+
+/// Reads a URL, or a table of URL and status.
+pub(super) fn read(node: Node, path: &PathMatch, findings: &mut Findings) -> Option<RouteRedirect> {
+    if node.is_string() {
+        let to = node.parsed(findings, |written| target(written, path))?;
+        return Some(made(308, to.value, path));
+    }
+    let mut section = node.section(findings)?;
+    let place = section.place.clone();
+    let status = section.take("status");
+    let status = status.and_then(|n| {
+        n.parsed_scalar(findings, |written| match written {
+            "301" | "302" | "303" | "307" | "308" => Ok(written.parse().unwrap_or(308)),
+            _ => Err(format!(
+                "{written} is not a redirect; write 308 or 307 (the method stays), 301, 302 or 303"
+            )),
+        })
+    });
+    let to = section.take("to");
+    if to.is_none() {
+        let message = "has no `to`; write for example \"https://www.example.com{path}\"";
+        findings.error(&place, message);
+    }
+    let to = to.and_then(|n| n.parsed(findings, |written| target(written, path)));
+    section.finish(findings);
+    let status = status.map_or(308, |status| status.value);
+    Some(made(status, to?.value, path))
+}
+
+fn made(status: u16, to: Template, path: &PathMatch) -> RouteRedirect {
+    RouteRedirect {
+        status,
+        keeps_query: !to.has_query(),
+        to,
+        prefix: match path {
+            PathMatch::Prefix(prefix) => prefix.trim_end_matches('/').to_owned(),
+            PathMatch::Exact(_) | PathMatch::Regex(_) => String::new(),
+        },
+    }
+}
+
+fn target(written: &str, path: &PathMatch) -> Result<Template, String> {
+    let template = template(written)?;
+    if template.pieces.contains(&Piece::Rest) && !matches!(path, PathMatch::Prefix(_)) {
+        return Err(format!(
+            "{written:?} has {{rest}}, which is what follows the prefix of a route; write {{path}}, \
+             or give the route a prefix as its path"
+        ));
+    }
+    Ok(template)
+}
+
+/// Reads a URL, or a path on the same host.
+fn template(written: &str) -> Result<Template, String> {
+    if written.bytes().any(|b| !b.is_ascii_graphic() || b == b'\\') {
+        return Err(format!(
+            "{written:?} is not a URL; percent-encode spaces, backslashes, control and \
+             non-ASCII characters"
+        ));
+    }
+    if written.contains('#') {
+        return Err(format!(
+            "{written:?} has a fragment, which browsers keep from their own URL; remove it"
+        ));
+    }
+    let after_scheme = ["https://", "http://", "{scheme}://"]
+        .iter()
+        .find_map(|scheme| written.strip_prefix(scheme));
+    let whole = match after_scheme {
+        Some(rest) => check_authority(written, rest)?,
+        None => written,
+    };
+    if after_scheme.is_none() && (!whole.starts_with('/') || whole.starts_with("//")) {
+        return Err(format!(
+            "{written:?} is not a place to redirect to; begin it with `https://`, `http://`, \
+             `{{scheme}}://` or one `/`"
+        ));
+    }
+    if whole.contains("{scheme}") {
+        return Err(format!("{written:?} has {{scheme}} in its path; remove it"));
+    }
+    Ok(Template {
+        pieces: pieces(written)?,
+    })
+}
+
+/// Checks the host of a URL, and returns what follows it.
+fn check_authority<'w>(written: &str, rest: &'w str) -> Result<&'w str, String> {
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let path = ["{path}", "{rest}"]
+        .iter()
+        .filter_map(|name| rest.find(name))
+        .min();
+    let end = end.min(path.unwrap_or(end));
+    let (authority, rest) = rest.split_at(end);
+    let named = authority.replace("{host}", "h");
+    let (name, port) = named.split_once(':').unwrap_or((&named, "1"));
+    let is_address = named.starts_with('[');
+    let is_name = host::normalise_host(&named).is_some_and(|host| !host.is_empty());
+    if !is_name || (!is_address && (name.is_empty() || port.parse::<u16>().is_err())) {
+        return Err(format!(
+            "{written:?} has {authority:?} for a host; write for example \
+             \"https://www.example.com{{path}}\" or \"https://{{host}}:8443{{path}}\""
+        ));
+    }
+    Ok(rest)
+}
+
+fn pieces(written: &str) -> Result<Vec<Piece>, String> {
+    let mut pieces = Vec::new();
+    let mut rest = written;
+    while let Some((text, after)) = rest.split_once('{') {
+        let Some((name, after)) = after.split_once('}') else {
+            return Err(format!("{written:?} has a `{{` without its `}}`; add it"));
+        };
+        if !text.is_empty() {
+            pieces.push(Piece::Text(text.to_owned()));
+        }
+        pieces.push(match name {
+            "scheme" => Piece::Scheme,
+            "host" => Piece::Host,
+            "path" => Piece::Path,
+            "rest" => Piece::Rest,
+            _ => {
+                return Err(format!(
+                    "{written:?} has {{{name}}}, which is not known; write {{scheme}}, {{host}}, \
+                     {{path}} or {{rest}} (what follows the route's prefix)"
+                ));
+            }
+        });
+        rest = after;
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece::Text(rest.to_owned()));
+    }
+    Ok(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::template::Parts;
+
+    fn fill(template: &str, path: &str, rest: &str) -> String {
+        super::template(template).unwrap().fill(Parts {
+            scheme: "http",
+            host: "a.test",
+            path,
+            rest,
+        })
+    }
+
+    #[test]
+    fn a_path_never_becomes_a_host_or_a_part_of_one() {
+        for (template, path, rest, url) in [
+            ("https://b.test{path}", "/x", "", "https://b.test/x"),
+            ("https://b.test/{path}", "/x", "", "https://b.test/x"),
+            ("https://b.test", "/x", "", "https://b.test/"),
+            ("https://b.test/y", "/x", "", "https://b.test/y"),
+            ("https://b.test?y=1", "/x", "", "https://b.test?y=1"),
+            ("https://b.test{rest}", "/x", "", "https://b.test/"),
+            ("https://b.test{rest}", "/x;v", ";v", "https://b.test/;v"),
+            ("https://b.test{rest}?y=1", "/x", "", "https://b.test/?y=1"),
+            ("{scheme}://b.test{path}", "/x", "", "http://b.test/x"),
+            (
+                "https://{host}:8443{path}",
+                "/x",
+                "",
+                "https://a.test:8443/x",
+            ),
+            ("https://b.test{path}", "*", "", "https://b.test/"),
+            ("/{rest}", "/x/y", "/y", "/y"),
+            ("/{path}", "/\\evil.test", "", "/%5Cevil.test"),
+            ("/{rest}", "/x\\evil", "\\evil", "/%5Cevil"),
+            ("/new{rest}", "/x", "", "/new"),
+            ("/new{rest}", "/x;v=1", ";v=1", "/new;v=1"),
+            ("/new{rest}", "/x/", "/", "/new/"),
+            (
+                "/login?next={path}",
+                "/x&a=b%2F",
+                "",
+                "/login?next=/x%26a%3Db%252F",
+            ),
+            ("/a{path}/b", "/\\x\\", "", "/a/%5Cx%5C/b"),
+        ] {
+            assert_eq!(fill(template, path, rest), url, "{template} {path} {rest}");
+        }
+    }
+
+    #[test]
+    fn wrong_templates_are_errors() {
+        for (template, words) in [
+            ("", "begin it with"),
+            ("b.test/x", "begin it with"),
+            ("//b.test/x", "begin it with"),
+            ("{path}", "begin it with"),
+            ("ftp://b.test/", "begin it with"),
+            ("https://", "for a host"),
+            ("https://{path}", "for a host"),
+            ("https://u@b.test/", "for a host"),
+            ("https://b.test:x/", "for a host"),
+            ("https://b.test:99999/", "for a host"),
+            ("https://b.test:{path}", "for a host"),
+            ("https://b_é.test/", "percent-encode"),
+            ("/a b", "percent-encode"),
+            ("/\\b", "percent-encode"),
+            ("/x#y", "fragment"),
+            ("/{uri}", "not known"),
+            ("/{path", "without its"),
+            ("/x{scheme}", "in its path"),
+        ] {
+            let error = super::template(template).unwrap_err();
+            assert!(error.contains(words), "{template}: {error}");
+        }
+    }
+}

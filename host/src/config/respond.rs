@@ -1,0 +1,145 @@
+//! `redirect` and `respond` of a route: answers that need no pool.
+
+use std::path::Path;
+
+use super::answers::{FixedResponse, RouteAnswer};
+use super::conditions::PathMatch;
+use super::{redirect, values};
+use crate::document::{Findings, Node, Section};
+use crate::files;
+use crate::message::{names, syntax};
+
+/// The longest body of a response.
+const BODY: u64 = 1 << 20;
+/// The most fields of a response.
+const FIELDS: usize = 64;
+/// The longest value of a field.
+const VALUE: usize = 8 * 1024;
+
+/// Keys of a route that have a meaning only where its requests go to a pool.
+const OF_POOLS: [&str; 7] = [
+    "policies",
+    "retry",
+    "retry-buffer",
+    "request-buffering",
+    "hedge",
+    "upgrade",
+    "preserve-header-case",
+];
+
+/// Reads the answer of a route; `None` if its requests go to a pool.
+pub(super) fn answer(
+    section: &mut Section,
+    path: &PathMatch,
+    base: &Path,
+    findings: &mut Findings,
+) -> Option<RouteAnswer> {
+    let redirect = section.take("redirect");
+    let respond = section.take("respond");
+    let node = redirect.as_ref().or(respond.as_ref())?;
+    let place = node.place.clone();
+    if section.has("pool") || redirect.is_some() && respond.is_some() {
+        let message = "is one answer too many: a route has one of `pool`, `redirect` and \
+                       `respond`; remove the others";
+        findings.error(&place, message);
+    }
+    for key in OF_POOLS.into_iter().filter(|key| section.has(key)) {
+        let message =
+            format!("answers without a backend, so `{key}` would do nothing; remove `{key}`");
+        findings.error(&place, message);
+    }
+    match (redirect, respond) {
+        (Some(node), _) => Some(RouteAnswer::Redirect(redirect::read(node, path, findings)?)),
+        (None, Some(node)) => Some(RouteAnswer::Fixed(read_response(node, base, findings)?)),
+        (None, None) => None,
+    }
+}
+
+fn read_response(node: Node, base: &Path, findings: &mut Findings) -> Option<FixedResponse> {
+    let mut section = node.section(findings)?;
+    let place = section.place.clone();
+    let status = section.take("status");
+    let status = status.and_then(|n| n.integer(findings, 200..=599u16));
+    let status = status.map_or(200, |status| status.value);
+    let body = section.take("body").and_then(|n| n.string(findings));
+    let file = section.take("file").and_then(|n| {
+        n.parsed(findings, |written| {
+            let path = values::relative_to(base, written)?;
+            files::read_regular(&path, BODY).map_err(|error| {
+                format!(
+                    "{} can't be read: {error}; a body has {BODY} bytes at most",
+                    path.display()
+                )
+            })
+        })
+    });
+    if body.is_some() && file.is_some() {
+        findings.error(&place, "has `body` and `file`; remove one of them");
+    }
+    let fields = section.take("headers").and_then(|n| n.section(findings));
+    let mut fields = fields.map_or_else(Vec::new, |fields| read_fields(fields, findings));
+    section.finish(findings);
+    let body = body.map(|body| body.value.into_bytes());
+    let body = body.or(file.map(|file| file.value)).unwrap_or_default();
+    if body.len() as u64 > BODY {
+        let message = format!("has a body of {} bytes; write {BODY} at most", body.len());
+        findings.error(&place, message);
+    }
+    if matches!(status, 204 | 205 | 304) && !body.is_empty() {
+        let message = format!("has a body, which a response with {status} can't have; remove it");
+        findings.error(&place, message);
+    }
+    if !body.is_empty() && fields.iter().all(|(name, _)| name != "content-type") {
+        let kind = b"text/plain; charset=utf-8";
+        fields.push(("content-type".to_owned(), kind.to_vec()));
+    }
+    Some(FixedResponse {
+        status,
+        fields,
+        body,
+    })
+}
+
+/// Fields of a response: a value, or a list of values, for each name.
+fn read_fields(fields: Section, findings: &mut Findings) -> Vec<(String, Vec<u8>)> {
+    let place = fields.place.clone();
+    let mut all = Vec::new();
+    for (name, node) in fields.into_entries() {
+        let place = node.place.clone();
+        let Some(name) = findings.accept(&place, written_name(&name)) else {
+            continue;
+        };
+        for node in node.one_or_many() {
+            let value = node.parsed_scalar(findings, written_value);
+            all.extend(value.map(|value| (name.clone(), value.value)));
+        }
+    }
+    if all.len() > FIELDS {
+        let message = format!("has {} fields; write {FIELDS} at most", all.len());
+        findings.error(&place, message);
+    }
+    all
+}
+
+/// The name of a field that an operator may write: those that policies may.
+fn written_name(written: &str) -> Result<String, String> {
+    let name = values::field_name(written)?;
+    match names::owned(name.as_bytes()) {
+        None => Ok(name),
+        Some(_) => Err(format!(
+            "can't be written: {name:?} is a field that the proxy writes or checks itself; remove it"
+        )),
+    }
+}
+
+/// The value of a field that an operator may write.
+fn written_value(written: &str) -> Result<Vec<u8>, String> {
+    let value = written.trim().as_bytes();
+    match syntax::is_value(value) && value.len() <= VALUE {
+        true => Ok(value.to_vec()),
+        false => Err(format!(
+            "is not the value of a header field; write at most {VALUE} bytes, without control \
+             characters"
+        )),
+    }
+}

@@ -1,0 +1,199 @@
+//! The routes of one host, in the order in which they are asked.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+
+use memchr::memchr;
+use percent_encoding::percent_decode;
+
+use crate::config::{Conditions, PathMatch, Pattern, Route};
+use crate::message::RequestHead;
+use crate::message::path;
+
+/// A route of a host.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    /// Path prefix, without a trailing slash; empty if an expression decides.
+    prefix: Box<str>,
+    /// The index of what becomes of its requests.
+    pub(super) action: usize,
+    /// What a prefix doesn't say.
+    more: Option<Box<More>>,
+}
+
+#[derive(Debug)]
+struct More {
+    kind: Kind,
+    conditions: Conditions,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Exact,
+    Regex(Pattern),
+    Prefix,
+}
+
+impl Candidate {
+    /// A route, and the index of its action.
+    pub(super) fn new(route: &Route, action: usize) -> Self {
+        let (prefix, kind) = match &route.path {
+            PathMatch::Exact(path) => (path.as_str(), Kind::Exact),
+            PathMatch::Regex(pattern) => ("", Kind::Regex(pattern.clone())),
+            PathMatch::Prefix(path) => (path.trim_end_matches('/'), Kind::Prefix),
+        };
+        let plain = matches!(kind, Kind::Prefix) && route.conditions.count() == 0;
+        let more = More {
+            kind,
+            conditions: route.conditions.clone(),
+        };
+        Self {
+            prefix: prefix.into(),
+            action,
+            more: (!plain).then(|| Box::new(more)),
+        }
+    }
+
+    /// Whether it is a prefix of the path that the other one is for.
+    pub(super) fn is_above(&self, other: &Self) -> bool {
+        let kind = self.more.as_ref().map(|more| &more.kind);
+        matches!(kind, None | Some(Kind::Prefix)) && is_prefix(&self.prefix, &other.prefix)
+    }
+
+    fn conditions(&self) -> usize {
+        self.more.as_ref().map_or(0, |more| more.conditions.count())
+    }
+
+    fn pattern(&self) -> Option<&Pattern> {
+        match &self.more.as_ref()?.kind {
+            Kind::Regex(pattern) => Some(pattern),
+            Kind::Exact | Kind::Prefix => None,
+        }
+    }
+}
+
+/// The first candidate that takes a request.
+#[inline]
+pub(super) fn best<'c>(
+    of_host: &'c [Candidate],
+    head: &RequestHead,
+    path: &str,
+) -> Option<&'c Candidate> {
+    of_host.iter().find(|candidate| {
+        is_prefix(&candidate.prefix, path)
+            && candidate
+                .more
+                .as_ref()
+                .is_none_or(|more| more.takes(&candidate.prefix, head, path))
+    })
+}
+
+/// Brings the candidates of a host, which are in the file's order, in the order in which they are
+/// asked.
+pub(super) fn in_order(of_host: &mut [Candidate]) {
+    let mut patterns: Vec<Pattern> = Vec::new();
+    for pattern in of_host.iter().filter_map(Candidate::pattern) {
+        if !patterns.contains(pattern) {
+            patterns.push(pattern.clone());
+        }
+    }
+    of_host.sort_by_cached_key(|candidate| {
+        let class = match candidate.more.as_ref().map(|more| &more.kind) {
+            Some(Kind::Exact) => (0, 0),
+            Some(Kind::Regex(pattern)) => (
+                1,
+                patterns
+                    .iter()
+                    .position(|known| known == pattern)
+                    .unwrap_or(0),
+            ),
+            Some(Kind::Prefix) | None => (2, 0),
+        };
+        let length = Reverse(candidate.prefix.len());
+        (class, length, Reverse(candidate.conditions()))
+    });
+}
+
+impl More {
+    #[inline(never)]
+    fn takes(&self, path: &str, head: &RequestHead, asked: &str) -> bool {
+        let fits = match &self.kind {
+            Kind::Prefix => true,
+            Kind::Exact => rest(path, asked).is_some_and(<[u8]>::is_empty),
+            // One that may have any character encoded is looked at with all of them decoded.
+            Kind::Regex(pattern) => match memchr(b'%', asked.as_bytes()) {
+                None => pattern.is_in(asked.as_bytes()),
+                Some(_) => pattern.is_in(path::literal(asked).as_bytes()),
+            },
+        };
+        fits && hold(&self.conditions, head)
+    }
+}
+
+fn hold(conditions: &Conditions, head: &RequestHead) -> bool {
+    let Conditions {
+        methods,
+        headers,
+        query,
+    } = conditions;
+    let of_method = methods.is_empty() || methods.contains(&head.method);
+    let mut headers = headers.iter();
+    let mut query = query.iter();
+    of_method
+        && headers.all(|(name, value)| value.holds(head.fields.values(name)))
+        && query.all(|(name, value)| {
+            value.holds(parameters(
+                head.query().unwrap_or_default(),
+                name.as_bytes(),
+            ))
+        })
+}
+
+/// The decoded values of a query's parameters of this name, which are read as forms are written.
+fn parameters<'q>(query: &'q str, name: &'q [u8]) -> impl Iterator<Item = Cow<'q, [u8]>> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.filter_map(move |pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (*decoded(key) == *name).then(|| decoded(value))
+    })
+}
+
+fn decoded(text: &str) -> Cow<'_, [u8]> {
+    if !text.contains('+') {
+        return percent_decode(text.as_bytes()).into();
+    }
+    let text = text.replace('+', " ");
+    percent_decode(text.as_bytes()).collect::<Vec<u8>>().into()
+}
+
+/// `/a` is a prefix of `/a`, `/a/`, `/a/b` and `/a;v=1`, not of `/ab`. The empty prefix is one of
+/// everything, `*` included.
+#[inline]
+fn is_prefix(prefix: &str, path: &str) -> bool {
+    rest(prefix, path)
+        .is_some_and(|rest| prefix.is_empty() || matches!(rest.first(), None | Some(b'/' | b';')))
+}
+
+/// What follows the prefix in a path.
+#[inline]
+pub fn rest<'p>(prefix: &str, path: &'p str) -> Option<&'p [u8]> {
+    match path.as_bytes().strip_prefix(prefix.as_bytes()) {
+        Some(rest) => Some(rest),
+        // A path without a percent sign can't say the same in another way.
+        None if memchr(b'%', path.as_bytes()).is_none() => None,
+        None => after(prefix.as_bytes(), path.as_bytes()),
+    }
+}
+
+/// What follows the prefix in a path that may have any character of it encoded: `/%40me` is `/@me`
+/// to every server.
+fn after<'p>(prefix: &[u8], mut path: &'p [u8]) -> Option<&'p [u8]> {
+    for &wanted in prefix {
+        path = match path {
+            [b, rest @ ..] if *b == wanted => rest,
+            [b'%', high, low, rest @ ..] if path::is_encoded(*high, *low, wanted) => rest,
+            _ => return None,
+        };
+    }
+    Some(path)
+}
