@@ -98,9 +98,10 @@ pub(super) fn failure(local: &LocalReply) -> RequestFailure {
     match local {
         LocalReply::Reply { .. } => RequestFailure::Policy,
         LocalReply::Refusal(refusal) => failure_of(refusal),
-        LocalReply::Options | LocalReply::Redirect { .. } | LocalReply::Page { .. } => {
-            RequestFailure::Refused
-        }
+        LocalReply::Options
+        | LocalReply::Redirect { .. }
+        | LocalReply::Fixed(..)
+        | LocalReply::Page { .. } => RequestFailure::Refused,
     }
 }
 

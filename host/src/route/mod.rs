@@ -92,8 +92,14 @@ impl Rule {
 impl RouteTable {
     /// The rule of the route with this number.
     pub fn of_number(&self, number: u32) -> Option<&Rule> {
-        let at = self.rules.binary_search_by_key(&number, |rule| rule.number);
-        self.rules.get(at.ok()?)
+        // At this place, or before it if the table lacks a route.
+        let up_to = self.actions.iter().take(number as usize + 1);
+        let rules = up_to.rev().filter_map(|action| match action {
+            Action::Forward(rule) => Some(rule),
+            Action::Answer(_) => None,
+        });
+        let mut rules = rules.skip_while(|rule| rule.number > number);
+        rules.next().filter(|rule| rule.number == number)
     }
 
     /// Orders the routes of a configuration, whose pools and policies have these ids.
