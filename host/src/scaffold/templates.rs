@@ -160,6 +160,7 @@ pub(super) const SDK: [File; 28] = [
     sdk!("src/hooks.rs"),
     sdk!("src/lib.rs"),
     sdk!("src/network.rs"),
+    sdk!("src/outcome.rs"),
     sdk!("src/peer.rs"),
     sdk!("src/request.rs"),
     sdk!("src/response.rs"),
