@@ -33,6 +33,8 @@ pub struct Outcome {
     pub failed: Vec<FailedAttempt>,
     /// Why the request has not ended with the whole response of a backend.
     pub failure: Option<RequestFailure>,
+    /// The body of the request had arrived as a whole, and was passed on.
+    pub passed_whole: bool,
     /// Bytes of the response's body that were passed on.
     pub response_bytes: u64,
     /// The answer broke off.
@@ -81,6 +83,7 @@ impl Outcome {
             attempts: 0,
             failed: Vec::new(),
             failure: None,
+            passed_whole: false,
             response_bytes: 0,
             broken: false,
             over_budget: false,

@@ -122,6 +122,7 @@ impl Exchange<'_> {
     pub(super) fn plan(&mut self, to: Target<'_>) -> (Plan, Duplex) {
         let in_hand = self.body_in_hand().filter(|_| self.progress.is_none());
         let length = self.facts.body;
+        self.outcome.passed_whole |= in_hand.is_some();
         if in_hand.is_none() && self.progress.is_none() {
             let policy = to.tries.policy;
             // What a stream was sent may be refused unprocessed, whatever the method.

@@ -147,8 +147,7 @@ impl Exchange<'_> {
     fn request_bytes(&self) -> u64 {
         match (&self.progress, self.facts.body) {
             (Some(progress), length) => progress.passed_on(length),
-            // It was all there.
-            (None, BodyLength::Known(n)) if self.outcome.attempts > 0 => n,
+            (None, BodyLength::Known(n)) if self.outcome.passed_whole => n,
             (None, _) => 0,
         }
     }

@@ -101,6 +101,10 @@ fn failed_attempts_are_listed_and_the_backend_is_the_one_that_has_answered() {
     let none = heard(&proxy, "none");
     none.has("backend=0 status=502 failure=backend pool=2 first-byte=none latency=none");
     assert!(none.value("failed").starts_with('0'), "the last is listed");
+    let post = Request::new("POST", "/").host("none.test");
+    let post = post.field("X-Id", "post").body("never passed on");
+    assert_eq!(proxy.ask(post.bytes()).status, 502);
+    heard(&proxy, "post").has("failure=backend request-bytes=0");
 }
 
 #[test]
