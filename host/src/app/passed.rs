@@ -146,9 +146,10 @@ impl PassedSockets {
         path: &Path,
         mode: u32,
     ) -> Option<(UnixListener, Option<SocketFile>)> {
-        // A socket whose file is another one by now has no clients any more.
+        // A socket whose file is another one by now has no clients any more. One without a file was
+        // a supervisor's, who looks after it.
         let is_current = |passed: &PassedSocket| match &passed.giver {
-            Giver::Former { file, .. } => file.is_some_and(|file| file.is_at(path)),
+            Giver::Former { file, .. } => file.is_none_or(|file| file.is_at(path)),
             _ => true,
         };
         let mut taken = self.take_group(&Place::Unix(path.to_owned()));

@@ -166,8 +166,8 @@ impl Fields {
         });
     }
 
-    /// Puts the name that a line begins with where a field's name stands, in lower case, if it is an
-    /// ordinary one with a colon behind it. `None` says nothing against the line.
+    /// Puts the name that a line begins with where a field's name stands, in lower case, if it is
+    /// an ordinary one with a colon behind it. `None` says nothing against the line.
     #[inline]
     pub fn draft_of(&mut self, line: &[u8]) -> Option<Draft> {
         let start = self.arena.len();

@@ -27,6 +27,8 @@ struct Past<'p> {
     /// Those of them that found no place or no means of ours.
     looked: u32,
     failed: Vec<FailedAttempt>,
+    /// The backends that had no place, as long as they count among the failed ones.
+    full: Vec<u32>,
     /// How the last one ended.
     last: Option<AttemptOutcome>,
     /// Its part of the budget, once work was repeated.
@@ -43,6 +45,19 @@ struct Failed {
     beside: Option<FailedAttempt>,
     /// What the client gets if no other attempt follows; `None` if that depends on the outcome.
     answer: Option<Box<LocalReply>>,
+}
+
+impl Past<'_> {
+    /// A backend that has no place counts as failed until another one has failed: then it is known
+    /// that there is nobody better to ask, and it may be waited for.
+    #[cold]
+    fn note_full(&mut self, backend: u32, outcome: AttemptOutcome) {
+        if outcome.is_own_limit() {
+            return self.full.push(backend);
+        }
+        let full = std::mem::take(&mut self.full);
+        self.failed.retain(|failed| !full.contains(&failed.backend));
+    }
 }
 
 impl Exchange<'_> {
@@ -194,6 +209,7 @@ impl Exchange<'_> {
         let first = past.number;
         past.number += u32::from(beside.is_some());
         past.failed.extend(beside);
+        past.note_full(backend, outcome);
         past.failed.push(FailedAttempt {
             backend,
             failure: outcome.failure(),

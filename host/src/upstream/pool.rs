@@ -290,13 +290,17 @@ impl WorkerPool {
     }
 
     /// Whether a request that `failed` so far should wait for a place at the endpoint at this
-    /// position, which is full, rather than look for another: no other endpoint has a place, or the
-    /// choice fell on this one again.
+    /// position, which is full, rather than look for another: no other endpoint that takes traffic
+    /// and is as well as this one has a place, or the choice fell on this one again. A backend that
+    /// is down always has places.
     pub fn should_wait(&self, position: u32, failed: &[FailedAttempt]) -> bool {
         let tried = |b: u32| failed.iter().any(|f| f.backend == b);
+        let is_well = |b: u32| self.endpoints[b as usize].health.is_well();
         tried(position)
             || !(0..).zip(&self.endpoints).any(|(b, other)| {
-                b != position && !tried(b) && !other.is_full() && !self.is_at_limit(b)
+                let is_other = b != position && !tried(b) && self.takes_traffic(b);
+                let has_place = is_other && !other.is_full() && !self.is_at_limit(b);
+                has_place && (is_well(b) || !is_well(position))
             })
     }
 }

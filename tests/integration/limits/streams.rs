@@ -62,9 +62,9 @@ fn streams_of_one_client_leave_others_their_connections_to_backends() {
     flooders
         .iter_mut()
         .for_each(|frames| flood(frames, streams));
-    // Three fifths of what the process may have of clients' connections, 72: the flooder's
+    // Three fifths of what the process may have of clients' connections, 64: the flooder's
     // connections and each stream's connection to the backend beyond one of theirs.
-    let held = 42;
+    let held = 36;
     let refused = u64::from(connections * streams - held);
     proxy.wait_for_stat("/http2/refused", refused);
     upstream.wait_for_heads(held as usize + 1);

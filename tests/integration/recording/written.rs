@@ -126,7 +126,7 @@ fn a_request_is_recorded_with_all_its_calls() {
     );
     assert_eq!(
         after["facts"][0].as_array().unwrap().len(),
-        6,
+        7,
         "the request is in flight now"
     );
 }

@@ -76,6 +76,42 @@ fn passed_sockets_are_used_and_go_over_at_an_upgrade() {
     assert_eq!(Client::connect(address).ask(get("a.test", "/")).text(), "a");
 }
 
+/// The file of the path stays the supervisor's, through all who have the socket after the first.
+#[test]
+fn a_passed_path_goes_over_at_each_upgrade() {
+    let upstream = TestUpstream::named("a");
+    let (folder, (admin, admin_address)) = (Scratch::new(), listener());
+    let path = folder.path().join("s");
+    let socket = UnixListener::bind(&path).unwrap();
+    let listeners = format!("[[listeners]]\naddress = \"unix:{}\"", path.display());
+    let admin_text = format!("{admin_address}\"\n{listeners}\n# \"");
+    configure(&folder, "", &admin_text, &upstream);
+    let mut running = Running::start(&mut activated(&folder, socket.into(), admin.into()));
+    let ask = || {
+        let mut client = Client::over(UnixStream::connect(&path).unwrap());
+        assert_eq!(client.ask(get("a.test", "/")).text(), "a");
+    };
+    let upgrade = || {
+        eventually("it is ready", || {
+            let mut client = Client::connect(admin_address);
+            (client.ask(get("localhost", "/readyz")).status == 200).then_some(())
+        });
+        let mut client = Client::connect(admin_address);
+        let upgrade = Request::new("POST", "/upgrade").host("localhost");
+        let answer = client.ask(upgrade.body(b"").bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+        Killed(answer["pid"].as_u64().unwrap())
+    };
+    ask();
+    let _second = upgrade();
+    assert_eq!(running.exit_code(), 0);
+    ask();
+    let _third = upgrade();
+    ask();
+    assert!(path.exists());
+}
+
 /// A process that is ended with its test.
 struct Killed(u64);
 

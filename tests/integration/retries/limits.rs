@@ -1,9 +1,9 @@
 //! How many requests may be under way, and bodies that are read before one is.
 
 use super::{Picking, body_of, picking};
-use crate::fixtures::{Gate, Request, TestUpstream, eventually, get};
+use crate::fixtures::{Gate, Request, TestProxy, TestUpstream, eventually, get, refusing_address};
 
-fn waiting(proxy: &crate::fixtures::TestProxy, count: u64) {
+fn waiting(proxy: &TestProxy, count: u64) {
     eventually("requests that wait", || {
         (proxy.stats()["pools"]["all"]["queue_length"] == count).then_some(())
     });
@@ -51,6 +51,34 @@ fn a_request_that_waits_too_long_or_finds_the_queue_full_is_told_to_try_later() 
             eventually("the place is free", || {
                 (proxy.get("a.test", "/").status == 200).then_some(())
             });
+        }
+    }
+}
+
+#[test]
+fn a_full_backend_is_waited_for_while_the_other_is_away_or_drained() {
+    let (_reserved, dead) = refusing_address();
+    let idle = TestUpstream::named("idle");
+    for (other, weight) in [(dead, 1), (idle.address(), 0)] {
+        let gate = Gate::new();
+        let upstream = TestUpstream::behind(&gate);
+        let proxy = TestProxy::builder()
+            .tables(&format!(
+                "[pools.all]\nmax-requests = 1\nbackends = [{{ address = \"{}\" }}, \
+                 {{ address = \"{other}\", weight = {weight} }}]\n\
+                 [[routes]]\nhost = \"*\"\npool = \"all\"\npolicies = []\n",
+                upstream.address()
+            ))
+            .start();
+        let mut clients: Vec<_> = (0..9).map(|_| proxy.client()).collect();
+        clients[0].send(get("a.test", "/"));
+        upstream.wait_for_heads(1);
+        let rest = clients[1..].iter_mut();
+        rest.for_each(|client| client.send(get("a.test", "/")));
+        waiting(&proxy, 8);
+        gate.open();
+        for client in &mut clients {
+            assert_eq!(client.response().text(), "ok", "beside {other}");
         }
     }
 }

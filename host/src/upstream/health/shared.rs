@@ -3,6 +3,8 @@
 //! A request that goes well only reads here. Every change is rare, and made under a lock, so that
 //! the marks, the state that is shown and its reason fit together.
 
+mod ramp;
+
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -192,16 +194,6 @@ impl Shared {
         }
     }
 
-    /// Its share grows from now on, if there is a slow start here. These marks go.
-    pub(super) fn begin_slow_start(&self, clear: Marks) {
-        if self.slow_start() == 0 {
-            return self.change(Marks::NONE, clear, String::new);
-        }
-        self.returned_at.store(self.now(), Relaxed);
-        self.share.store(LEAST_SHARE, Relaxed);
-        self.change(Marks::RAMPS, clear, || "slow start".to_owned());
-    }
-
     /// A response arrived whole.
     #[inline]
     pub(super) fn succeeded(&self) {
@@ -325,38 +317,6 @@ impl Shared {
         if rest.state != marks.state() {
             (rest.state, rest.since) = (marks.state(), self.now());
         }
-    }
-
-    pub(super) fn slow_start(&self) -> u64 {
-        self.slow_start.load(Relaxed)
-    }
-
-    /// How long a slow start takes here, in milliseconds.
-    pub(super) fn set_slow_start(&self, milliseconds: u64) {
-        self.slow_start.store(milliseconds, Relaxed);
-    }
-
-    /// How far its slow start has come, of [`FULL`].
-    pub(super) fn ramp(&self) -> u32 {
-        if !self.marks().has(Marks::RAMPS) {
-            return FULL;
-        }
-        let since = self.now().saturating_sub(self.returned_at.load(Relaxed));
-        let whole = u64::from(FULL);
-        let grown = (since * whole).checked_div(self.slow_start());
-        let grown = grown.unwrap_or(whole).min(whole);
-        u32::try_from(grown).unwrap_or(FULL).max(LEAST_SHARE)
-    }
-
-    pub(super) fn share(&self) -> u32 {
-        match self.marks().has(Marks::THINNED) {
-            true => self.share.load(Relaxed),
-            false => FULL,
-        }
-    }
-
-    pub(super) fn set_share(&self, share: u32) {
-        self.share.store(share.min(FULL), Relaxed);
     }
 
     /// Goes on with an ejection of another process.

@@ -261,11 +261,18 @@ fn a_full_backend_is_waited_for_if_there_is_no_other() {
         "the choice fell on it again"
     );
     assert!(pool.should_wait(0, &[busy(1)]), "the other has failed");
-    let _other = pool.endpoints[1].place().unwrap();
+    let other = pool.endpoints[1].place().unwrap();
     assert!(
         pool.should_wait(0, &[]) && pool.should_wait(1, &[]),
         "none has a place"
     );
+    drop(other);
+    let mut drained = topology(&["127.0.0.1:1", "127.0.0.1:2"]);
+    drained.endpoints[0].places = Some(places(1));
+    drained.endpoints[1].weight = 0;
+    let pools = worker_pools([drained]);
+    let _held = pools.nth(0).endpoints[0].place().unwrap();
+    assert!(pools.nth(0).should_wait(0, &[]), "the other is drained");
 
     let mut three = topology(&["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]);
     three
