@@ -3,7 +3,8 @@
 //!
 //! What is usual is learnt where nothing can wait: while the limit is not used up, and while it is
 //! as low as it gets. Else a backend that has been overloaded for an hour would be as it always
-//! was. So no phase is needed that holds requests back to measure.
+//! was. A limit that has been used up for long is tested (see [`Descent`]), because the usual time
+//! may be from when the backend was cold.
 
 use super::health::milliseconds;
 use crate::config::AdaptiveRequests;
@@ -24,6 +25,17 @@ const CONVINCED: u32 = 10;
 const FALLS: f64 = 0.2;
 /// The same of a longer one, where the limit is not used up.
 const RISES: f64 = 0.01;
+/// Below this part of the usual time, that is learnt before the limit grows: it would grow until
+/// responses wait for as long as they took once.
+const QUICKER: f64 = 0.9;
+/// After so many intervals in which it was used up a limit is tested.
+const UNTESTED: u32 = 200;
+/// What a step of the test leaves of the limit.
+const STEP: f64 = 0.75;
+/// A mean below this part of the one before the step has become shorter by the step.
+const FELL: f64 = 0.9;
+/// A queue of which this part is ours is one.
+const SHARE: f64 = 0.2;
 /// A share of failures from which times say nothing: refusals are quick.
 const FAILING: f64 = 0.1;
 
@@ -44,6 +56,23 @@ pub(super) struct Use {
     pub is_short: bool,
 }
 
+/// A test of the limit, step by step: fewer requests are answered sooner only if some waited. As
+/// long as they are, a step takes nothing away, and the usual time is learnt on the way. Where they
+/// are not, the last step is taken back.
+#[derive(Debug, Clone, Copy)]
+struct Descent {
+    /// The limit before the last step.
+    from: f64,
+    /// The mean response time there, once it is known.
+    mean: Option<f64>,
+    /// The limit before the first step, and the mean.
+    first: Option<(f64, f64)>,
+    /// How long an interval has to be, in microseconds: requests of before the step end in one.
+    took: f64,
+    /// Such an interval comes first.
+    is_settling: bool,
+}
+
 /// The limit, and what it follows from.
 #[derive(Debug)]
 pub(super) struct Gradient {
@@ -53,6 +82,9 @@ pub(super) struct Gradient {
     usual: f64,
     /// For how many intervals the limit has been as low as it gets.
     low_for: u32,
+    /// In how many intervals it was used up since the last test.
+    untested: u32,
+    descent: Option<Descent>,
     /// There was a sign of a queue.
     has_shrunk: bool,
     /// What had been counted when the interval began; `None` before the first.
@@ -71,6 +103,8 @@ impl Gradient {
             limit: rule.least as f64,
             usual: 0.0,
             low_for: 0,
+            untested: 0,
+            descent: None,
             has_shrunk: false,
             began: None,
             ends_at: 0,
@@ -115,7 +149,8 @@ impl Gradient {
 
     /// An interval begins. It is long enough for the limit of the last one to show.
     fn begin(&mut self, now: u64, counted: Counted, of: Use) {
-        let took = (self.usual / 1_000.0) as u64;
+        let took = self.descent.map_or(0.0, |descent| descent.took);
+        let took = (self.usual.max(took) / 1_000.0) as u64;
         self.ends_at = now + milliseconds(self.rule.interval).max(took);
         self.began = Some(counted);
         (self.peak, self.was_short) = (of.held, false);
@@ -124,9 +159,64 @@ impl Gradient {
     /// The next limit, after an interval with this mean response time, in microseconds, and this
     /// share of failures.
     fn adapt(&mut self, mean: f64, failing: f64) {
-        if failing < FAILING && mean > 0.0 {
+        let is_telling = failing < FAILING && mean > 0.0;
+        if is_telling {
             self.learn(mean);
         }
+        let tested = match is_telling && self.was_short {
+            true => self.descend(mean),
+            false => None,
+        };
+        let next = match tested {
+            Some(next) => next,
+            None => self.follow_times(mean, failing),
+        };
+        self.limit = self.within(next);
+    }
+
+    /// The next limit while it is tested.
+    fn descend(&mut self, mean: f64) -> Option<f64> {
+        let Some(descent) = &mut self.descent else {
+            self.untested += u32::from(!self.is_low());
+            if self.untested < UNTESTED {
+                return None;
+            }
+            // The first round is without a step.
+            self.descent = Some(Descent {
+                from: self.limit,
+                mean: None,
+                first: None,
+                took: mean,
+                is_settling: true,
+            });
+            return Some(self.limit);
+        };
+        if descent.is_settling {
+            descent.is_settling = false;
+            return Some(self.limit);
+        }
+        let from = descent.from;
+        let (top, first) = *descent.first.get_or_insert((from, mean));
+        let has_fallen = descent.mean.is_none_or(|before| mean < before * FELL);
+        // Slower than usual, and fewer requests change nothing: what is usual has changed. That is
+        // learnt where the limit is lowest. If they do, what waits may be other proxies' as well.
+        let without_queue = first * (1.0 - SHARE * (1.0 - self.limit / top));
+        let is_other = mean > self.rule.tolerance * self.usual && mean >= without_queue;
+        if !has_fallen && !is_other {
+            (self.descent, self.untested) = (None, 0);
+            return Some(from);
+        }
+        (descent.from, descent.mean) = (self.limit, Some(mean));
+        (descent.took, descent.is_settling) = (mean, true);
+        Some(match self.is_low() {
+            true => self.limit,
+            false => self.limit * STEP,
+        })
+    }
+
+    /// The next limit while it is not tested.
+    fn follow_times(&mut self, mean: f64, failing: f64) -> f64 {
+        self.descent = None;
         let by_time = match mean > 0.0 {
             true => self.rule.tolerance * self.usual / mean,
             false => 1.0,
@@ -135,19 +225,18 @@ impl Gradient {
         let gradient = gradient.max(STEEPEST);
         // With fewer requests it would be the same.
         let is_used = self.was_short || self.peak as f64 * 2.0 >= self.limit;
-        let next = if !is_used {
+        if !is_used {
             self.limit
         } else if gradient < 1.0 {
             self.has_shrunk = true;
             self.shrunk(gradient)
-        } else if !self.was_short {
+        } else if !self.was_short || mean < self.usual * QUICKER {
             self.limit
         } else if self.has_shrunk {
             self.limit + self.limit.sqrt()
         } else {
             self.limit * FIRST_GROWTH
-        };
-        self.limit = self.within(next);
+        }
     }
 
     /// What a sign of a queue makes of the limit. Some requests may always wait at the backend, so
@@ -163,8 +252,7 @@ impl Gradient {
 
     /// What is usual, after an interval with this mean.
     fn learn(&mut self, mean: f64) {
-        let is_low = self.limit <= LOWEST.max(self.rule.least as f64);
-        self.low_for = if is_low { self.low_for + 1 } else { 0 };
+        self.low_for = if self.is_low() { self.low_for + 1 } else { 0 };
         let part = match mean < self.usual {
             _ if self.usual == 0.0 => 1.0,
             true => FALLS,
@@ -178,6 +266,10 @@ impl Gradient {
         self.usual += (mean - self.usual) * part;
     }
 
+    fn is_low(&self) -> bool {
+        self.limit <= LOWEST.max(self.rule.least as f64)
+    }
+
     fn within(&self, limit: f64) -> f64 {
         let (least, most) = (self.rule.least as f64, self.rule.most as f64);
         // Two pools may have rules that exclude each other.
@@ -186,124 +278,4 @@ impl Gradient {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A backend that works on so many requests at once, each for 10 ms, and its clients.
-    struct Backend {
-        slots: f64,
-        work: f64,
-        demand: usize,
-        failing: f64,
-        now: u64,
-        counted: Counted,
-    }
-
-    impl Backend {
-        fn new(slots: f64, demand: usize) -> Self {
-            Self {
-                slots,
-                work: 10_000.0,
-                demand,
-                failing: 0.0,
-                now: 0,
-                counted: Counted::default(),
-            }
-        }
-
-        /// So many intervals of 100 ms.
-        fn run(&mut self, gradient: &mut Gradient, intervals: usize) -> usize {
-            for _ in 0..intervals {
-                let held = self.demand.min(gradient.limit());
-                let took = self.work * (held as f64 / self.slots).max(1.0);
-                let responses = held as f64 * 100_000.0 / took;
-                self.counted.responses += responses as u64;
-                self.counted.microseconds += (responses * took) as u64;
-                self.counted.failures += (responses * self.failing) as u64;
-                self.now += 100;
-                let of = Use {
-                    held,
-                    is_short: self.demand > held,
-                };
-                let counted = self.counted;
-                gradient.look(self.now, of, || counted);
-            }
-            gradient.limit()
-        }
-    }
-
-    fn gradient() -> Gradient {
-        Gradient::new(AdaptiveRequests::default())
-    }
-
-    #[test]
-    fn a_limit_ends_near_what_a_backend_works_on_at_once_and_stays_there() {
-        for slots in [4.0, 8.0, 32.0, 200.0] {
-            let (mut gradient, mut backend) = (gradient(), Backend::new(slots, 5_000));
-            let soon = backend.run(&mut gradient, 100);
-            // Three hours of overload are not the usual.
-            for limit in [soon, backend.run(&mut gradient, 100_000)] {
-                let near = slots as usize..=(slots * 2.5) as usize;
-                assert!(near.contains(&limit), "{slots}: {limit}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_never_slow_is_not_limited_and_nothing_grows_unused() {
-        let (mut gradient, mut backend) = (gradient(), Backend::new(1e6, 300));
-        let limit = backend.run(&mut gradient, 50);
-        assert!((300..=450).contains(&limit), "{limit}");
-        assert_eq!(backend.run(&mut gradient, 1_000), limit);
-        backend.demand = 1;
-        assert_eq!(backend.run(&mut gradient, 1_000), limit);
-        backend.demand = 5_000;
-        assert_eq!(backend.run(&mut gradient, 1_000), 1_000, "the most");
-    }
-
-    #[test]
-    fn a_limit_follows_a_backend_that_is_slow_for_a_while() {
-        let (mut gradient, mut backend) = (gradient(), Backend::new(200.0, 150));
-        assert!(backend.run(&mut gradient, 100) >= 150);
-        backend.slots = 8.0;
-        let low = backend.run(&mut gradient, 100);
-        assert!((8..=20).contains(&low), "{low}");
-        backend.slots = 200.0;
-        assert!(backend.run(&mut gradient, 100) >= 150);
-    }
-
-    #[test]
-    fn a_backend_whose_work_takes_longer_from_now_on_is_known_again_soon() {
-        let (mut gradient, mut backend) = (gradient(), Backend::new(200.0, 150));
-        backend.run(&mut gradient, 100);
-        backend.work *= 4.0;
-        assert!(backend.run(&mut gradient, 400) >= 150);
-        // Beside traffic that the limit does not touch as well.
-        backend.demand = 1;
-        backend.work *= 4.0;
-        backend.run(&mut gradient, 600);
-        backend.demand = 150;
-        assert!(backend.run(&mut gradient, 400) >= 150);
-    }
-
-    #[test]
-    fn failures_lower_it_however_quick_they_are() {
-        let (mut gradient, mut backend) = (gradient(), Backend::new(200.0, 150));
-        let before = backend.run(&mut gradient, 100);
-        (backend.failing, backend.work) = (0.5, 100.0);
-        let low = backend.run(&mut gradient, 100);
-        assert!(low < 10, "{before}, {low}");
-        (backend.failing, backend.work) = (0.0, 10_000.0);
-        assert!(backend.run(&mut gradient, 100) >= 150);
-    }
-
-    #[test]
-    fn rules_change_and_hold() {
-        let mut gradient = gradient();
-        let rule = AdaptiveRequests::default();
-        gradient.follow(AdaptiveRequests { least: 50, ..rule });
-        assert_eq!(gradient.limit(), 50);
-        gradient.follow(AdaptiveRequests { most: 20, ..rule });
-        assert_eq!(gradient.limit(), 20);
-    }
-}
+mod tests;

@@ -138,18 +138,21 @@ impl RequestLimit {
 }
 
 impl RequestRule {
-    /// The one of two that lets fewer pass, where two pools name an endpoint.
+    /// What holds where two pools name an endpoint: the lowest limit, and one that adapts below
+    /// one that is fixed.
     pub(super) fn stricter(self, other: Self) -> Self {
-        match other.most() < self.most() {
-            true => other,
-            false => self,
-        }
-    }
-
-    fn most(self) -> usize {
-        match self {
-            Self::Fixed(count) => count,
-            Self::Adaptive(rule) => rule.most,
+        match (self, other) {
+            (Self::Fixed(one), Self::Fixed(other)) => Self::Fixed(one.min(other)),
+            (Self::Adaptive(rule), Self::Fixed(count))
+            | (Self::Fixed(count), Self::Adaptive(rule)) => Self::Adaptive(AdaptiveRequests {
+                least: rule.least.min(count),
+                most: rule.most.min(count),
+                ..rule
+            }),
+            (Self::Adaptive(one), Self::Adaptive(other)) => match other.most < one.most {
+                true => Self::Adaptive(other),
+                false => Self::Adaptive(one),
+            },
         }
     }
 }
@@ -157,5 +160,38 @@ impl RequestRule {
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adaptive_limit_holds_below_the_fixed_one_of_another_pool() {
+        let rule = AdaptiveRequests::default();
+        let (adaptive, narrow) = (
+            RequestRule::Adaptive(rule),
+            RequestRule::Adaptive(AdaptiveRequests { most: 50, ..rule }),
+        );
+        let lowest = RequestRule::Adaptive(AdaptiveRequests {
+            least: 2,
+            most: 2,
+            ..rule
+        });
+        for (one, other, both) in [
+            (adaptive, RequestRule::Fixed(50), narrow),
+            (adaptive, RequestRule::Fixed(5_000), adaptive),
+            (narrow, RequestRule::Fixed(2), lowest),
+            (narrow, adaptive, narrow),
+            (
+                RequestRule::Fixed(3),
+                RequestRule::Fixed(2),
+                RequestRule::Fixed(2),
+            ),
+        ] {
+            assert_eq!(one.stricter(other), both);
+            assert_eq!(other.stricter(one), both);
+        }
     }
 }

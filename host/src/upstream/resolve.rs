@@ -13,7 +13,7 @@ use super::{
     AdminState, Discovery, Endpoint, EndpointId, Origin, Places, PoolId, PoolTopology, Protocol,
     Registry, RequestLimit, StreamRules, Topology,
 };
-use crate::config::{AdaptiveRequests, Backend, Pool, PoolProtocol};
+use crate::config::{Backend, Pool, PoolProtocol};
 use crate::net::tls::{Alpn, Connector, ConnectorError, ConnectorId};
 
 /// Weights beyond this would be more than a policy can add up.
@@ -328,10 +328,8 @@ fn request_rule(pool: &Pool) -> Option<RequestRule> {
         (None, 0) => None,
         (None, count) => Some(RequestRule::Fixed(count)),
         (Some(rule), 0) => Some(RequestRule::Adaptive(rule)),
-        (Some(rule), count) => Some(RequestRule::Adaptive(AdaptiveRequests {
-            least: rule.least.min(count),
-            most: rule.most.min(count),
-            ..rule
-        })),
+        (Some(rule), count) => {
+            Some(RequestRule::Adaptive(rule).stricter(RequestRule::Fixed(count)))
+        }
     }
 }
