@@ -89,7 +89,7 @@ fn latency_learning_leaves_a_slow_backend_and_comes_back() {
         response("200 OK", &[], "changing")
     });
     let steady = TestUpstream::named("steady");
-    let proxy = proxy("latency-learning", "decay = 0.2", &[&changing, &steady]);
+    let proxy = proxy("latency-learning", "decay = 0.5", &[&changing, &steady]);
     let mut clients: Vec<Client> = (0..2 * WORKERS).map(|_| proxy.client()).collect();
     let mut share = || {
         let mut taken = 0;
