@@ -216,7 +216,11 @@ impl Gradient {
 
     /// The next limit while it is not tested.
     fn follow_times(&mut self, mean: f64, failing: f64) -> f64 {
-        self.descent = None;
+        if let Some(descent) = self.descent.take() {
+            // It ends without a result: the limit is not used up any more, or requests fail.
+            self.limit = self.limit.max(descent.from);
+            self.untested = 0;
+        }
         let by_time = match mean > 0.0 {
             true => self.rule.tolerance * self.usual / mean,
             false => 1.0,

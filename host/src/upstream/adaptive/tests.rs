@@ -76,6 +76,20 @@ fn what_is_never_slow_is_not_limited_and_nothing_grows_unused() {
 }
 
 #[test]
+fn tests_that_a_lull_ends_take_nothing_away() {
+    for busy in 1..10 {
+        let (mut gradient, mut backend) = (gradient(), Backend::new(1e6, 5_000));
+        backend.run(&mut gradient, 50);
+        for _ in 0..500 {
+            backend.demand = 5_000;
+            backend.run(&mut gradient, busy);
+            backend.demand = 10;
+            assert_eq!(backend.run(&mut gradient, 2), 1_000, "{busy}");
+        }
+    }
+}
+
+#[test]
 fn a_limit_follows_a_backend_that_is_slow_for_a_while() {
     let (mut gradient, mut backend) = (gradient(), Backend::new(200.0, 150));
     assert!(backend.run(&mut gradient, 100) >= 150);
