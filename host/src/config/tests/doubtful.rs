@@ -47,7 +47,7 @@ fn what_is_useless_in_a_pool_is_said_with_its_line() {
         (
             "ejection = { max-time = \"5s\" }",
             "ejection.max-time",
-            "after 5s already, and not after 10s",
+            "each ejection lasts 10s all the same",
         ),
         (
             "ejection = { interval = \"1ms\" }",
@@ -83,6 +83,7 @@ fn what_is_useless_in_a_pool_is_said_with_its_line() {
         "queue = 1000\nbody-wait = \"1s\"\nping-interval = \"30s\"",
         "queue-timeout = \"1s\"\nslow-client = \"1s\"\nmax-connections = 5",
         "queue = 7\nping-interval = \"1s\"\nprotocol = \"h2c\"",
+        "health = { kind = \"tcp\", interval = \"1s\" }",
         "fail-timeout = \"1s\"\nejection = { max-time = \"1s\", stalled-after = \"0s\" }",
     ] {
         is_well(&format!("{POOL}{keys}"));
