@@ -71,6 +71,23 @@ pub fn may_create(path: &Path) -> io::Result<()> {
     Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
+/// Whether a folder, and those on the way to it, can be created. Creates none.
+///
+/// # Errors
+///
+/// What creating it would meet.
+pub fn may_create_folders(folder: &Path) -> io::Result<()> {
+    let mut missing = folder;
+    while let Some(parent) = missing.parent().filter(|p| !p.as_os_str().is_empty()) {
+        match std::fs::symlink_metadata(parent) {
+            Err(e) if e.kind() == ErrorKind::NotFound => missing = parent,
+            Err(e) => return Err(e),
+            Ok(_) => break,
+        }
+    }
+    may_create(missing)
+}
+
 /// Whether this process may write to a file, or make it. Nothing is opened, so nothing waits, and
 /// nothing is changed.
 ///

@@ -1,5 +1,8 @@
 //! `waypost check`: every problem that `run` would meet, without serving.
 
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -132,11 +135,16 @@ impl Check {
         Ok(topologies.into_iter().map(Arc::new).collect())
     }
 
-    /// The engine; without its cache if that can't be used.
+    /// The engine; without its cache if that can't be used, or is not there yet. Creates no folder:
+    /// it would belong to the caller, and perhaps not to the user that the proxy runs as.
     fn engine(&mut self) -> Result<Engine> {
+        let exists = |folder: &PathBuf| match fs::symlink_metadata(folder) {
+            Err(e) => e.kind() != ErrorKind::NotFound,
+            Ok(_) => true,
+        };
         let options = EngineOptions {
             workers: self.config.workers,
-            cache: self.config.cache_dir.clone(),
+            cache: self.config.cache_dir.clone().filter(exists),
             ..EngineOptions::default()
         };
         match Engine::new(options.clone()) {

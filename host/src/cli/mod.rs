@@ -44,6 +44,8 @@ const SELF_SIGNED: &str = "127.0.0.1:8443";
 const DEFAULT_LOG: &str = "info";
 /// The same for commands that need no proxy.
 const OFFLINE_LOG: &str = "error";
+/// Libraries that log errors only, unless the filter names them.
+const NOISY: [&str; 2] = ["h2", "hickory"];
 
 #[cfg(feature = "demo")]
 const AFTER_HELP: &str = "\
@@ -260,11 +262,12 @@ impl Cli {
             ),
             (None, None) => (default.to_owned(), Place::Default("log")),
         };
-        // Its warnings are about single frames, and any client may cause them without end.
-        let quiet = match text.contains("h2") {
-            true => text.clone(),
-            false => format!("{text},h2=error"),
-        };
+        // Their warnings are about single frames and datagrams: any client, and any sender of
+        // forged DNS answers, may cause them without end. A target is the beginning of a path.
+        let mut quiet = text.clone();
+        for library in NOISY.into_iter().filter(|name| !text.contains(name)) {
+            quiet += &format!(",{library}=error");
+        }
         EnvFilter::builder().parse(&quiet).map_err(|error| {
             let message = format!(
                 "{text:?} is not a log filter ({error}); use info or waypost=debug, for example"

@@ -201,16 +201,16 @@ fn a_wrong_log_filter_names_where_it_was_set() {
             .log_filter(wrong)
             .unwrap()
             .to_string(),
-        "h2=error,debug"
+        "hickory=error,h2=error,debug"
     );
     let named = parse(&["--log", "debug,h2=trace", "run"]).log_filter(no_environment);
-    assert_eq!(named.unwrap().to_string(), "h2=trace,debug");
+    assert_eq!(named.unwrap().to_string(), "hickory=error,h2=trace,debug");
     assert_eq!(
         parse(&["run"])
             .log_filter(no_environment)
             .unwrap()
             .to_string(),
-        "h2=error,info"
+        "hickory=error,h2=error,info"
     );
 }
 

@@ -148,9 +148,12 @@ fn reached(ip: IpAddr, written: &str) -> Result<(), String> {
 fn address(written: &str, default_port: u16) -> Result<String, String> {
     let text = written.trim();
     if let Some((scheme, rest)) = text.split_once("://") {
-        let authority = rest.split('/').next().unwrap_or_default();
-        return Err(if scheme.eq_ignore_ascii_case("http") {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let is_http = scheme.eq_ignore_ascii_case("http");
+        return Err(if is_http && address(authority, default_port).is_ok() {
             format!("{written:?} is a URL; write only the address: \"{authority}\"")
+        } else if is_http {
+            format!("{written:?} is a URL; write HOST:PORT, such as \"10.0.0.1:80\"")
         } else {
             format!(
                 "{written:?} is a URL of a scheme that is not spoken here; write HOST:PORT, such \

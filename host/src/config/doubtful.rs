@@ -65,10 +65,10 @@ pub(super) fn ejection(
     if let Some(place) = places.of("max-time")
         && max_time < fail_timeout
     {
-        let [most, first] = [max_time, fail_timeout].map(exact_duration);
+        let each = exact_duration(fail_timeout);
         let message = format!(
-            "is less than `fail-timeout`: the first ejection ends after {most} already, and not \
-             after {first}"
+            "is less than `fail-timeout`: each ejection lasts {each} all the same, and none is \
+             longer than the one before"
         );
         findings.warning(place, message);
     }
@@ -95,8 +95,8 @@ pub(super) fn probe(probe: &Probe, places: &Places, findings: &mut Findings) {
         let times = 1_000 / probe.interval.as_millis().max(1);
         findings.warning(place, format!("probes each backend {times} times a second"));
     }
-    let place = places.of("timeout").or(places.of("interval"));
-    if let Some(place) = place
+    // Unless it is written, it is `interval` at most.
+    if let Some(place) = places.of("timeout")
         && probe.timeout > probe.interval
     {
         let [timeout, interval] = [probe.timeout, probe.interval].map(exact_duration);

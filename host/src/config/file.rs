@@ -70,7 +70,7 @@ pub(super) struct File {
     pub listeners: Option<Vec<At<Listener>>>,
     pub acme: Option<At<Acme>>,
     pub policies: Vec<At<Policy>>,
-    pub pools: Vec<At<Pool>>,
+    pub pools: Vec<At<(Pool, RetryEntry)>>,
     pub resolver: ResolverConfig,
     pub routes: Vec<RouteEntry>,
     pub stats_path: Option<String>,
@@ -103,7 +103,7 @@ pub(super) fn read(
             sections::policy(name, node, base, f)
         }),
         pools: named(&mut root, "pools", findings, |name, node, f| {
-            pools::pool(name, node, (base, &timeouts), f)
+            pools::pool(name, node, base, f)
         }),
         resolver: resolver::resolver(root.take_section("resolver", findings), findings),
         routes: routes(&mut root, base, findings),

@@ -8,21 +8,21 @@ use super::backend::WrittenAddress;
 use super::retry::RetryEntry;
 use super::sections::{MAX_TIMEOUT, duration};
 use super::{
-    AdaptiveRequests, Backend, Pool, PoolHealth, PoolProtocol, PoolTls, RetryPolicy, Timeouts,
-    backend, doubtful, pool_health, pool_tls, values,
+    AdaptiveRequests, Backend, Pool, PoolHealth, PoolProtocol, PoolTls, RetryPolicy, backend,
+    doubtful, pool_health, pool_tls, values,
 };
 use crate::document::{At, Findings, Node, Section};
 
 /// Sums of weights stay far below what a policy can count.
 const MAX_WEIGHT: u32 = 65_535;
 
-/// `[pools.NAME]`
+/// `[pools.NAME]`, and what it says of retries, which is checked with the routes.
 pub(super) fn pool(
     name: &str,
     mut section: Section,
-    (base, timeouts): (&Path, &Timeouts),
+    base: &Path,
     findings: &mut Findings,
-) -> Option<Pool> {
+) -> Option<(Pool, RetryEntry)> {
     let places = section.places();
     let tls = section.take("tls");
     let tls = tls.and_then(|node| pool_tls::tls(node, base, findings));
@@ -45,7 +45,6 @@ pub(super) fn pool(
     let mut retry = RetryEntry::read(&mut section, findings);
     retry.attempts_of_pool(&mut section, findings);
     pool.retry = retry.over(&pool.retry);
-    retry.check(&pool.retry, timeouts.response, findings);
     pool.file = file.map(|path| path.value);
     pool.tls = tls.map(|tls| tls.value);
     numbers(&mut pool, &mut section, findings);
@@ -64,7 +63,7 @@ pub(super) fn pool(
     pool_health::check_probe(&pool, health, findings);
     doubtful::pool(&pool, &default_pool(name, Vec::new()), &places, findings);
     // Without backends an error was noted.
-    (!pool.backends.is_empty() || pool.file.is_some()).then_some(pool)
+    (!pool.backends.is_empty() || pool.file.is_some()).then_some((pool, retry))
 }
 
 fn numbers(pool: &mut Pool, section: &mut Section, findings: &mut Findings) {

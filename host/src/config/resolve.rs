@@ -11,6 +11,7 @@ use super::file::{Common, File, HostEntry, RouteEntry};
 use super::listeners::{Written, admin, listeners};
 use super::pools::default_pool;
 use super::record::RecordEntry;
+use super::retry::RetryEntry;
 use super::sections::{BUILTIN_POLICIES, default_policy};
 use super::upgrade::default_upgrade;
 use super::{
@@ -122,6 +123,7 @@ struct Table<'f> {
     pools: Vec<Pool>,
     /// The number of pools with a section of their own; those of hosts come after them.
     pool_places: Vec<Place>,
+    pool_retries: Vec<RetryEntry>,
     routes: Vec<At<Route>>,
     /// `timeouts.response`
     response: Duration,
@@ -129,18 +131,20 @@ struct Table<'f> {
 
 impl<'f> Table<'f> {
     fn new(
-        (policies, pools): (Vec<At<Policy>>, Vec<At<Pool>>),
+        (policies, pools): (Vec<At<Policy>>, Vec<At<(Pool, RetryEntry)>>),
         response: Duration,
         findings: &'f mut Findings,
     ) -> Self {
         let (policies, policy_places) = policies.into_iter().map(|p| (p.value, p.place)).unzip();
         let (pools, pool_places) = pools.into_iter().map(|p| (p.value, p.place)).unzip();
+        let (pools, pool_retries): (Vec<Pool>, _) = Vec::into_iter(pools).unzip();
         Self {
             findings,
             policies,
             policy_places,
             pools,
             pool_places,
+            pool_retries,
             routes: Vec::new(),
             response,
         }
@@ -179,7 +183,7 @@ impl<'f> Table<'f> {
         };
         let of_pool = pool.map_or_else(RetryPolicy::default, |at| self.pools[at].retry.clone());
         let retry = entry.retry.over(&of_pool);
-        entry.retry.check(&retry, self.response, self.findings);
+        entry.retry.check(&[&retry], self.response, self.findings);
         for host in entry.hosts {
             let route = Route {
                 host: host.value,
@@ -361,9 +365,13 @@ impl<'f> Table<'f> {
 
     fn warn(&mut self) {
         for (index, place) in self.pool_places.iter().enumerate() {
-            if self.routes.iter().all(|r| r.value.pool != Some(index)) {
+            let routes = self.routes.iter().filter(|r| r.value.pool == Some(index));
+            let mut retries: Vec<_> = routes.map(|r| &r.value.retry).collect();
+            if retries.is_empty() {
                 self.findings.warning(place, "no route leads to this pool");
+                retries.push(&self.pools[index].retry);
             }
+            self.pool_retries[index].check(&retries, self.response, self.findings);
         }
         for (index, place) in self.policy_places.iter().enumerate() {
             if self

@@ -59,9 +59,18 @@ impl RetryEntry {
         self.attempts = attempts.or(self.attempts);
     }
 
-    /// Says what of a policy that this was put `over` another one for is hardly meant.
-    pub(super) fn check(&self, policy: &RetryPolicy, response: Duration, findings: &mut Findings) {
-        doubtful::retry(policy, &self.places, response, findings);
+    /// Says what is hardly meant in any of the policies that routes have by this.
+    pub(super) fn check(
+        &self,
+        policies: &[&RetryPolicy],
+        response: Duration,
+        findings: &mut Findings,
+    ) {
+        findings.warn_as_all(policies.iter().map(|policy| {
+            let mut findings = Findings::default();
+            doubtful::retry(policy, &self.places, response, &mut findings);
+            findings
+        }));
     }
 
     fn retry(&mut self, mut section: Section, findings: &mut Findings) {

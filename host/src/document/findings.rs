@@ -150,6 +150,13 @@ impl Findings {
         self.warnings.push(format!("{place}: {message}"));
     }
 
+    /// The warnings that all of these have.
+    pub(crate) fn warn_as_all(&mut self, mut each: impl Iterator<Item = Self>) {
+        let mut common = each.next().unwrap_or_default().warnings;
+        each.for_each(|other| common.retain(|warning| other.warnings.contains(warning)));
+        self.warnings.extend(common);
+    }
+
     /// A warning about the configuration as a whole.
     pub(crate) fn general_warning(&mut self, message: impl Into<String>) {
         self.warnings.push(message.into());

@@ -174,7 +174,8 @@ impl StateDir {
         self.lock.try_clone()
     }
 
-    /// Whether the folder, if it exists, can be trusted: its components will run.
+    /// Whether the folder can be trusted, since its components will run; or, if it does not exist,
+    /// whether it can be created. Creates nothing.
     ///
     /// # Errors
     ///
@@ -186,7 +187,7 @@ impl StateDir {
                 "it is not a directory",
             )),
             Ok(found) => files::trusted(&found),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+            Err(e) if e.kind() == ErrorKind::NotFound => files::may_create_folders(folder),
             Err(e) => Err(e),
         }
     }

@@ -1,7 +1,37 @@
 //! `waypost check` judges as `waypost run` does.
 
+use std::os::unix::fs::DirBuilderExt;
+
 use super::{said, with_policy};
 use crate::fixtures::{LONG_PATIENCE, Running, Scratch, TestProxy, command, guest, waypost};
+
+#[test]
+fn check_creates_no_folder() {
+    let scratch = Scratch::new();
+    let table = "[hosts]\n\"a.test\" = [\"127.0.0.1:1\"]\n";
+    for keys in [
+        "state-dir = \"state/a\"",
+        "state-dir = \"state/a\"\ncache-dir = \"cache/a\"",
+    ] {
+        scratch.write("waypost.toml", format!("{keys}\n{table}"));
+        let check = waypost(["check", "--config", "waypost.toml"], scratch.path());
+        assert_eq!(check.code, Some(0), "{check:?}");
+        let left = std::fs::read_dir(scratch.path()).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["waypost.toml"], "{keys}");
+    }
+    // What a start could not create is said all the same.
+    scratch.write(
+        "waypost.toml",
+        format!("state-dir = \"waypost.toml/a/b\"\n{table}"),
+    );
+    let check = waypost(["check", "--config", "waypost.toml"], scratch.path());
+    assert_eq!(check.code, Some(1), "{check:?}");
+    assert!(
+        check.stdout.contains("`state-dir` can't be used"),
+        "{check:?}"
+    );
+}
 
 #[test]
 fn check_compiles_for_the_proxy_that_starts_after_it() {
@@ -9,6 +39,10 @@ fn check_compiles_for_the_proxy_that_starts_after_it() {
     let folder = scratch.path().join("compiled");
     let table = "[hosts]\n\"a.test\" = [\"127.0.0.1:1\"]\n";
     scratch.write("waypost.toml", format!("cache-dir = \"compiled\"\n{table}"));
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&folder)
+        .unwrap();
     let check = waypost(["check", "--config", "waypost.toml"], scratch.path());
     assert_eq!(check.code, Some(0), "{check:?}");
     let kept = || {

@@ -47,7 +47,7 @@ fn what_is_useless_in_a_pool_is_said_with_its_line() {
         (
             "ejection = { max-time = \"5s\" }",
             "ejection.max-time",
-            "after 5s already, and not after 10s",
+            "each ejection lasts 10s all the same",
         ),
         (
             "ejection = { interval = \"1ms\" }",
@@ -83,6 +83,7 @@ fn what_is_useless_in_a_pool_is_said_with_its_line() {
         "queue = 1000\nbody-wait = \"1s\"\nping-interval = \"30s\"",
         "queue-timeout = \"1s\"\nslow-client = \"1s\"\nmax-connections = 5",
         "queue = 7\nping-interval = \"1s\"\nprotocol = \"h2c\"",
+        "health = { kind = \"tcp\", interval = \"1s\" }",
         "fail-timeout = \"1s\"\nejection = { max-time = \"1s\", stalled-after = \"0s\" }",
     ] {
         is_well(&format!("{POOL}{keys}"));
@@ -132,6 +133,17 @@ fn retries_and_hedges_that_never_happen_are_said_with_their_line() {
     // By what a pool and its route say together.
     let text = format!("{POOL}attempts = 1\n[[routes]]\npath = \"/x\"\npool = \"a\"\n{hedge}");
     warns(&text, 7, "routes.hedge", "`attempts` is 1");
+    // What one route changes has an effect there, and none of the pool's is said to have none.
+    let text = format!("{POOL}attempts = 1\nretry = {{ on = [\"connect\"] }}\n");
+    warns(&text, 4, "pools.a.retry.on", "no effect");
+    let route = "[[routes]]\npath = \"/x\"\npool = \"a\"";
+    is_well(&format!("{text}{route}\nretry = {{ attempts = 3 }}"));
+    warns(
+        &format!("{text}{route}"),
+        4,
+        "pools.a.retry.on",
+        "no effect",
+    );
     // Whichever section comes first.
     let text = format!("{POOL}retry = {{ try-timeout = \"1s\" }}\ntimeouts.response = \"1s\"");
     let text = text.replace("\ntimeouts", "\n[timeouts]\n#");
@@ -200,4 +212,17 @@ fn what_can_only_be_a_mistake_is_an_error() {
     }
     let same = errors("listen = \"[::ffff:127.0.0.1]:9090\"");
     assert!(same.len() == 1 && same[0].message.contains("where clients connect"));
+}
+
+#[test]
+fn a_url_is_answered_with_what_can_be_written() {
+    for (written, words) in [
+        ("http://a?b", "write only the address: \"a\""),
+        ("http://a:81#b", "write only the address: \"a:81\""),
+        ("http://u@a", "write HOST:PORT"),
+        ("http://", "write HOST:PORT"),
+    ] {
+        let error = crate::config::parse_backend(written).unwrap_err();
+        assert!(error.contains(words), "{error}");
+    }
 }
