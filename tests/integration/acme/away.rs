@@ -222,6 +222,7 @@ fn a_check_orders_nothing_and_says_that_there_is_no_certificate_yet() {
     let to_come = "certificate of listener 127.0.0.1:8443: to be ordered, for edge.test";
     assert!(exit.stdout.contains(to_come), "{}", exit.stdout);
     assert!(!exit.stdout.contains("until 4"), "{}", exit.stdout);
+    std::fs::create_dir_all(scratch.path().join("state")).unwrap();
     scratch.write("state/.acme", "");
     let exit = waypost(["check", "--config", "waypost.toml"], scratch.path());
     assert!(
