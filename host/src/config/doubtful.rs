@@ -95,7 +95,7 @@ pub(super) fn probe(probe: &Probe, places: &Places, findings: &mut Findings) {
         let times = 1_000 / probe.interval.as_millis().max(1);
         findings.warning(place, format!("probes each backend {times} times a second"));
     }
-    // Unless it is written, it is `interval` at most.
+    // A default is nobody's mistake.
     if let Some(place) = places.of("timeout")
         && probe.timeout > probe.interval
     {

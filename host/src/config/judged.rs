@@ -58,8 +58,7 @@ pub struct Probe {
     pub kind: ProbeKind,
     /// `interval`: from one probe to the next, a tenth more or less. Default 10 s.
     pub interval: Duration,
-    /// `timeout`: for one probe, the connection included. Default 2 s, or `interval` if that is
-    /// less.
+    /// `timeout`: for one probe, the connection included. Default 2 s.
     pub timeout: Duration,
     /// `healthy`: successes in a row after which a backend is no longer down. Default 2.
     pub healthy: u32,

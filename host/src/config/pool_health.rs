@@ -114,7 +114,7 @@ fn probe(node: Node, findings: &mut Findings) -> Option<Probe> {
             .unwrap_or(default)
     };
     let interval = time("interval", Duration::from_secs(10));
-    let timeout = time("timeout", interval.min(Duration::from_secs(2)));
+    let timeout = time("timeout", Duration::from_secs(2));
     let mut count = |key, default| {
         section
             .take(key)
