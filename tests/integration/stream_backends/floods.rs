@@ -59,7 +59,9 @@ fn a_backends_frames_that_bring_nothing_are_taken_up_to_a_number() {
         let mut client = proxy.client();
         client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
         assert!(client.try_response_to("GET").is_err(), "{what}");
-        assert_eq!(seen.recv().unwrap(), Some(CALM), "{what}");
+        // A reset, where frames had arrived that nobody read, may overtake the GOAWAY.
+        let seen = seen.recv().unwrap();
+        assert!(matches!(seen, None | Some(CALM)), "{what}: {seen:?}");
         said(&proxy, CUT);
         proxy.logged(&["the backend's connection failed within the body"]);
         assert_eq!(failures(&proxy, &backend), 1, "{what}");
