@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::acme;
-use super::file::{Common, File, HostEntry, RouteEntry};
+use super::file::{Common, File, HostEntry, PoolEntry, RouteEntry};
 use super::listeners::{Written, admin, listeners};
 use super::pools::default_pool;
 use super::record::RecordEntry;
@@ -131,7 +131,7 @@ struct Table<'f> {
 
 impl<'f> Table<'f> {
     fn new(
-        (policies, pools): (Vec<At<Policy>>, Vec<At<(Pool, RetryEntry)>>),
+        (policies, pools): (Vec<At<Policy>>, Vec<At<PoolEntry>>),
         response: Duration,
         findings: &'f mut Findings,
     ) -> Self {
