@@ -6,7 +6,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::with_limits_before;
 use crate::fixtures::http2::{self, Frames, HEADERS, Http2, PREFACE, SETTINGS, block_on};
-use crate::fixtures::{Client, Gate, TestProxy, TestUpstream, get, launch, response};
+use crate::fixtures::{Client, Gate, TestProxy, TestUpstream, eventually, get, launch, response};
 
 const FLOODER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
@@ -88,6 +88,10 @@ fn streams_of_one_client_leave_others_their_connections_to_backends() {
     assert_eq!(failures(&proxy, &upstream), (0, true));
     assert_eq!(proxy.stat("/http2/refused"), refused);
     gate.open();
+    let address = upstream.address().to_string();
+    eventually("those that were held are answered", || {
+        (proxy.stats()["backends"][&address]["in_flight"] == 0).then_some(())
+    });
     for mut frames in flooders {
         // Each connection is as good as before.
         let next = 2 * streams + 1;
