@@ -62,9 +62,6 @@ pub(super) struct RouteEntry {
     pub upgrade: Option<Vec<String>>,
 }
 
-/// A pool, and what it says of retries.
-pub(super) type PoolEntry = (Pool, RetryEntry);
-
 /// The whole file.
 #[derive(Debug)]
 pub(super) struct File {
@@ -73,7 +70,7 @@ pub(super) struct File {
     pub listeners: Option<Vec<At<Listener>>>,
     pub acme: Option<At<Acme>>,
     pub policies: Vec<At<Policy>>,
-    pub pools: Vec<At<PoolEntry>>,
+    pub pools: Vec<At<(Pool, RetryEntry)>>,
     pub resolver: ResolverConfig,
     pub routes: Vec<RouteEntry>,
     pub stats_path: Option<String>,

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::acme;
-use super::file::{Common, File, HostEntry, PoolEntry, RouteEntry};
+use super::file::{Common, File, HostEntry, RouteEntry};
 use super::listeners::{Written, admin, listeners};
 use super::pools::default_pool;
 use super::record::RecordEntry;
@@ -42,8 +42,7 @@ pub(super) fn resolve(
     let own = (common.admin_listen, common.admin_token);
     let admin = admin(own, &listeners, findings);
     acme::check(&file.acme, &file.state_dir, &listeners, findings);
-    let named = (file.policies, file.pools);
-    let mut table = Table::new(named, file.timeouts.response, findings);
+    let mut table = Table::new(file.policies, file.pools, file.timeouts.response, findings);
     let preserve_header_case = common.preserve_header_case.unwrap_or(false);
     for entry in common.hosts {
         table.add_host(entry, preserve_header_case);
@@ -131,7 +130,8 @@ struct Table<'f> {
 
 impl<'f> Table<'f> {
     fn new(
-        (policies, pools): (Vec<At<Policy>>, Vec<At<PoolEntry>>),
+        policies: Vec<At<Policy>>,
+        pools: Vec<At<(Pool, RetryEntry)>>,
         response: Duration,
         findings: &'f mut Findings,
     ) -> Self {
