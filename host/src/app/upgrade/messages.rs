@@ -19,7 +19,7 @@ pub(super) const VARIABLE: &str = "WAYPOST_UPGRADE";
 /// The one that says that it waits for a greeting, and of which version it is. Processes before
 /// that did not: they passed all at once.
 pub(super) const GREETED: &str = "WAYPOST_UPGRADE_VERSION";
-/// The file that an upgrade has named, whoever starts the next one: it is examined each time.
+/// The file that an upgrade has named. Later upgrades start it too: it is examined each time.
 pub(super) const NAMED: &str = "WAYPOST_UPGRADE_BINARY";
 /// Descriptors that one message carries; the kernel takes 253.
 pub(super) const DESCRIPTORS: usize = 64;
