@@ -107,7 +107,12 @@ fn a_guard_is_not_passed_by_another_spelling() {
     let mut client = g.proxy.client();
     for path in SPELLINGS {
         assert_eq!(client.ask(get("a.test", path)).text(), "admin", "{path}");
-        assert_eq!(g.target(0), path, "a backend gets what was sent");
+        // What some servers read as a path of the route above is sent in normal form.
+        let sent = match path {
+            "//admin/x" | "///admin//x" | "/x//../admin/x" => "/admin/x",
+            as_it_is => as_it_is,
+        };
+        assert_eq!(g.target(0), sent, "{path}");
         let absolute = format!("http://a.test{path}?a=//b/../%61");
         assert_eq!(
             client.ask(get("a.test", &absolute)).text(),
@@ -116,7 +121,7 @@ fn a_guard_is_not_passed_by_another_spelling() {
         );
         assert_eq!(
             g.target(0),
-            format!("{path}?a=//b/../%61"),
+            format!("{sent}?a=//b/../%61"),
             "the query is nobody's business"
         );
     }

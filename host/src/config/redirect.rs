@@ -188,6 +188,13 @@ mod tests {
                 "/login?next=/x%26a%3Db%252F",
             ),
             ("/a{path}/b", "/\\x\\", "", "/a/%5Cx%5C/b"),
+            ("/in?to=https://c.test", "/x", "", "/in?to=https://c.test"),
+            (
+                "/in?to=https://c.test&x=1",
+                "/x",
+                "",
+                "/in?to=https://c.test&x=1",
+            ),
         ] {
             assert_eq!(fill(template, path, rest), url, "{template} {path} {rest}");
         }

@@ -1,7 +1,7 @@
 //! From the file to its meaning: merges the layers, resolves names and checks keys against each
 //! other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -124,6 +124,8 @@ struct Table<'f> {
     pool_places: Vec<Place>,
     pool_retries: Vec<RetryEntry>,
     routes: Vec<At<Route>>,
+    /// Where a route is, by its host, path and conditions.
+    known: HashMap<String, usize>,
     /// `timeouts.response`
     response: Duration,
 }
@@ -146,6 +148,7 @@ impl<'f> Table<'f> {
             pool_places,
             pool_retries,
             routes: Vec::new(),
+            known: HashMap::new(),
             response,
         }
     }
@@ -257,13 +260,9 @@ impl<'f> Table<'f> {
     }
 
     fn push(&mut self, route: Route, place: Place) {
-        let same = |other: &&At<Route>| {
-            let other = &other.value;
-            other.host == route.host
-                && other.path == route.path
-                && other.conditions == route.conditions
-        };
-        let Some(earlier) = self.routes.iter().find(same) else {
+        let key = format!("{:?} {:?} {:?}", route.host, route.path, route.conditions);
+        let at = *self.known.entry(key).or_insert(self.routes.len());
+        let Some(earlier) = self.routes.get(at) else {
             self.routes.push(At::new(route, place));
             return;
         };

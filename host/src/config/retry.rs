@@ -218,16 +218,19 @@ fn hedge(node: Node, findings: &mut Findings) -> Option<Option<HedgeAfter>> {
     }
     let mut section = node.section(findings)?;
     let after = section.take("after");
-    if after.is_none() {
+    let most = section.take("at-most");
+    let most = most.and_then(|n| n.integer(findings, 0..=1u32));
+    let none = most.is_some_and(|most| most.value == 0);
+    if after.is_none() && !none {
         let message = "has no `after`; write \"p95\", or a time such as \"30ms\"";
         findings.error(&place, message);
     }
     let after = after.and_then(|n| n.parsed_scalar(findings, hedge_after));
-    let most = section.take("at-most");
-    let most = most.and_then(|n| n.integer(findings, 0..=1u32));
     section.finish(findings);
-    let after = after?.value;
-    Some((most.is_none_or(|most| most.value > 0)).then_some(after))
+    if none {
+        return Some(None);
+    }
+    Some(Some(after?.value))
 }
 
 fn hedge_after(written: &str) -> Result<HedgeAfter, String> {

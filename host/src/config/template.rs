@@ -102,6 +102,9 @@ fn add_path(filled: &mut String, path: &str) {
 
 /// Whether what follows would belong to the host.
 fn ends_in_authority(url: &str) -> bool {
-    let after = url.split_once("://").map(|(_, after)| after);
+    // A URL in the query of a path is none of its own.
+    let is_path = url.starts_with('/');
+    let after = url.split_once("://").filter(|_| !is_path);
+    let after = after.map(|(_, after)| after);
     after.is_some_and(|after| !after.contains(['/', '?']))
 }

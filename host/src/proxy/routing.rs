@@ -14,7 +14,7 @@ use super::worker::Worker;
 use crate::decision::{EXPLAIN, RecordedRequest, RequestPolicyState};
 use crate::message::{BodyLength, RequestHead, Version, websocket};
 use crate::recording::Sampling;
-use crate::route::{Action, Rule};
+use crate::route::{Action, Rule, Sureness};
 
 impl<'a> Exchange<'a> {
     /// Finds the route, and settles what is captured of the request.
@@ -80,9 +80,13 @@ impl<'a> Exchange<'a> {
             } else {
                 head.raw_path()
             };
-            if !routes.is_sure(action, head, seen, head.path_notes) {
-                return Err(Refusal::AmbiguousPath.into());
-            }
+            let sureness = |sent| routes.sureness(action, head, sent, head.path_notes);
+            let normal = match sureness(seen) {
+                Sureness::AsMeant => false,
+                Sureness::NormalForm if sureness(head.path()) == Sureness::AsMeant => true,
+                _ => return Err(Refusal::AmbiguousPath.into()),
+            };
+            head.forward_normal = normal;
         }
         let rule = match action {
             Action::Forward(rule) => rule,
@@ -138,7 +142,7 @@ impl<'a> Exchange<'a> {
         } else if trailers {
             head.fields.append(b"connection", b"te");
         }
-        head.forward_normal = settings.paths.forward_normalised;
+        head.forward_normal |= settings.paths.forward_normalised;
         let info = self.client.info();
         let set = settings.forwarding.set_fields(head, notes, info);
         set.map_err(|Contradiction| Refusal::Contradiction.into())

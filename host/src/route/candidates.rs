@@ -1,6 +1,7 @@
 //! The routes of one host, in the order in which they are asked.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::cmp::Reverse;
 
 use memchr::memchr;
@@ -57,7 +58,8 @@ impl Candidate {
     /// Whether it is a prefix of the path that the other one is for.
     pub(super) fn is_above(&self, other: &Self) -> bool {
         let kind = self.more.as_ref().map(|more| &more.kind);
-        matches!(kind, None | Some(Kind::Prefix)) && is_prefix(&self.prefix, &other.prefix)
+        matches!(kind, None | Some(Kind::Prefix))
+            && is_above(&self.prefix, rest(&self.prefix, &other.prefix))
     }
 
     fn conditions(&self) -> usize {
@@ -72,15 +74,51 @@ impl Candidate {
     }
 }
 
+/// A path, and what candidates want to know of it: worked out once, when the first asks.
+pub(super) struct Asked<'p> {
+    path: &'p str,
+    /// With every character decoded that may be; `None` if none is encoded.
+    literal: OnceCell<Option<String>>,
+}
+
+impl<'p> Asked<'p> {
+    #[inline]
+    pub(super) fn new(path: &'p str) -> Self {
+        Self {
+            path,
+            literal: OnceCell::new(),
+        }
+    }
+
+    #[inline(never)]
+    fn literal(&self) -> Option<&str> {
+        let literal = self.literal.get_or_init(|| {
+            memchr(b'%', self.path.as_bytes())?;
+            Some(path::literal(self.path))
+        });
+        literal.as_deref()
+    }
+
+    /// What follows the prefix.
+    #[inline]
+    fn rest(&self, prefix: &str) -> Option<&'p [u8]> {
+        match self.path.as_bytes().strip_prefix(prefix.as_bytes()) {
+            Some(rest) => Some(rest),
+            // A path without a percent sign can't say the same in another way.
+            None => self.literal().and_then(|_| rest(prefix, self.path)),
+        }
+    }
+}
+
 /// The first candidate that takes a request.
 #[inline]
 pub(super) fn best<'c>(
     of_host: &'c [Candidate],
     head: &RequestHead,
-    path: &str,
+    path: &Asked<'_>,
 ) -> Option<&'c Candidate> {
     of_host.iter().find(|candidate| {
-        is_prefix(&candidate.prefix, path)
+        is_above(&candidate.prefix, path.rest(&candidate.prefix))
             && candidate
                 .more
                 .as_ref()
@@ -116,15 +154,14 @@ pub(super) fn in_order(of_host: &mut [Candidate]) {
 
 impl More {
     #[inline(never)]
-    fn takes(&self, path: &str, head: &RequestHead, asked: &str) -> bool {
+    fn takes(&self, path: &str, head: &RequestHead, asked: &Asked<'_>) -> bool {
         let fits = match &self.kind {
             Kind::Prefix => true,
-            Kind::Exact => rest(path, asked).is_some_and(<[u8]>::is_empty),
-            // One that may have any character encoded is looked at with all of them decoded.
-            Kind::Regex(pattern) => match memchr(b'%', asked.as_bytes()) {
-                None => pattern.is_in(asked.as_bytes()),
-                Some(_) => pattern.is_in(path::literal(asked).as_bytes()),
-            },
+            Kind::Exact => asked.rest(path).is_some_and(<[u8]>::is_empty),
+            Kind::Regex(pattern) => {
+                let looked_at = asked.literal().unwrap_or(asked.path);
+                pattern.is_in(looked_at.as_bytes())
+            }
         };
         fits && hold(&self.conditions, head)
     }
@@ -169,9 +206,8 @@ fn decoded(text: &str) -> Cow<'_, [u8]> {
 /// `/a` is a prefix of `/a`, `/a/`, `/a/b` and `/a;v=1`, not of `/ab`. The empty prefix is one of
 /// everything, `*` included.
 #[inline]
-fn is_prefix(prefix: &str, path: &str) -> bool {
-    rest(prefix, path)
-        .is_some_and(|rest| prefix.is_empty() || matches!(rest.first(), None | Some(b'/' | b';')))
+fn is_above(prefix: &str, rest: Option<&[u8]>) -> bool {
+    rest.is_some_and(|rest| prefix.is_empty() || matches!(rest.first(), None | Some(b'/' | b';')))
 }
 
 /// What follows the prefix in a path.

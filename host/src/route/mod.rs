@@ -9,14 +9,14 @@
 
 mod candidates;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 use memchr::{memchr_iter, memrchr_iter};
 
 pub use self::candidates::rest;
-use self::candidates::{Candidate, best, in_order};
-use crate::config::{FixedResponse, HostPattern, RetryPolicy, Route, RouteAnswer};
+use self::candidates::{Asked, Candidate, best, in_order};
+use crate::config::{FixedResponse, HostPattern, PathMatch, RetryPolicy, Route, RouteAnswer};
 use crate::message::RequestHead;
 use crate::message::path::{self, PathNotes};
 use crate::policy::PolicyId;
@@ -33,6 +33,21 @@ pub struct RouteTable {
     any: Vec<Candidate>,
     /// The routes that the candidates point into.
     actions: Vec<Action>,
+    has_expressions: bool,
+}
+
+/// Bytes of an ambiguous path that expressions look at: they look at all of each of its readings.
+const MOST_AMBIGUOUS: usize = 1_024;
+
+/// How far it is sure that every server reads an ambiguous path as one of its route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sureness {
+    /// In the form that is meant to be sent.
+    AsMeant,
+    /// In the normal form.
+    NormalForm,
+    /// In neither.
+    Neither,
 }
 
 /// What becomes of a route's requests.
@@ -136,6 +151,8 @@ impl RouteTable {
         let hosts = table.exact.values_mut().chain(table.suffix.values_mut());
         let hosts = hosts.chain([&mut table.any]);
         hosts.for_each(|of_host| in_order(of_host));
+        let is_expression = |route: &Route| matches!(route.path, PathMatch::Regex(_));
+        table.has_expressions = routes.iter().any(is_expression);
         table
     }
 
@@ -157,46 +174,55 @@ impl RouteTable {
 
     /// The same for another path.
     fn locate(&self, head: &RequestHead, path: &str) -> Option<(&Candidate, &Action)> {
-        let mut hosts = self.by_host(&head.host);
-        let found = hosts.find_map(|of_host| best(of_host, head, path));
+        let (mut hosts, asked) = (self.by_host(&head.host), Asked::new(path));
+        let found = hosts.find_map(|of_host| best(of_host, head, &asked));
         found.map(|candidate| (candidate, &self.actions[candidate.action]))
     }
 
-    /// Whether every server that may be behind a route would read an ambiguous path, as it is sent
-    /// there, so that it still is the path's route.
+    /// In which form a path may be sent, so that every server that may be behind a route would read
+    /// it so that it still is the path's route. `sent` is the form that is meant to be sent.
     ///
     /// `/x/..%2Fadmin` is `/admin` to some: if that has another route, neither the one nor the
     /// other can be right.
     ///
     /// An unusual reading may have the route of a path above: `/admin//../x` and `//g/admin` must
-    /// not pass that of `/admin`, and `//admin` has it.
-    pub fn is_sure(
+    /// not pass that of `/admin`, and `//admin` has it. But then only the normal form is sent: the
+    /// route above may be the guard, which `//open/secret` must not pass either.
+    pub fn sureness(
         &self,
         action: &Action,
         head: &RequestHead,
         sent: &str,
         notes: PathNotes,
-    ) -> bool {
+    ) -> Sureness {
+        // An expression looks at all of each reading.
+        if self.has_expressions && sent.len() > MOST_AMBIGUOUS {
+            return Sureness::Neither;
+        }
         let Some(readings) = path::readings(sent, notes) else {
-            return false;
+            return Sureness::Neither;
         };
         // The first is the normal form.
-        let mut own = None;
+        let (mut own, mut sure) = (None, Sureness::AsMeant);
+        let mut seen = HashSet::new();
         for reading in readings {
+            if seen.contains(&(reading.unusual, reading.path.clone())) {
+                continue;
+            }
             let found = self.locate(head, &reading.path);
-            let agrees = match found {
-                Some((candidate, other)) if reading.unusual => {
-                    std::ptr::eq(other, action) || own.is_some_and(|own| candidate.is_above(own))
+            let is_above = |candidate: &Candidate| own.is_some_and(|own| candidate.is_above(own));
+            match found {
+                Some((_, other)) if std::ptr::eq(other, action) => {}
+                Some((candidate, _)) if reading.unusual && is_above(candidate) => {
+                    sure = Sureness::NormalForm;
                 }
-                None if reading.unusual => true,
-                found => found.is_some_and(|(_, other)| std::ptr::eq(other, action)),
-            };
-            if !agrees {
-                return false;
+                None if reading.unusual => sure = Sureness::NormalForm,
+                _ => return Sureness::Neither,
             }
             own = own.or(found.map(|(candidate, _)| candidate));
+            seen.insert((reading.unusual, reading.path));
         }
-        true
+        sure
     }
 
     /// The candidates for a host, best first. A name has as many suffixes as labels, but only those

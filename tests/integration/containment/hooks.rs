@@ -133,12 +133,15 @@ fn faults_of_all_kinds_in_a_row_are_contained() {
     c.end();
 }
 
-#[test]
-fn with_an_instance_for_each_request_none_is_left_behind() {
-    let c = Contained::probe("deadline = \"100ms\"\nisolation = \"request\"");
+/// With `isolation = "request"`.
+#[track_caller]
+fn leave_no_instance_behind(faults: &[&Fault], deadline: &str) {
+    let c = Contained::probe(&format!(
+        "deadline = \"{deadline}\"\nisolation = \"request\""
+    ));
     let before = c.at_rest();
     for hook in HOOKS {
-        for fault in [&TRAP, &LOOP, &MEMORY] {
+        for fault in faults {
             c.fails(hook, fault.action, fault.counter);
             c.recover();
         }
@@ -149,4 +152,14 @@ fn with_an_instance_for_each_request_none_is_left_behind() {
     c.is_as_before(&before, requests * 2);
     assert_eq!(c.count("memory/now_bytes"), 0);
     c.end();
+}
+
+#[test]
+fn with_an_instance_for_each_request_none_is_left_behind() {
+    leave_no_instance_behind(&[&TRAP, &MEMORY], "2s");
+}
+
+#[test]
+fn with_an_instance_for_each_request_none_is_left_behind_by_endless_loops() {
+    leave_no_instance_behind(&[&LOOP], "100ms");
 }

@@ -155,3 +155,30 @@ fn the_configuration_that_runs_says_which_routes_answer() {
     assert_eq!(of("old.test=/empty [GET]")["answer"], "respond 204");
     assert!(of("old.test/")["pool"].is_null());
 }
+
+/// Some servers take what follows two slashes for a host, and serve `/secret`.
+#[test]
+fn a_guard_above_is_not_passed_by_two_slashes() {
+    let upstream = TestUpstream::named("open");
+    let tables = format!(
+        "[pools.open]\nbackends = [\"{}\"]\n[[routes]]\nrespond = {{ status = 401 }}\n\
+         [[routes]]\npath = \"/open\"\npool = \"open\"\npolicies = []\n",
+        upstream.address()
+    );
+    let proxy = TestProxy::builder().tables(&tables).start();
+    for (asked, sent) in [
+        ("/open/secret", "/open/secret"),
+        (
+            "/open//secret/../a%20b?c=//d",
+            "/open//secret/../a%20b?c=//d",
+        ),
+        ("//open/secret?a", "/open/secret?a"),
+        ("///open//secret", "/open/secret"),
+        ("/x//../open/y", "/open/y"),
+    ] {
+        let before = upstream.received().len();
+        assert_eq!(proxy.get("a.test", asked).status, 200, "{asked}");
+        assert_eq!(upstream.received()[before].target(), sent, "{asked}");
+    }
+    assert_eq!(proxy.get("a.test", "/secret").status, 401);
+}

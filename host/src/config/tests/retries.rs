@@ -48,6 +48,10 @@ fn a_route_changes_single_keys_of_its_pools_policy() {
     let hedge = policy("hedge = { after = \"30ms\", at-most = 1 }", "").hedge;
     assert_eq!(hedge, Some(HedgeAfter::Time(Duration::from_millis(30))));
     assert_eq!(
+        policy("hedge = { after = \"p50\" }", "hedge = { at-most = 0 }").hedge,
+        None
+    );
+    assert_eq!(
         policy("hedge = { after = \"p50\", at-most = 0 }", "").hedge,
         None
     );

@@ -112,7 +112,7 @@ fn sure(table: &RouteTable, path: &str) -> bool {
     assert!(notes.is_ambiguous(), "{path}");
     let head = asked("a.example", path);
     let rule = table.find(&head).unwrap();
-    table.is_sure(rule, &head, path, notes)
+    table.sureness(rule, &head, path, notes) != Sureness::Neither
 }
 
 #[test]
@@ -200,6 +200,28 @@ fn an_ambiguous_path_has_a_rule_only_if_all_readings_have_the_same() {
         !sure(&part, "/only/..%2fadmin"),
         "a reading without a rule is another one"
     );
+}
+
+/// The route above may be the guard.
+#[test]
+fn a_path_that_may_be_one_of_the_route_above_is_sent_in_normal_form() {
+    let open = table(&[(exact("a.example"), "/"), (exact("a.example"), "/open")]);
+    let part = table(&[(exact("a.example"), "/open")]);
+    let sureness = |table: &RouteTable, path: &str| {
+        let head = asked("a.example", path);
+        let action = table.find(&head).unwrap();
+        let sent = [path, head.path()];
+        sent.map(|sent| table.sureness(action, &head, sent, head.path_notes))
+    };
+    for path in ["//open/secret", "///open/secret", "/x//../open"] {
+        for table in [&open, &part] {
+            let found = sureness(table, path);
+            assert_eq!(found, [Sureness::NormalForm, Sureness::AsMeant], "{path}");
+        }
+    }
+    for path in ["/open/a//b", "/open/a/../b", "/open/a%2fb"] {
+        assert_eq!(sureness(&open, path)[0], Sureness::AsMeant, "{path}");
+    }
 }
 
 #[test]
