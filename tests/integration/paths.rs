@@ -108,10 +108,10 @@ fn a_guard_is_not_passed_by_another_spelling() {
     for path in SPELLINGS {
         assert_eq!(client.ask(get("a.test", path)).text(), "admin", "{path}");
         // What some servers read as a path of the route above is sent in normal form.
-        let sent = match path.starts_with("/admin") || path.starts_with("/%61") {
-            true => path,
-            false => "/admin/x",
-        };
+        let is_one = ["/x/", "//", "/../"]
+            .iter()
+            .any(|way| path.starts_with(way));
+        let sent = if is_one { "/admin/x" } else { path };
         assert_eq!(g.target(0), sent, "{path}");
         let absolute = format!("http://a.test{path}?a=//b/../%61");
         assert_eq!(
