@@ -112,6 +112,16 @@ impl HistogramSnapshot {
         self.sum.checked_div(self.count).unwrap_or(0)
     }
 
+    /// The mean, with values that are above this one taken for it; by buckets if there are such.
+    pub fn mean_up_to(&self, most: u64) -> u64 {
+        if self.above(most) == 0 {
+            return self.mean();
+        }
+        let buckets = self.counts.iter().enumerate();
+        let sum: u64 = buckets.map(|(i, n)| n * upper_bound(i).min(most)).sum();
+        sum.checked_div(self.count).unwrap_or(0)
+    }
+
     /// How many values lie above the bound before and at or below this one, for each of these
     /// rising bounds; exact where a bound is one less than a power of two. Values above the last
     /// bound are in none.
@@ -184,6 +194,21 @@ mod tests {
         assert_eq!(s.between(&[127, 255, 511, 1_023]), [4, 2, 1, 0]);
         assert_eq!(s.mean(), (3 + 4 + 127 + 128 + 255 + 256 + 5_000) / 8);
         assert_eq!(HistogramSnapshot::default().mean(), 0);
+    }
+
+    #[test]
+    fn a_mean_is_not_moved_far_by_what_is_far_above() {
+        let h = Histogram::default();
+        (0..99).for_each(|_| h.record(1_000));
+        let mean = |most| {
+            let mut s = HistogramSnapshot::default();
+            s.add(&h);
+            s.mean_up_to(most)
+        };
+        assert_eq!(mean(10_000), 1_000);
+        h.record(3_000_000);
+        assert!((1_090..=1_360).contains(&mean(10_000)), "{}", mean(10_000));
+        assert_eq!(mean(3_000_000), (99 * 1_000 + 3_000_000) / 100);
     }
 
     #[test]

@@ -84,10 +84,11 @@ fn proxy(policy: &str, settings: &str, backends: &[(SocketAddr, &str)]) -> TestP
         .iter()
         .map(|(address, labels)| format!("{{ address = \"{address}\", labels = {labels} }}"))
         .collect();
+    // Which backend is chosen is asserted: on a busy machine one must not be avoided as stalled.
     TestProxy::builder()
         .file("policy.wasm", component(policy))
         .tables(&format!(
-            "[pools.web]\nbackends = [{}]\n[[routes]]\npool = \"web\"\npolicies = [\"it\"]\n\
+            "[pools.web]\nbackends = [{}]\nejection = {{ stalled-after = \"0s\" }}\n[[routes]]\npool = \"web\"\npolicies = [\"it\"]\n\
              [policies.it]\ncomponent = \"policy.wasm\"\ndeadline = \"1s\"\n[policies.it.settings]\n{settings}\n",
             listed.join(", ")
         ))

@@ -14,6 +14,9 @@ const TIMES: f64 = 2.0;
 /// A mean latency that is not above the median by as many microseconds is no outlier, whatever the
 /// factor.
 const LEAST: u64 = 10_000;
+/// A response counts as this many times the usual at most: one that hung for seconds among hundreds
+/// must not cost a backend its share.
+const MOST: u64 = 100;
 
 /// The interval that is under way.
 #[derive(Debug, Default)]
@@ -44,7 +47,7 @@ impl Review {
                 .taking()
                 .filter_map(|e| Some((e, self.endpoints.get(&e.id)?)));
             let totals: Vec<Of<'_>> = totals.map(|(e, seen)| (e, seen.totals())).collect();
-            let counted = seen.interval.next(&totals);
+            let counted = seen.interval.next(totals);
             if !is_first {
                 compare(pool, &counted);
             }
@@ -62,14 +65,12 @@ impl Review {
 
 impl Interval {
     /// What was counted in the interval that ends, by these totals.
-    fn next<'a>(&mut self, totals: &[Of<'a>]) -> Vec<Of<'a>> {
+    fn next<'a>(&mut self, totals: Vec<Of<'a>>) -> Vec<Of<'a>> {
         let began = std::mem::take(&mut self.began);
-        self.began = totals.iter().map(|(e, now)| (e.id, *now)).collect();
-        let of = |(e, now): &Of<'a>| {
-            let former = began.get(&e.id).copied().unwrap_or(*now);
-            (*e, now.since(former))
-        };
-        totals.iter().map(of).collect()
+        let of = |(e, now): &Of<'a>| (*e, now.since(began.get(&e.id).unwrap_or(now)));
+        let counted = totals.iter().map(of).collect();
+        self.began = totals.into_iter().map(|(e, now)| (e.id, now)).collect();
+        counted
     }
 }
 
@@ -78,7 +79,11 @@ fn compare(pool: &PoolTopology, counted: &[Of<'_>]) {
     if rules.failure_share > 0.0 && pool.has_choice() {
         for (endpoint, own) in counted {
             let others = counted.iter().filter(|(e, _)| e.id != endpoint.id);
-            let others = others.fold(Totals::default(), |sum, (_, of)| sum.add(*of));
+            let others = others.fold(Totals::default(), |mut sum, (_, of)| {
+                sum.requests += of.requests;
+                sum.failures += of.failures;
+                sum
+            });
             let share = own.failure_share();
             let is_plenty = own.requests.max(own.failures) >= rules.min_requests;
             if is_plenty && share >= rules.failure_share && share >= others.failure_share() * TIMES
@@ -98,12 +103,20 @@ fn compare(pool: &PoolTopology, counted: &[Of<'_>]) {
 
 fn compare_latencies(pool: &PoolTopology, counted: &[Of<'_>]) {
     let rules = &pool.health.ejection;
-    let is_measured = |of: &Totals| of.responses >= rules.min_requests;
-    let measured = counted.iter().filter(|(_, of)| is_measured(of));
-    let usual = median(measured.map(|(_, of)| of.mean()).collect()).unwrap_or(0);
+    if rules.latency_factor <= 0.0 && counted.iter().all(|(e, _)| !is_slow_already(e)) {
+        return;
+    }
+    let is_measured = |of: &Totals| of.latency.count >= rules.min_requests;
+    let usual = |mean: &dyn Fn(&Totals) -> u64| {
+        let measured = counted.iter().filter(|(_, of)| is_measured(of));
+        median(measured.map(|(_, of)| mean(of)).collect()).unwrap_or(0)
+    };
+    let most = usual(&|of| of.latency.quantile(0.5)).max(1) * MOST;
+    let mean = |of: &Totals| of.latency.mean_up_to(most);
+    let usual = usual(&mean);
     for (endpoint, of) in counted {
         let shared = &endpoint.health.shared;
-        let mean = of.mean();
+        let mean = mean(of);
         let is_slow = rules.latency_factor > 0.0
             && is_measured(of)
             && mean >= usual + LEAST
@@ -118,7 +131,7 @@ fn compare_latencies(pool: &PoolTopology, counted: &[Of<'_>]) {
                 shared.set_share(super::SLOW_SHARE);
                 shared.change(Marks::SLOW, Marks::NONE, reason);
             }
-            false if shared.marks().has(Marks::SLOW) => {
+            false if is_slow_already(endpoint) => {
                 shared.change(Marks::NONE, Marks::SLOW, String::new);
             }
             false => {}
@@ -126,13 +139,6 @@ fn compare_latencies(pool: &PoolTopology, counted: &[Of<'_>]) {
     }
 }
 
-impl Totals {
-    fn add(self, other: Self) -> Self {
-        Self {
-            requests: self.requests + other.requests,
-            failures: self.failures + other.failures,
-            responses: self.responses + other.responses,
-            microseconds: self.microseconds + other.microseconds,
-        }
-    }
+fn is_slow_already(endpoint: &Endpoint) -> bool {
+    endpoint.health.shared.marks().has(Marks::SLOW)
 }

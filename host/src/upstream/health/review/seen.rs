@@ -48,12 +48,12 @@ pub(super) struct WorkerSeen {
 }
 
 /// Sums over the life of an endpoint.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Totals {
     pub requests: u64,
     pub failures: u64,
-    pub responses: u64,
-    pub microseconds: u64,
+    /// Times to the response head, in microseconds.
+    pub latency: HistogramSnapshot,
 }
 
 impl Seen {
@@ -160,37 +160,29 @@ impl Seen {
 
     pub(super) fn totals(&self) -> Totals {
         let shards = &self.stats.shards;
-        let latency = HistogramSnapshot::of(shards.iter().map(|s| &s.latency_microseconds));
         Totals {
             requests: shards.iter().map(|s| s.requests.value()).sum(),
             failures: self.health.shared.held(),
-            responses: latency.count,
-            microseconds: latency.sum,
+            latency: HistogramSnapshot::of(shards.iter().map(|s| &s.latency_microseconds)),
         }
     }
 }
 
 impl Totals {
-    pub(super) fn since(self, former: Self) -> Self {
+    pub(super) fn since(&self, former: &Self) -> Self {
         Self {
             requests: self.requests.saturating_sub(former.requests),
             failures: self.failures.saturating_sub(former.failures),
-            responses: self.responses.saturating_sub(former.responses),
-            microseconds: self.microseconds.saturating_sub(former.microseconds),
+            latency: self.latency.since(&former.latency),
         }
     }
 
     /// The share of failures among its requests; those that were never sent failed as well.
-    pub(super) fn failure_share(self) -> f64 {
+    pub(super) fn failure_share(&self) -> f64 {
         match self.requests.max(self.failures) {
             0 => 0.0,
             all => self.failures as f64 / all as f64,
         }
-    }
-
-    /// The mean time to the response head, in microseconds.
-    pub(super) fn mean(self) -> u64 {
-        self.microseconds.checked_div(self.responses).unwrap_or(0)
     }
 }
 

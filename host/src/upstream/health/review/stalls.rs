@@ -84,7 +84,11 @@ impl Seen {
             let (waiting, since) = (self.waiting, self.waits_since.unwrap_or(now));
             shared.change(Marks::STALLED, Marks::NONE, || {
                 let waits = Duration::from_millis(now.saturating_sub(since));
-                format!("{waiting} requests wait, and it has answered none for {waits:?}")
+                let requests = match waiting {
+                    1 => "a request waits".to_owned(),
+                    n => format!("{n} requests wait"),
+                };
+                format!("{requests}, and it has answered none for {waits:?}")
             });
             self.suspect = true;
             let after = match self.waiting > self.given_up {
