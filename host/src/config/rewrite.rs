@@ -130,10 +130,10 @@ fn host_rewrite(node: Node, findings: &mut Findings) -> Option<HostRewrite> {
         return host.map(|host| HostRewrite::To(host.value));
     }
     let mut table = node.section(findings)?;
-    let place = table.place.clone();
+    let (place, says_nothing) = (table.place.clone(), table.is_empty());
     let backend = table.take("backend").and_then(|n| n.boolean(findings));
     table.finish(findings);
-    if backend != Some(true) {
+    if says_nothing || backend == Some(false) {
         let message = "says no host; write { backend = true } for the backend's own, or a host in \
                        quotes, or remove the key";
         findings.error(&place, message);

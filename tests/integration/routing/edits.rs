@@ -85,7 +85,7 @@ fn every_attempt_gets_the_rewritten_path_and_host() {
             good.address()
         ))
         .start();
-    for _ in 0..8 {
+    for _ in 0..24 {
         assert_eq!(proxy.get("a.test", "/u/joe?x=1").text(), "ok");
     }
     assert!(!failing.received().is_empty());
