@@ -43,6 +43,7 @@ fuzz_target!(|bytes: &[u8]| {
         conditions: Conditions::default(),
         pool: Some(pool),
         answer: None,
+        edits: Default::default(),
         policies: Vec::new(),
         preserve_header_case: false,
         retry: Default::default(),

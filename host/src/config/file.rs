@@ -9,10 +9,11 @@ use super::record::{self, RecordEntry};
 use super::retry::RetryEntry;
 use super::{
     AccessLog, Acme, Backend, Conditions, Forwarded, HostPattern, Limits, Listener, LoggedRequests,
-    PathMatch, Paths, Policy, Pool, ResolverConfig, Rollout, RouteAnswer, Timeouts,
+    PathMatch, Paths, Policy, Pool, ResolverConfig, Rollout, RouteAnswer, RouteEdits, Timeouts,
 };
 use super::{
-    acme, forwarded, host, listeners, matches, pools, resolver, respond, sections, upgrade, values,
+    acme, forwarded, host, listeners, matches, pools, resolver, respond, rewrite, sections,
+    upgrade, values,
 };
 use crate::document::{self, At, Findings, Node, Section};
 use crate::message::path;
@@ -54,6 +55,7 @@ pub(super) struct RouteEntry {
     pub conditions: Conditions,
     pub pool: Option<At<String>>,
     pub answer: Option<RouteAnswer>,
+    pub edits: RouteEdits,
     /// `None` if the key is missing.
     pub policies: Option<Vec<At<String>>>,
     pub preserve_header_case: bool,
@@ -265,6 +267,7 @@ fn route(mut section: Section, base: &Path, findings: &mut Findings) -> RouteEnt
     let conditions = matches::conditions(&mut section, findings);
     let answers = section.has("redirect") || section.has("respond");
     let answer = respond::answer(&mut section, &path, base, findings);
+    let edits = rewrite::edits(&mut section, &path, &conditions, findings);
     let pool = section.take("pool");
     if pool.is_none() && !answers {
         findings.error(
@@ -294,6 +297,7 @@ fn route(mut section: Section, base: &Path, findings: &mut Findings) -> RouteEnt
         conditions,
         pool,
         answer,
+        edits,
         policies,
         preserve_header_case,
         retry,

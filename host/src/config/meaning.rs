@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::{
     Acme, AdaptiveRequests, Backend, Conditions, H2Limits, Listener, PathMatch, PoolHealth,
-    PoolProtocol, PoolTls, ResolverConfig, RetryPolicy, RouteAnswer, Timeouts, TrustedPeers,
+    PoolProtocol, PoolTls, ResolverConfig, RetryPolicy, RouteAnswer, RouteEdits, Timeouts,
+    TrustedPeers,
 };
 
 /// The whole configuration, with defaults filled in.
@@ -245,6 +246,8 @@ pub struct Route {
     pub pool: Option<usize>,
     /// `redirect` or `respond`: the answer of a route without a pool.
     pub answer: Option<RouteAnswer>,
+    /// What it changes of requests and responses.
+    pub edits: RouteEdits,
     /// Indices into [`Config::policies`], in the order of their calls.
     pub policies: Vec<usize>,
     /// `preserve-header-case`: header names keep the case in which they were sent. Default false.

@@ -16,7 +16,7 @@ use super::sections::{BUILTIN_POLICIES, default_policy};
 use super::upgrade::default_upgrade;
 use super::{
     Conditions, Config, PathMatch, Policy, PolicySource, Pool, RecordingConfig, RetryPolicy, Route,
-    shadowed,
+    RouteEdits, shadowed,
 };
 use crate::document::{At, Findings, Place};
 
@@ -168,6 +168,7 @@ impl<'f> Table<'f> {
                 conditions: Conditions::default(),
                 pool: Some(pool),
                 answer: None,
+                edits: RouteEdits::default(),
                 policies,
                 preserve_header_case,
                 retry,
@@ -194,6 +195,7 @@ impl<'f> Table<'f> {
                 conditions: entry.conditions.clone(),
                 pool,
                 answer: entry.answer.clone(),
+                edits: entry.edits.clone(),
                 policies: policies.clone(),
                 preserve_header_case: entry.preserve_header_case,
                 retry: retry.clone(),
@@ -391,9 +393,8 @@ impl<'f> Table<'f> {
 }
 
 fn or_one_of(names: &[&str]) -> String {
-    if names.is_empty() {
-        String::new()
-    } else {
-        format!(", or one of: {}", names.join(", "))
+    match names {
+        [] => String::new(),
+        names => format!(", or one of: {}", names.join(", ")),
     }
 }

@@ -17,7 +17,7 @@ const FIELDS: usize = 64;
 const VALUE: usize = 8 * 1024;
 
 /// Keys of a route that have a meaning only where its requests go to a pool.
-const OF_POOLS: [&str; 7] = [
+const OF_POOLS: [&str; 11] = [
     "policies",
     "retry",
     "retry-buffer",
@@ -25,6 +25,10 @@ const OF_POOLS: [&str; 7] = [
     "hedge",
     "upgrade",
     "preserve-header-case",
+    "strip-prefix",
+    "rewrite",
+    "host-rewrite",
+    "request-headers",
 ];
 
 /// Reads the answer of a route; `None` if its requests go to a pool.
@@ -101,7 +105,7 @@ fn read_response(node: Node, base: &Path, findings: &mut Findings) -> Option<Fix
 }
 
 /// Fields of a response: a value, or a list of values, for each name.
-fn read_fields(fields: Section, findings: &mut Findings) -> Vec<(String, Vec<u8>)> {
+pub(super) fn read_fields(fields: Section, findings: &mut Findings) -> Vec<(String, Vec<u8>)> {
     let place = fields.place.clone();
     let mut all = Vec::new();
     for (name, node) in fields.into_entries() {
@@ -122,7 +126,7 @@ fn read_fields(fields: Section, findings: &mut Findings) -> Vec<(String, Vec<u8>
 }
 
 /// The name of a field that an operator may write: those that policies may.
-fn written_name(written: &str) -> Result<String, String> {
+pub(super) fn written_name(written: &str) -> Result<String, String> {
     let name = values::field_name(written)?;
     match names::owned(name.as_bytes()) {
         None => Ok(name),

@@ -24,6 +24,8 @@ impl Exchange<'_> {
     ) -> Attempted {
         let (worker, pool) = (context.worker, lease.pool());
         let to = Target::new(context, &lease, ranges, tries);
+        let head = &mut self.scratch.head;
+        head.name_backend(|| pool.authority(to.position));
         let mut _places = None;
         self.slow_place = self.waits_slowly(&lease, tries);
         if self.slow_place || pool.limits_requests {

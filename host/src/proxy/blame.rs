@@ -42,6 +42,7 @@ pub(super) fn outcome(end: &ExchangeEnd, known: Circumstances) -> AttemptOutcome
             | LocalReply::Options
             | LocalReply::Redirect(..)
             | LocalReply::Fixed(..)
+            | LocalReply::Preflight
             | LocalReply::Page { .. } => AttemptOutcome::Replaced,
             LocalReply::Refusal(Refusal::ClosedEarly) if known.slow_client => {
                 AttemptOutcome::ClosedOnSlowClient

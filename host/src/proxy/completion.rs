@@ -101,6 +101,7 @@ pub(super) fn failure(local: &LocalReply) -> RequestFailure {
         LocalReply::Options
         | LocalReply::Redirect { .. }
         | LocalReply::Fixed(..)
+        | LocalReply::Preflight
         | LocalReply::Page { .. } => RequestFailure::Refused,
     }
 }

@@ -8,6 +8,7 @@ use super::body::{
     Stage, TransferEnd, Waits, copy,
 };
 use super::context::Target;
+use super::edits::change_answer;
 use super::end::{ExchangeEnd, bad, body_end, client_end, refused};
 use super::refusal::Refusal;
 use super::reply::connection_option;
@@ -195,6 +196,9 @@ impl Download<'_> {
         }
         let edited = chain.edit_response(self.head, status, position, &mut self.response.fields);
         edited.map_err(|stop| ExchangeEnd::Local(stop.into()))?;
+        if let Some(edits) = &context.rule.edits {
+            change_answer(edits, self.head, &mut self.response.fields);
+        }
         // After the policies: `If-Range` is compared with the fields that the client has seen.
         let body = self.body(meta)?;
         self.explain();

@@ -12,6 +12,7 @@ use super::context::RequestContext;
 use super::refusal::{LocalReply, Refusal};
 use super::scratch::Scratch;
 use super::snapshot::WorkerSnapshot;
+use crate::config::RouteEdits;
 use crate::message::{BodyLength, Edited, RequestFacts};
 use crate::observe::Outcome;
 use crate::policy::ByteRange;
@@ -48,6 +49,8 @@ pub(super) struct Exchange<'a> {
     pub pace: Pace,
     /// What the attempts have said of backends.
     pub doubt: Doubt,
+    /// What the route changes of every answer, once the route is known; `None` for nothing.
+    pub edits: Option<&'a RouteEdits>,
 }
 
 /// What an attempt came to.
@@ -100,6 +103,7 @@ impl<'a> Exchange<'a> {
             queued,
             pace,
             doubt,
+            edits: None,
         }
     }
 }

@@ -106,6 +106,7 @@ fn begin<'p>(
     let chosen = context.chain().select(&mut request.head, attempt);
     let is_new = |chosen: &u32| !failed.iter().any(|f| f.backend == *chosen);
     let backend = chosen.ok().filter(is_new)?;
+    request.head.name_backend(|| tries.pool.authority(backend));
     // It waits in no queue: others need the place more.
     let place = match tries.pool.request_limit(backend) {
         None => None,

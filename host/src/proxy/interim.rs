@@ -233,7 +233,10 @@ impl Download<'_> {
         if self.head.version == Version::Http10 {
             return Ok(());
         }
-        let edited = self.to.context.chain().edits_responses();
+        let context = self.to.context;
+        let by_route = context.rule.edits.as_ref();
+        let edited = by_route.is_some_and(|edits| !edits.response.is_empty())
+            || context.chain().edits_responses();
         let fields = &mut self.response.fields;
         fields.retain(|name, _| may_come_before(status, name, edited));
         self.client.interim(status, Some(self.response));

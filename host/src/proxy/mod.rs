@@ -35,6 +35,7 @@ mod conditions;
 mod connection;
 mod context;
 mod download;
+mod edits;
 mod end;
 mod entry;
 mod exchange;

@@ -5,8 +5,7 @@ use crate::decision::Stop;
 use crate::message::Malformed;
 use crate::policy::Reply;
 
-/// An answer that comes from here and not from a backend. It goes in a box: every request hands on
-/// the result that could hold one, and few do.
+/// An answer that is not a backend's; in a box, because all requests hand on what could hold one.
 #[derive(Debug)]
 pub enum LocalReply {
     /// A policy's.
@@ -24,6 +23,8 @@ pub enum LocalReply {
     Redirect(u16, String),
     /// The response of a route: its status and its place in the table of routes.
     Fixed(u16, usize),
+    /// What a browser may ask for, before it does (Fetch section 3.2.2).
+    Preflight,
     /// The statistics.
     Page {
         /// Of the page.
@@ -50,6 +51,7 @@ impl LocalReply {
             Self::Refusal(refusal) => refusal.status(),
             Self::Redirect(status, _) | Self::Fixed(status, _) => *status,
             Self::Options | Self::Page { .. } => 200,
+            Self::Preflight => 204,
         }
     }
 
@@ -58,7 +60,7 @@ impl LocalReply {
         match self {
             Self::Reply { policy, .. } => Some(format!("answered by policy {policy:?}")),
             Self::Refusal(refusal) => Some(refusal.reason()),
-            Self::Options | Self::Redirect(..) | Self::Fixed(..) | Self::Page { .. } => None,
+            _ => None,
         }
     }
 }

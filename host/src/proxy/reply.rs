@@ -8,8 +8,8 @@ use super::refusal::Refusal;
 use crate::config::FixedResponse;
 use crate::decision::TRACE;
 use crate::h1::{Framing, write_name, write_response_end, write_status_line};
-use crate::message::Version;
 use crate::message::grpc::{self, GrpcStatus};
+use crate::message::{Fields, Version};
 use crate::policy::Reply;
 
 /// The methods that are passed on; any other token is as well.
@@ -107,6 +107,29 @@ impl<'a> Answer<'a> {
             status: 200,
             fields: vec![("allow", ALLOW.into())],
             body: Some(b"".into()),
+        }
+    }
+
+    /// The answer to a preflight, without the fields of it.
+    pub(super) fn preflight() -> Self {
+        Self {
+            status: 204,
+            fields: Vec::new(),
+            body: None,
+        }
+    }
+
+    /// The same with the fields that `change` makes of its fields.
+    #[cold]
+    pub(super) fn changed(self, fields: &'a mut Fields, change: impl FnOnce(&mut Fields)) -> Self {
+        for (name, value) in &self.fields {
+            fields.append(name.as_bytes(), value);
+        }
+        change(fields);
+        let named = |(name, value)| Some((str::from_utf8(name).ok()?, Cow::Borrowed(value)));
+        Self {
+            fields: fields.iter().filter_map(named).collect(),
+            ..self
         }
     }
 

@@ -68,35 +68,50 @@ impl<'a> Exchange<'a> {
 
     fn route(&mut self) -> Result<&'a Rule, Box<LocalReply>> {
         self.check()?;
-        let (head, view) = (&mut self.scratch.head, self.view);
-        let routes = &view.snapshot.routes;
-        let action = routes.find(head);
+        let routes = &self.view.snapshot.routes;
+        let action = routes.find(&self.scratch.head);
         let action = action.ok_or_else(|| Refusal::NoRoute {
-            host: head.host.clone(),
+            host: self.scratch.head.host.clone(),
         })?;
-        if head.path_notes.is_ambiguous() {
-            let seen = if view.settings.paths.forward_normalised {
-                head.path()
-            } else {
-                head.raw_path()
-            };
-            let sureness = |sent| routes.sureness(action, head, sent, head.path_notes);
-            let normal = match sureness(seen) {
-                Sureness::AsMeant => false,
-                Sureness::NormalForm if sureness(head.path()) == Sureness::AsMeant => true,
-                _ => return Err(Refusal::AmbiguousPath.into()),
-            };
-            head.forward_normal = normal;
+        self.edits = action.edits();
+        let cors = self.edits.and_then(|edits| edits.cors.as_ref());
+        let is_preflight = cors.is_some_and(|cors| self.begin_cors(cors));
+        if self.scratch.head.path_notes.is_ambiguous() {
+            self.scratch.head.forward_normal = self.sends_normal_form(action)?;
+        }
+        if is_preflight {
+            return Err(self.preflight());
         }
         let rule = match action {
             Action::Forward(rule) => rule,
             Action::Answer(answer) => return Err(self.of_route(answer)),
         };
+        let head = &mut self.scratch.head;
         head.fields.write_spelling(rule.preserve_case);
         if self.facts.notes.max_forwards && head.method == Method::OPTIONS {
             hops::count_down(&mut head.fields)?;
         }
         Ok(rule)
+    }
+
+    /// Whether an ambiguous path is sent in normal form, so that no server reads it as one of
+    /// another route.
+    fn sends_normal_form(&self, action: &Action) -> Result<bool, Refusal> {
+        let (head, view) = (&self.scratch.head, self.view);
+        // What is rewritten is the normal form.
+        let rewrites = self.edits.is_some_and(|edits| edits.rewrite.is_some());
+        let seen = if view.settings.paths.forward_normalised || rewrites {
+            head.path()
+        } else {
+            head.raw_path()
+        };
+        let routes = &view.snapshot.routes;
+        let sureness = |sent| routes.sureness(action, head, sent, head.path_notes);
+        match sureness(seen) {
+            Sureness::AsMeant => Ok(false),
+            Sureness::NormalForm if sureness(head.path()) == Sureness::AsMeant => Ok(true),
+            _ => Err(Refusal::AmbiguousPath),
+        }
     }
 
     /// Refuses requests that this proxy serves on no route.
@@ -145,7 +160,11 @@ impl<'a> Exchange<'a> {
         head.forward_normal |= settings.paths.forward_normalised;
         let info = self.client.info();
         let set = settings.forwarding.set_fields(head, notes, info);
-        set.map_err(|Contradiction| Refusal::Contradiction.into())
+        set.map_err(|Contradiction| Refusal::Contradiction)?;
+        match &rule.edits {
+            None => Ok(()),
+            Some(edits) => Ok(self.change_request(edits)?),
+        }
     }
 }
 

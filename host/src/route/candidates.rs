@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::cmp::Reverse;
 
+use http::Method;
 use memchr::memchr;
 use percent_encoding::percent_decode;
 
@@ -26,6 +27,9 @@ pub(super) struct Candidate {
 struct More {
     kind: Kind,
     conditions: Conditions,
+    /// It answers preflights, which have neither the method nor the fields of the requests that
+    /// they ask for.
+    takes_preflights: bool,
 }
 
 #[derive(Debug)]
@@ -47,6 +51,7 @@ impl Candidate {
         let more = More {
             kind,
             conditions: route.conditions.clone(),
+            takes_preflights: route.edits.cors.is_some(),
         };
         Self {
             prefix: prefix.into(),
@@ -163,21 +168,29 @@ impl More {
                 pattern.is_in(looked_at.as_bytes())
             }
         };
-        fits && hold(&self.conditions, head)
+        let asked_for = match self.takes_preflights {
+            true => head.preflight_for(),
+            false => None,
+        };
+        fits && hold(&self.conditions, head, asked_for)
     }
 }
 
-fn hold(conditions: &Conditions, head: &RequestHead) -> bool {
+/// `asked_for` is the method that a preflight asks for.
+fn hold(conditions: &Conditions, head: &RequestHead, asked_for: Option<&[u8]>) -> bool {
     let Conditions {
         methods,
         headers,
         query,
     } = conditions;
-    let of_method = methods.is_empty() || methods.contains(&head.method);
+    let is_asked_for = |method: &Method| Some(method.as_str().as_bytes()) == asked_for;
+    let of_method =
+        methods.is_empty() || methods.contains(&head.method) || methods.iter().any(is_asked_for);
     let mut headers = headers.iter();
     let mut query = query.iter();
     of_method
-        && headers.all(|(name, value)| value.holds(head.fields.values(name)))
+        && (asked_for.is_some()
+            || headers.all(|(name, value)| value.holds(head.fields.values(name))))
         && query.all(|(name, value)| {
             value.holds(parameters(
                 head.query().unwrap_or_default(),
@@ -206,13 +219,13 @@ fn decoded(text: &str) -> Cow<'_, [u8]> {
 /// `/a` is a prefix of `/a`, `/a/`, `/a/b` and `/a;v=1`, not of `/ab`. The empty prefix is one of
 /// everything, `*` included.
 #[inline]
-fn is_above(prefix: &str, rest: Option<&[u8]>) -> bool {
+pub(super) fn is_above(prefix: &str, rest: Option<&[u8]>) -> bool {
     rest.is_some_and(|rest| prefix.is_empty() || matches!(rest.first(), None | Some(b'/' | b';')))
 }
 
 /// What follows the prefix in a path.
 #[inline]
-pub fn rest<'p>(prefix: &str, path: &'p str) -> Option<&'p [u8]> {
+pub(super) fn rest<'p>(prefix: &str, path: &'p str) -> Option<&'p [u8]> {
     match path.as_bytes().strip_prefix(prefix.as_bytes()) {
         Some(rest) => Some(rest),
         // A path without a percent sign can't say the same in another way.

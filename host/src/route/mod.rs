@@ -8,15 +8,18 @@
 //! an ambiguous path does, and decoding what an expression or a condition of the query looks at.
 
 mod candidates;
+mod rewrite;
 
 use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 use memchr::{memchr_iter, memrchr_iter};
 
-pub use self::candidates::rest;
 use self::candidates::{Asked, Candidate, best, in_order};
-use crate::config::{FixedResponse, HostPattern, PathMatch, RetryPolicy, Route, RouteAnswer};
+pub use self::rewrite::{fill, rewritten};
+use crate::config::{
+    FixedResponse, HostPattern, PathMatch, RetryPolicy, Route, RouteAnswer, RouteEdits,
+};
 use crate::message::RequestHead;
 use crate::message::path::{self, PathNotes};
 use crate::policy::PolicyId;
@@ -66,6 +69,23 @@ pub struct Answer {
     pub index: usize,
     /// The answer.
     pub answer: RouteAnswer,
+    /// What it changes; `None` for nothing.
+    pub edits: Option<Box<RouteEdits>>,
+}
+
+impl Action {
+    /// What the route changes of requests and responses; `None` for nothing.
+    #[inline]
+    pub fn edits(&self) -> Option<&RouteEdits> {
+        match self {
+            Self::Forward(rule) => rule.edits.as_deref(),
+            Self::Answer(answer) => answer.edits.as_deref(),
+        }
+    }
+}
+
+fn edits(route: &Route) -> Option<Box<RouteEdits>> {
+    (!route.edits.is_empty()).then(|| Box::new(route.edits.clone()))
 }
 
 /// What a route decides.
@@ -83,6 +103,8 @@ pub struct Rule {
     pub retry: Box<RetryPolicy>,
     /// The protocols to which a connection may change.
     pub upgrade: Box<[Box<str>]>,
+    /// What it changes of requests and responses; `None` for nothing.
+    pub edits: Option<Box<RouteEdits>>,
 }
 
 impl Rule {
@@ -100,6 +122,7 @@ impl Rule {
                 .iter()
                 .map(|name| name.as_str().into())
                 .collect(),
+            edits: edits(route),
         })
     }
 }
@@ -129,6 +152,7 @@ impl RouteTable {
                 Some(answer) => Some(Action::Answer(Answer {
                     index,
                     answer: answer.clone(),
+                    edits: edits(route),
                 })),
             };
             let Some(action) = action else { continue };

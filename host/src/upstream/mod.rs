@@ -65,7 +65,7 @@ pub use repeats::Repeat;
 pub use requests::{RequestLimit, RequestPlace};
 pub use resolve::{ResolveError, TlsFiles, pool_topology, topology, unresolved};
 pub use streams::Slot;
-pub use topology::{Endpoint, PoolTopology, Topology};
+pub use topology::{Endpoint, PoolTopology, Topology, authority};
 pub use watched::is_cut_off;
 
 #[cfg(test)]

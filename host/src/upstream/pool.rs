@@ -15,7 +15,7 @@ use super::health::SharedHealth;
 use super::recent::Recent;
 use super::{
     BackendFacts, Budget, Endpoint, EndpointId, Facts, FailedAttempt, PoolId, PoolTopology,
-    Topology, WorkerEndpoint,
+    Topology, WorkerEndpoint, authority,
 };
 use crate::stats::{PoolShard, Stats};
 
@@ -237,6 +237,14 @@ impl Carried {
 }
 
 impl WorkerPool {
+    /// What the backend at this position calls itself.
+    #[cold]
+    pub fn authority(&self, position: u32) -> String {
+        let endpoint = &self.topology.endpoints[position as usize];
+        let (name, port) = (&endpoint.server_name, endpoint.address.port());
+        authority(name, port, endpoint.tls.is_some())
+    }
+
     fn new(
         topology: &Arc<PoolTopology>,
         endpoints: Box<[Rc<WorkerEndpoint>]>,

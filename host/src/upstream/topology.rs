@@ -232,3 +232,20 @@ impl Endpoint {
         }
     }
 }
+
+/// What a backend calls itself: the host that the operator wrote, with the port where that is not
+/// the usual one.
+pub fn authority(server_name: &str, port: u16, is_secure: bool) -> String {
+    let usual = match is_secure {
+        true => 443,
+        false => 80,
+    };
+    let name = match server_name.contains(':') {
+        true => format!("[{server_name}]"),
+        false => server_name.to_owned(),
+    };
+    match port == usual {
+        true => name,
+        false => format!("{name}:{port}"),
+    }
+}

@@ -2,6 +2,8 @@
 
 mod answers;
 mod conditions;
+mod cors;
+mod edits;
 
 use crate::fixtures::{Request, TestProxy, TestUpstream, get};
 

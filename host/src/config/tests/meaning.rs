@@ -193,6 +193,7 @@ fn the_long_form_means_what_it_says() {
         conditions: Conditions::default(),
         pool: Some(0),
         answer: None,
+        edits: Default::default(),
         policies: vec![1, 0],
         preserve_header_case: false,
         retry: RetryPolicy {

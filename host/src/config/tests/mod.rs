@@ -5,6 +5,7 @@ mod answers;
 mod backend_list;
 mod conditions;
 mod doubtful;
+mod edits;
 mod file;
 mod listeners;
 mod meaning;

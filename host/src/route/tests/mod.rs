@@ -1,6 +1,7 @@
 //! Which route is found.
 
 mod conditions;
+mod rewrite;
 
 use super::*;
 use crate::config::{Conditions, PathMatch};
@@ -23,6 +24,7 @@ fn table(routes: &[(HostPattern, &str)]) -> RouteTable {
             conditions: Conditions::default(),
             pool: Some(pool),
             answer: None,
+            edits: Default::default(),
             policies: vec![],
             preserve_header_case: false,
             retry: RetryPolicy::default(),
