@@ -10,11 +10,13 @@ use super::exchange::Exchange;
 use super::forwarding::Contradiction;
 use super::hops;
 use super::refusal::{LocalReply, Refusal};
+use super::target::target;
 use super::worker::Worker;
 use crate::decision::{EXPLAIN, RecordedRequest, RequestPolicyState};
 use crate::message::{BodyLength, RequestHead, Version, websocket};
 use crate::recording::Sampling;
-use crate::route::{Action, Rule, Sureness};
+use crate::route::{Action, Rule, RuleTarget, Sureness};
+use crate::upstream::PoolId;
 
 impl<'a> Exchange<'a> {
     /// Finds the route, and settles what is captured of the request.
@@ -22,31 +24,32 @@ impl<'a> Exchange<'a> {
         &mut self,
         worker: &Worker,
         state: &mut RequestPolicyState,
-    ) -> Result<&'a Rule, Box<LocalReply>> {
+    ) -> Result<(&'a Rule, &'a RuleTarget), Box<LocalReply>> {
         self.before_routes()?;
         self.stats_page(worker)?;
         if self.facts.notes.explain {
             self.explain(worker, state);
         }
         let rule = self.route()?;
+        let target = target(worker, self.view, rule).ok_or(Refusal::NoBackend)?;
         self.normalise(rule)?;
         if let Some(sampling) = &self.view.settings.sampling
             && samples(sampling, worker, rule)
         {
-            self.keep_record(sampling, rule, state);
+            self.keep_record(sampling, target.pool, state);
         }
-        Ok(rule)
+        Ok((rule, target))
     }
 
     /// From now on what the policies see and decide is recorded.
     #[cold]
-    fn keep_record(&self, sampling: &Sampling, rule: &Rule, state: &mut RequestPolicyState) {
+    fn keep_record(&self, sampling: &Sampling, pool: PoolId, state: &mut RequestPolicyState) {
         let worker = self.client.worker();
         let Some(recorder) = &self.view.recorder else {
             return;
         };
         let lineup = Arc::clone(self.view.lineup(sampling));
-        let (pool, head) = (rule.pool.number(), &self.scratch.head);
+        let (pool, head) = (pool.number(), &self.scratch.head);
         let record = RecordedRequest::begin(recorder, lineup, worker.index, pool, head);
         state.keep_record(record);
     }
@@ -88,10 +91,21 @@ impl<'a> Exchange<'a> {
             };
             head.forward_normal = normal;
         }
+        let of_route = match action {
+            Action::Forward(rule) => rule.body_bytes,
+            Action::Answer(_) => None,
+        };
+        let limit = of_route.unwrap_or(view.settings.limits.body_bytes);
+        if limit > 0 && matches!(self.facts.body, BodyLength::Known(n) if n > limit) {
+            return Err(Refusal::BodyTooLarge.into());
+        }
         let rule = match action {
             Action::Forward(rule) => rule,
             Action::Answer(answer) => return Err(self.of_route(answer)),
         };
+        if let Some(timeouts) = &rule.timeouts {
+            self.timeouts = timeouts;
+        }
         head.fields.write_spelling(rule.preserve_case);
         if self.facts.notes.max_forwards && head.method == Method::OPTIONS {
             hops::count_down(&mut head.fields)?;
@@ -113,10 +127,6 @@ impl<'a> Exchange<'a> {
             && !tls.covers(&head.host)
         {
             return Err(Refusal::Misdirected);
-        }
-        let limit = settings.limits.body_bytes;
-        if limit > 0 && matches!(self.facts.body, BodyLength::Known(n) if n > limit) {
-            return Err(Refusal::BodyTooLarge);
         }
         if settings.forwarding.has_passed(head, self.facts.notes) {
             return Err(Refusal::Loop);

@@ -104,7 +104,7 @@ fn addresses(config: &Config, host: &str) -> Vec<String> {
     let mut routes = config.routes.iter().filter(|r| r.host == host);
     let route = routes.next().unwrap();
     assert!(routes.next().is_none());
-    config.pools[route.pool.unwrap()]
+    config.pools[route.traffic.targets[0].pool]
         .backends
         .iter()
         .map(|b| b.address.clone())
