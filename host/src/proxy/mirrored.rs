@@ -8,18 +8,19 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
-use super::body::{BodyParts, MessageReader, MessageSink, Pace, Pieces, Ready, Sent, Waits};
+use super::body::{BodyParts, Duplex, Pace, Pieces, Ready, Sent, Waits};
 use super::download::persists;
 use super::second::{Brought, Copied, Second, upward};
 use super::snapshot::WorkerSnapshot;
 use super::switched::Backend;
 use super::terms::Terms;
+use super::upward::Upward;
 use super::worker::Worker;
 use crate::h1::Framing;
-use crate::message::Fields;
+use crate::message::{Edited, Fields};
 use crate::route::{Rule, RuleMirror};
 use crate::stats::PoolShard;
-use crate::upstream::{AttemptOutcome, Doubt, WorkerPool};
+use crate::upstream::{AttemptOutcome, Doubt, RequestLimit, RequestPlace, WorkerPool};
 
 /// So much of a response's body is read, to keep its connection; after more that is closed.
 const MOST_READ: usize = 1 << 20;
@@ -79,7 +80,14 @@ async fn send(
     mirror: &RuleMirror,
     request: Copied,
 ) -> bool {
-    let Some(pool) = view.pools.pool(mirror.pool) else {
+    let position = {
+        let mut rng = worker.rng.borrow_mut();
+        view.pools.choose(mirror.pool, &[], &mut rng)
+    };
+    let (Some(pool), Some(position)) = (view.pools.pool(mirror.pool), position) else {
+        return false;
+    };
+    let Some(_places) = places(pool, position) else {
         return false;
     };
     let own = rule.timeouts.as_deref();
@@ -87,58 +95,56 @@ async fn send(
         timeouts: own.unwrap_or(&view.settings.timeouts),
         ..Terms::new(worker, &view.settings)
     };
-    let position = {
-        let mut rng = worker.rng.borrow_mut();
-        view.pools.choose(mirror.pool, &[], &mut rng)
-    };
-    // In no queue: what is waited for there are requests with a client.
-    let limits = [
-        pool.topology.requests.as_ref(),
-        position.and_then(|at| pool.request_limit(at)),
-    ];
-    let mut places = [None, None];
-    for (place, limit) in places.iter_mut().zip(limits) {
-        if let Some(limit) = limit {
-            *place = limit.take();
-            if place.is_none() {
-                return false;
-            }
-        }
-    }
-    let Some(position) = position else {
-        return false;
-    };
-    let (connect, response) = (terms.timeouts.connect, terms.timeouts.response);
-    let client = request.head.client;
+    let patience = (terms.timeouts.connect, terms.timeouts.response);
     let second = Second {
         lease: pool.lease(position),
         held: (None, None),
         request,
         may_connect: true,
         is_certain: true,
-        patience: (connect, response),
+        patience,
     };
     let is_answered = Cell::new(false);
-    let sending = async {
-        match second.attempt(terms, rule.preserve_case).await {
-            Ok(brought) => {
-                is_answered.set(true);
-                drop_response(terms, pool, brought, client).await;
-            }
-            Err((second, outcome)) => {
-                let lease = second.lease;
-                lease.finish(outcome, &mut Doubt::default(), client);
-            }
-        }
-    };
+    let sending = exchange(terms, second, rule.preserve_case, &is_answered);
     // All in all: a response that comes byte by byte would take for ever. It has been reported when
     // it is cut off.
-    let _ = timeout(connect.saturating_add(response), Box::pin(sending)).await;
+    let most = patience.0.saturating_add(patience.1);
+    let _ = timeout(most, Box::pin(sending)).await;
     is_answered.get()
 }
 
+/// What a request needs where requests are limited; `None` if there is no place. Nothing waits for
+/// one: what does is a request with a client.
+fn places(pool: &WorkerPool, position: u32) -> Option<[Option<RequestPlace>; 2]> {
+    let take = |limit: Option<&Arc<RequestLimit>>| match limit {
+        None => Some(None),
+        Some(limit) => limit.take().map(Some),
+    };
+    let of_pool = take(pool.topology.requests.as_ref())?;
+    Some([of_pool, take(pool.request_limit(position))?])
+}
+
+async fn exchange(
+    terms: Terms<'_>,
+    second: Second<'_>,
+    preserve_case: bool,
+    is_answered: &Cell<bool>,
+) {
+    let client = second.request.head.client;
+    match second.attempt(terms, preserve_case).await {
+        Ok(brought) => {
+            is_answered.set(true);
+            drop_response(terms, brought, client).await;
+        }
+        Err((second, outcome)) => {
+            let lease = second.lease;
+            lease.finish(outcome, &mut Doubt::default(), client);
+        }
+    }
+}
+
 /// Reports a response, and reads its body, so that the connection can carry another request.
-async fn drop_response(terms: Terms<'_>, pool: &WorkerPool, brought: Brought<'_>, client: IpAddr) {
+async fn drop_response(terms: Terms<'_>, brought: Brought<'_>, client: IpAddr) {
     let Brought {
         lease,
         mut backend,
@@ -148,35 +154,17 @@ async fn drop_response(terms: Terms<'_>, pool: &WorkerPool, brought: Brought<'_>
         duplex,
         ..
     } = brought;
+    let pool = lease.pool();
     let is_failure = pool.topology.health.counts(response.status);
-    let endpoint = lease.endpoint();
-    endpoint.answered(duplex.since_whole(), is_failure);
+    lease.endpoint().answered(duplex.since_whole(), is_failure);
     let outcome = match is_failure {
         true => AttemptOutcome::FailureStatus,
         false => AttemptOutcome::Answered,
     };
     let _in_flight = lease.goes_on();
     lease.finish(outcome, &mut Doubt::default(), client);
-    let timer = terms.worker.timers.register();
-    let is_read = {
-        let mut up = Vec::new();
-        let upward = upward(&mut backend, &mut buffer);
-        let (mut reader, sink) = upward.open(terms, &timer, &mut up, &duplex);
-        let mut progress = reader.progress_of_response(meta.framing);
-        let (mut trailers, edited) = (Fields::new(), Default::default());
-        let parts = BodyParts {
-            progress: &mut progress,
-            trailers: &mut trailers,
-            edited: &edited,
-            duplex: &duplex,
-            waits: Waits::ForClient {
-                pace: &Pace::default(),
-                timeouts: terms.timeouts,
-                reads_by: None,
-            },
-        };
-        read_up(&mut reader, parts, &sink).await
-    };
+    let upward = upward(&mut backend, &mut buffer);
+    let is_read = is_read(terms, upward, meta.framing, &duplex).await;
     terms.worker.buffers.take_back(buffer);
     let is_reusable = is_read
         && meta.framing != Framing::UntilClose
@@ -187,30 +175,34 @@ async fn drop_response(terms: Terms<'_>, pool: &WorkerPool, brought: Brought<'_>
     }
 }
 
-/// Whether all of a body came, and not too much.
-async fn read_up(
-    reader: &mut MessageReader<'_>,
-    parts: BodyParts<'_>,
-    sink: &MessageSink<'_>,
-) -> bool {
-    let mut body = reader.body(parts);
+/// Reads a body. Whether all of it came, and not too much.
+async fn is_read(terms: Terms<'_>, upward: Upward<'_>, framing: Framing, duplex: &Duplex) -> bool {
+    let (timer, mut up) = (terms.worker.timers.register(), Vec::new());
+    let (mut reader, sink) = upward.open(terms, &timer, &mut up, duplex);
+    let mut progress = reader.progress_of_response(framing);
+    let (mut trailers, edited, pace) = (Fields::new(), Edited::default(), Pace::default());
+    let mut body = reader.body(BodyParts {
+        progress: &mut progress,
+        trailers: &mut trailers,
+        edited: &edited,
+        duplex,
+        // Nothing but the sender is waited for.
+        waits: Waits::ForClient {
+            pace: &pace,
+            timeouts: terms.timeouts,
+            reads_by: None,
+        },
+    });
     let mut read = 0;
     loop {
         match body.ready() {
             Ok(Ready::Content(n)) => {
                 body.consume(n);
                 read += n;
-                if read > MOST_READ {
-                    return false;
-                }
             }
             Ok(Ready::End) => return body.is_drained(),
-            Ok(Ready::Nothing) => {
-                if body.fill(sink).await.is_err() {
-                    return false;
-                }
-            }
-            Err(_) => return false,
+            Ok(Ready::Nothing) if read <= MOST_READ && body.fill(&sink).await.is_ok() => {}
+            Ok(Ready::Nothing) | Err(_) => return false,
         }
     }
 }

@@ -17,6 +17,7 @@ mod retries;
 mod rollout;
 mod routes;
 mod sources;
+mod traffic;
 mod wrong_values;
 
 use std::ffi::OsString;
