@@ -136,10 +136,7 @@ async fn exchange(
             is_answered.set(true);
             drop_response(terms, brought, client).await;
         }
-        Err((second, outcome)) => {
-            let lease = second.lease;
-            lease.finish(outcome, &mut Doubt::default(), client);
-        }
+        Err((lease, outcome)) => lease.finish(outcome, &mut Doubt::default(), client),
     }
 }
 

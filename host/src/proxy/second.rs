@@ -2,6 +2,7 @@
 //! attempt of the same request.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::blame::{self, Circumstances};
@@ -63,8 +64,9 @@ impl<'p> Second<'p> {
     /// comes. Dropped, it closes its connection or resets its stream, and says nothing of the
     /// backend.
     pub(super) async fn run(self, terms: Terms<'_>, preserve_case: bool) -> Option<Brought<'p>> {
+        let client = self.request.head.client;
         let attempted = self.attempt(terms, preserve_case).await;
-        let brought = attempted.map_err(|(failed, outcome)| failed.report(outcome));
+        let brought = attempted.map_err(|(lease, outcome)| report(lease, outcome, client));
         brought.ok()
     }
 
@@ -73,11 +75,11 @@ impl<'p> Second<'p> {
         mut self,
         terms: Terms<'_>,
         preserve_case: bool,
-    ) -> Result<Brought<'p>, (Self, AttemptOutcome)> {
+    ) -> Result<Brought<'p>, (Lease<'p>, AttemptOutcome)> {
         let timer = terms.worker.timers.register();
         let carrier = match self.carrier(terms.worker, &timer).await {
             Ok(carrier) => carrier,
-            Err(outcome) => return Err((self, outcome)),
+            Err(outcome) => return Err((self.lease, outcome)),
         };
         self.lease.begin();
         let reused = carrier.is_reused();
@@ -103,7 +105,7 @@ impl<'p> Second<'p> {
                     answered: false,
                     slow_client: false,
                 };
-                Err((self, blame::outcome(&end, known)))
+                Err((self.lease, blame::outcome(&end, known)))
             }
         }
     }
@@ -122,15 +124,6 @@ impl<'p> Second<'p> {
         let upward = upward(&mut backend, buffer);
         let meta = self.ask(terms, upward, timer, (response, duplex)).await?;
         Ok((backend, meta))
-    }
-
-    /// Only what can't be the request's doing is reported: what else fails may have failed in both
-    /// attempts, and the first one says so.
-    fn report(self, outcome: AttemptOutcome) {
-        if !outcome.may_be_of_request() {
-            let (client, mut doubt) = (self.request.head.client, Default::default());
-            self.lease.finish(outcome, &mut doubt, client);
-        }
     }
 
     /// A connection or a stream. It waits in no queue: others need the connection more.
@@ -197,6 +190,14 @@ impl<'p> Second<'p> {
         };
         let both = join(sent, read_head(&mut reader, response, head)).await;
         both.unwrap_or_else(|end| Err(ExchangeEnd::Upload(end)))
+    }
+}
+
+/// Only what can't be the request's doing is reported: what else fails may have failed in both
+/// attempts, and the first one says so.
+fn report(lease: Lease<'_>, outcome: AttemptOutcome, client: IpAddr) {
+    if !outcome.may_be_of_request() {
+        lease.finish(outcome, &mut Default::default(), client);
     }
 }
 
