@@ -1,7 +1,5 @@
 //! `mirror` of a route: the pool that gets copies of its requests.
 
-use super::resolve::Table;
-use super::traffic::RouteTarget;
 use crate::document::{At, Findings, Node, Place, Section};
 
 /// A copy of each request under way is held in memory.
@@ -25,9 +23,9 @@ pub struct Mirror {
 /// The same with its name not yet resolved.
 #[derive(Debug)]
 pub(super) struct MirrorEntry {
-    pool: At<String>,
-    mirror: Mirror,
-    share_place: Option<Place>,
+    pub pool: At<String>,
+    pub mirror: Mirror,
+    pub share_place: Option<Place>,
 }
 
 impl MirrorEntry {
@@ -83,29 +81,5 @@ impl Default for Mirror {
             at_most: 64,
             body: 64 << 10,
         }
-    }
-}
-
-impl Table<'_> {
-    /// Resolves the name of the pool that gets copies of what goes to these.
-    pub(super) fn mirror(
-        &mut self,
-        entry: &MirrorEntry,
-        targets: &[RouteTarget],
-    ) -> Option<Mirror> {
-        let pool = self.pool(&entry.pool)?;
-        if targets.iter().any(|target| target.pool == pool) {
-            let message = "mirrors to a pool that takes the requests themselves: its backends \
-                           process them twice";
-            self.findings.warning(&entry.pool.place, message);
-        }
-        if let (Some(place), 0) = (&entry.share_place, entry.mirror.millionths) {
-            self.findings.warning(place, "mirrors no request");
-        }
-        self.pools[pool].is_mirror = true;
-        Some(Mirror {
-            pool,
-            ..entry.mirror.clone()
-        })
     }
 }

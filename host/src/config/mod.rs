@@ -40,6 +40,7 @@ mod retry_policy;
 mod sections;
 mod shadowed;
 mod sources;
+mod targets;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,6 @@
 use std::time::Duration;
 
 use super::mirror::MirrorEntry;
-use super::resolve::{Table, or_one_of};
-use super::retry::RetryEntry;
 use super::sections::{MAX_TIMEOUT, duration};
 use super::{Mirror, RetryPolicy, Timeouts};
 use crate::document::{At, Findings, Node, Places, Section};
@@ -80,16 +78,16 @@ impl Traffic {
 /// The same with its names not yet resolved.
 #[derive(Debug, Default)]
 pub(super) struct TrafficEntry {
-    pools: Vec<(At<String>, u32)>,
-    mirror: Option<MirrorEntry>,
-    timeouts: TimeoutsEntry,
+    pub pools: Vec<(At<String>, u32)>,
+    pub mirror: Option<MirrorEntry>,
+    pub timeouts: TimeoutsEntry,
+    pub body_bytes: Option<u64>,
     places: Places,
-    body_bytes: Option<u64>,
 }
 
 /// What a route says of time-outs; the rest is as `[timeouts]` has it.
 #[derive(Debug, Default)]
-struct TimeoutsEntry {
+pub(super) struct TimeoutsEntry {
     connect: Option<Duration>,
     response: Option<Duration>,
     body_read: Option<Duration>,
@@ -203,7 +201,7 @@ impl TimeoutsEntry {
     }
 
     /// The time-outs of the route that says this; `None` if it says nothing.
-    fn over(&self, base: &Timeouts) -> Option<Box<Timeouts>> {
+    pub(super) fn over(&self, base: &Timeouts) -> Option<Box<Timeouts>> {
         let own = Timeouts {
             connect: self.connect.unwrap_or(base.connect),
             response: self.response.unwrap_or(base.response),
@@ -213,63 +211,5 @@ impl TimeoutsEntry {
             ..base.clone()
         };
         (own != *base).then(|| Box::new(own))
-    }
-}
-
-impl Table<'_> {
-    /// Resolves the names of a route's pools, whose retries it may change.
-    pub(super) fn traffic(&mut self, entry: &TrafficEntry, retry: &RetryEntry) -> Traffic {
-        let mut targets: Vec<RouteTarget> = Vec::with_capacity(entry.pools.len());
-        for (name, weight) in &entry.pools {
-            let Some(pool) = self.pool(name) else {
-                continue;
-            };
-            if targets.iter().any(|known| known.pool == pool) {
-                let message = format!(
-                    "{:?} is listed twice; remove one of them, and write the sum of the weights",
-                    name.value
-                );
-                self.findings.error(&name.place, message);
-                continue;
-            }
-            targets.push(RouteTarget {
-                pool,
-                weight: *weight,
-                retry: retry.over(&self.pools[pool].retry),
-            });
-        }
-        let timeouts = entry.timeouts.over(&self.timeouts);
-        let response = timeouts.as_deref().unwrap_or(&self.timeouts).response;
-        let default = RetryPolicy::default();
-        let retries: Vec<_> = match &targets[..] {
-            [] => vec![retry.over(&default)],
-            targets => targets.iter().map(|to| to.retry.clone()).collect(),
-        };
-        let retries: Vec<_> = retries.iter().map(|retry| (retry, response)).collect();
-        retry.check(&retries, self.findings);
-        let mirror = entry.mirror.as_ref();
-        Traffic {
-            mirror: mirror.and_then(|entry| self.mirror(entry, &targets)),
-            targets,
-            timeouts,
-            body_bytes: entry.body_bytes,
-        }
-    }
-
-    /// The index of the pool with this name.
-    pub(super) fn pool(&mut self, name: &At<String>) -> Option<usize> {
-        let known = &self.pools[..self.pool_places.len()];
-        let found = known.iter().position(|p| p.name == name.value);
-        if found.is_none() && !self.findings.concern_section("pools", &name.value) {
-            let names: Vec<_> = known.iter().map(|p| p.name.as_str()).collect();
-            let message = format!(
-                "there is no pool {:?}; write `[pools.{}]`{}",
-                name.value,
-                name.value,
-                or_one_of(&names)
-            );
-            self.findings.error(&name.place, message);
-        }
-        found
     }
 }

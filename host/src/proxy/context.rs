@@ -34,6 +34,26 @@ pub(super) struct RequestContext<'a> {
 }
 
 impl<'a> RequestContext<'a> {
+    #[inline]
+    pub(super) fn new(
+        worker: &'a Worker,
+        entry: &'a Entry,
+        view: &'a WorkerSnapshot,
+        (rule, target): (&'a Rule, &'a RuleTarget),
+        state: &'a RequestPolicyState,
+    ) -> Self {
+        let timeouts = rule.timeouts.as_deref();
+        Self {
+            worker,
+            entry,
+            view,
+            rule,
+            target,
+            timeouts: timeouts.unwrap_or(&view.settings.timeouts),
+            state,
+        }
+    }
+
     /// What the request's connections are read and written with.
     #[inline]
     pub(super) fn terms(self) -> Terms<'a> {

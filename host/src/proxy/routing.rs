@@ -10,6 +10,7 @@ use super::exchange::Exchange;
 use super::forwarding::Contradiction;
 use super::hops;
 use super::refusal::{LocalReply, Refusal};
+use super::settings::Settings;
 use super::target::target;
 use super::worker::Worker;
 use crate::decision::{EXPLAIN, RecordedRequest, RequestPolicyState};
@@ -31,6 +32,9 @@ impl<'a> Exchange<'a> {
             self.explain(worker, state);
         }
         let rule = self.route()?;
+        if let Some(timeouts) = &rule.timeouts {
+            self.timeouts = timeouts;
+        }
         let target = target(worker, self.view, rule).ok_or(Refusal::NoBackend)?;
         self.normalise(rule)?;
         if let Some(sampling) = &self.view.settings.sampling
@@ -95,17 +99,11 @@ impl<'a> Exchange<'a> {
             Action::Forward(rule) => rule.body_bytes,
             Action::Answer(_) => None,
         };
-        let limit = of_route.unwrap_or(view.settings.limits.body_bytes);
-        if limit > 0 && matches!(self.facts.body, BodyLength::Known(n) if n > limit) {
-            return Err(Refusal::BodyTooLarge.into());
-        }
+        check_length(self.facts.body, of_route, &view.settings)?;
         let rule = match action {
             Action::Forward(rule) => rule,
             Action::Answer(answer) => return Err(self.of_route(answer)),
         };
-        if let Some(timeouts) = &rule.timeouts {
-            self.timeouts = timeouts;
-        }
         head.fields.write_spelling(rule.preserve_case);
         if self.facts.notes.max_forwards && head.method == Method::OPTIONS {
             hops::count_down(&mut head.fields)?;
@@ -156,6 +154,20 @@ impl<'a> Exchange<'a> {
         let info = self.client.info();
         let set = settings.forwarding.set_fields(head, notes, info);
         set.map_err(|Contradiction| Refusal::Contradiction.into())
+    }
+}
+
+/// Refuses a body whose declared length is above the limit of its route, or of all.
+#[inline]
+fn check_length(
+    length: BodyLength,
+    of_route: Option<u64>,
+    settings: &Settings,
+) -> Result<(), Refusal> {
+    let limit = of_route.unwrap_or(settings.limits.body_bytes);
+    match length {
+        BodyLength::Known(n) if limit > 0 && n > limit => Err(Refusal::BodyTooLarge),
+        _ => Ok(()),
     }
 }
 

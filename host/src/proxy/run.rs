@@ -100,16 +100,7 @@ impl Exchange<'_> {
         } = &mut awaited;
         let begun = exchange.begin(&worker, state);
         *route = begun.as_ref().ok().copied();
-        let timeouts = exchange.timeouts;
-        let context = route.map(|(rule, target)| RequestContext {
-            worker: &worker,
-            entry: &entry,
-            view,
-            rule,
-            target,
-            timeouts,
-            state,
-        });
+        let context = route.map(|route| RequestContext::new(&worker, &entry, view, route, state));
         let ended = match (begun, context) {
             (Err(local), _) => Err(local),
             (Ok(_), None) => Err(Refusal::NoBackend.into()),
