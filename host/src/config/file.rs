@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::record::{self, RecordEntry};
 use super::retry::RetryEntry;
+use super::traffic::TrafficEntry;
 use super::{
     AccessLog, Acme, Backend, Conditions, Forwarded, HostPattern, Limits, Listener, LoggedRequests,
     PathMatch, Paths, Policy, Pool, ResolverConfig, Rollout, RouteAnswer, RouteEdits, Timeouts,
@@ -53,7 +54,7 @@ pub(super) struct RouteEntry {
     pub hosts: Vec<At<HostPattern>>,
     pub path: PathMatch,
     pub conditions: Conditions,
-    pub pool: Option<At<String>>,
+    pub traffic: TrafficEntry,
     pub answer: Option<RouteAnswer>,
     pub edits: RouteEdits,
     /// `None` if the key is missing.
@@ -245,9 +246,8 @@ fn routes(root: &mut Section, base: &Path, findings: &mut Findings) -> Vec<Route
 }
 
 fn route(mut section: Section, base: &Path, findings: &mut Findings) -> RouteEntry {
-    let place = section.place.clone();
     let hosts = match section.take("host") {
-        None => vec![At::new(HostPattern::Any, place.clone())],
+        None => vec![At::new(HostPattern::Any, section.place.clone())],
         Some(node) => {
             let place = node.place.clone();
             let nodes = node.one_or_many();
@@ -268,15 +268,7 @@ fn route(mut section: Section, base: &Path, findings: &mut Findings) -> RouteEnt
     let answers = section.has("redirect") || section.has("respond");
     let answer = respond::answer(&mut section, &path, base, findings);
     let edits = rewrite::edits(&mut section, &path, &conditions, findings);
-    let pool = section.take("pool");
-    if pool.is_none() && !answers {
-        findings.error(
-            &place,
-            "has no `pool`; name the section of `[pools]` that takes these requests, or write \
-             `redirect` or `respond`",
-        );
-    }
-    let pool = pool.and_then(|n| n.string(findings));
+    let traffic = TrafficEntry::read(&mut section, answers, findings);
     let policies = section.take("policies").map(|node| {
         let nodes = node.list(findings).unwrap_or_default();
         nodes
@@ -295,7 +287,7 @@ fn route(mut section: Section, base: &Path, findings: &mut Findings) -> RouteEnt
         hosts,
         path,
         conditions,
-        pool,
+        traffic,
         answer,
         edits,
         policies,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     Acme, AdaptiveRequests, Backend, Conditions, H2Limits, Listener, PathMatch, PoolHealth,
-    PoolProtocol, PoolTls, ResolverConfig, RetryPolicy, RouteAnswer, RouteEdits, Timeouts,
+    PoolProtocol, PoolTls, ResolverConfig, RetryPolicy, RouteAnswer, RouteEdits, Timeouts, Traffic,
     TrustedPeers,
 };
 
@@ -227,6 +227,8 @@ pub struct Pool {
     pub slow_client: Duration,
     /// `slow-client-rate`: a client with this many bytes a second is not slow. Default 16 KiB.
     pub slow_client_rate: u64,
+    /// Whether a route has copies of its requests sent here.
+    pub is_mirror: bool,
     /// When its backends are healthy.
     pub health: PoolHealth,
     /// `ping-interval`: a silent connection of HTTP/2 is pinged so often. Default 30 s; 0 = never.
@@ -242,8 +244,8 @@ pub struct Route {
     pub path: PathMatch,
     /// What else a request must have.
     pub conditions: Conditions,
-    /// Index into [`Config::pools`]; `None` if the route answers itself.
-    pub pool: Option<usize>,
+    /// Where the requests go, and how they are sent there.
+    pub traffic: Traffic,
     /// `redirect` or `respond`: the answer of a route without a pool.
     pub answer: Option<RouteAnswer>,
     /// What it changes of requests and responses.
@@ -252,8 +254,6 @@ pub struct Route {
     pub policies: Vec<usize>,
     /// `preserve-header-case`: header names keep the case in which they were sent. Default false.
     pub preserve_header_case: bool,
-    /// When a request is sent again; as its pool says where the route says nothing.
-    pub retry: RetryPolicy,
     /// `upgrade`: the protocols to which a connection may change. Default `["websocket"]`.
     pub upgrade: Vec<String>,
 }

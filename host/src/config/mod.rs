@@ -26,6 +26,7 @@ mod judged;
 mod listeners;
 mod matches;
 mod meaning;
+mod mirror;
 mod pattern;
 mod pool_health;
 mod pool_tls;
@@ -42,10 +43,12 @@ mod rewrite;
 mod sections;
 mod shadowed;
 mod sources;
+mod targets;
 mod template;
 #[cfg(test)]
 mod tests;
 mod timeouts;
+mod traffic;
 mod trusted;
 mod upgrade;
 mod values;
@@ -68,6 +71,7 @@ pub use listeners::{
     Protocols, TlsVersion,
 };
 pub use meaning::*;
+pub use mirror::Mirror;
 pub use pattern::Pattern;
 pub use reach::{
     AddressFamily, Backend, BackendKind, KeyPairFiles, PoolProtocol, PoolTls, ResolverConfig,
@@ -77,6 +81,7 @@ pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, MAX_FILE_BYTES, Overrides, Sources};
 pub use template::{Parts, Template};
 pub use timeouts::Timeouts;
+pub use traffic::{RouteTarget, Traffic};
 pub use trusted::TrustedPeers;
 pub use values::{parse_isolation, parse_listen};
 

@@ -4,7 +4,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
 
 use super::acme;
 use super::file::{Common, File, HostEntry, RouteEntry};
@@ -15,8 +14,8 @@ use super::retry::RetryEntry;
 use super::sections::{BUILTIN_POLICIES, default_policy};
 use super::upgrade::default_upgrade;
 use super::{
-    Conditions, Config, PathMatch, Policy, PolicySource, Pool, RecordingConfig, RetryPolicy, Route,
-    RouteEdits, shadowed,
+    Conditions, Config, PathMatch, Policy, PolicySource, Pool, RecordingConfig, Route, RouteEdits,
+    Timeouts, Traffic, shadowed,
 };
 use crate::document::{At, Findings, Place};
 
@@ -42,7 +41,7 @@ pub(super) fn resolve(
     let own = (common.admin_listen, common.admin_token);
     let admin = admin(own, &listeners, findings);
     acme::check(&file.acme, &file.state_dir, &listeners, findings);
-    let mut table = Table::new(file.policies, file.pools, file.timeouts.response, findings);
+    let mut table = Table::new(file.policies, file.pools, &file.timeouts, findings);
     let preserve_header_case = common.preserve_header_case.unwrap_or(false);
     for entry in common.hosts {
         table.add_host(entry, preserve_header_case);
@@ -115,26 +114,26 @@ fn default_workers() -> usize {
 }
 
 /// Policies, pools and routes by index while they are put together.
-struct Table<'f> {
-    findings: &'f mut Findings,
+pub(super) struct Table<'f> {
+    pub(super) findings: &'f mut Findings,
     policies: Vec<Policy>,
     policy_places: Vec<Place>,
-    pools: Vec<Pool>,
+    pub(super) pools: Vec<Pool>,
     /// The number of pools with a section of their own; those of hosts come after them.
-    pool_places: Vec<Place>,
+    pub(super) pool_places: Vec<Place>,
     pool_retries: Vec<RetryEntry>,
     routes: Vec<At<Route>>,
     /// Where a route is, by its host, path and conditions.
     known: HashMap<String, usize>,
-    /// `timeouts.response`
-    response: Duration,
+    /// `[timeouts]`
+    pub(super) timeouts: Timeouts,
 }
 
 impl<'f> Table<'f> {
     fn new(
         policies: Vec<At<Policy>>,
         pools: Vec<At<(Pool, RetryEntry)>>,
-        response: Duration,
+        timeouts: &Timeouts,
         findings: &'f mut Findings,
     ) -> Self {
         let (policies, policy_places) = policies.into_iter().map(|p| (p.value, p.place)).unzip();
@@ -149,7 +148,7 @@ impl<'f> Table<'f> {
             pool_retries,
             routes: Vec::new(),
             known: HashMap::new(),
-            response,
+            timeouts: timeouts.clone(),
         }
     }
 
@@ -166,12 +165,11 @@ impl<'f> Table<'f> {
                 host,
                 path: PathMatch::Prefix("/".to_owned()),
                 conditions: Conditions::default(),
-                pool: Some(pool),
+                traffic: Traffic::to(pool, retry),
                 answer: None,
                 edits: RouteEdits::default(),
                 policies,
                 preserve_header_case,
-                retry,
                 upgrade: default_upgrade(),
             },
             place,
@@ -179,26 +177,24 @@ impl<'f> Table<'f> {
     }
 
     fn add_route(&mut self, entry: RouteEntry) {
-        let pool = entry.pool.and_then(|name| self.pool(&name));
+        let traffic = self.traffic(&entry.traffic, &entry.retry);
+        let upgrade = entry.upgrade.as_deref();
+        entry.traffic.check_upgrade(upgrade, self.findings);
         let policies = match entry.policies {
             None if entry.answer.is_some() => Vec::new(),
             None => self.default_policies(),
             Some(names) => self.policies(&names),
         };
-        let of_pool = pool.map_or_else(RetryPolicy::default, |at| self.pools[at].retry.clone());
-        let retry = entry.retry.over(&of_pool);
-        entry.retry.check(&[&retry], self.response, self.findings);
         for host in entry.hosts {
             let route = Route {
                 host: host.value,
                 path: entry.path.clone(),
                 conditions: entry.conditions.clone(),
-                pool,
+                traffic: traffic.clone(),
                 answer: entry.answer.clone(),
                 edits: entry.edits.clone(),
                 policies: policies.clone(),
                 preserve_header_case: entry.preserve_header_case,
-                retry: retry.clone(),
                 upgrade: entry.upgrade.clone().unwrap_or_else(default_upgrade),
             };
             self.push(route, host.place);
@@ -286,22 +282,6 @@ impl<'f> Table<'f> {
         self.findings.error(&place, message);
     }
 
-    fn pool(&mut self, name: &At<String>) -> Option<usize> {
-        let known = &self.pools[..self.pool_places.len()];
-        let found = known.iter().position(|p| p.name == name.value);
-        if found.is_none() && !self.findings.concern_section("pools", &name.value) {
-            let names: Vec<_> = known.iter().map(|p| p.name.as_str()).collect();
-            let message = format!(
-                "there is no pool {:?}; write `[pools.{}]`{}",
-                name.value,
-                name.value,
-                or_one_of(&names)
-            );
-            self.findings.error(&name.place, message);
-        }
-        found
-    }
-
     fn policies(&mut self, names: &[At<String>]) -> Vec<usize> {
         let mut indices = Vec::with_capacity(names.len());
         for name in names {
@@ -366,13 +346,17 @@ impl<'f> Table<'f> {
 
     fn warn(&mut self) {
         for (index, place) in self.pool_places.iter().enumerate() {
-            let routes = self.routes.iter().filter(|r| r.value.pool == Some(index));
-            let mut retries: Vec<_> = routes.map(|r| &r.value.retry).collect();
+            let all = self.routes.iter().map(|route| &route.value.traffic);
+            let response = self.timeouts.response;
+            let of_pool = all.clone().flat_map(|to| to.retries(index, response));
+            let mut retries: Vec<_> = of_pool.collect();
             if retries.is_empty() {
-                self.findings.warning(place, "no route leads to this pool");
-                retries.push(&self.pools[index].retry);
+                if !all.clone().any(|to| to.is_mirrored_to(index)) {
+                    self.findings.warning(place, "no route leads to this pool");
+                }
+                retries.push((&self.pools[index].retry, response));
             }
-            self.pool_retries[index].check(&retries, self.response, self.findings);
+            self.pool_retries[index].check(&retries, self.findings);
         }
         for (index, place) in self.policy_places.iter().enumerate() {
             if self
@@ -392,7 +376,7 @@ impl<'f> Table<'f> {
     }
 }
 
-fn or_one_of(names: &[&str]) -> String {
+pub(super) fn or_one_of(names: &[&str]) -> String {
     match names {
         [] => String::new(),
         names => format!(", or one of: {}", names.join(", ")),

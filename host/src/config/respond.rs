@@ -17,7 +17,7 @@ const FIELDS: usize = 64;
 const VALUE: usize = 8 * 1024;
 
 /// Keys of a route that have a meaning only where its requests go to a pool.
-const OF_POOLS: [&str; 11] = [
+const OF_POOLS: [&str; 14] = [
     "policies",
     "retry",
     "retry-buffer",
@@ -29,6 +29,9 @@ const OF_POOLS: [&str; 11] = [
     "rewrite",
     "host-rewrite",
     "request-headers",
+    "mirror",
+    "timeouts",
+    "body-bytes",
 ];
 
 /// Reads the answer of a route; `None` if its requests go to a pool.
@@ -42,7 +45,8 @@ pub(super) fn answer(
     let respond = section.take("respond");
     let node = redirect.as_ref().or(respond.as_ref())?;
     let place = node.place.clone();
-    if section.has("pool") || redirect.is_some() && respond.is_some() {
+    let has_pool = section.has("pool") || section.has("pools");
+    if has_pool || redirect.is_some() && respond.is_some() {
         let message = "is one answer too many: a route has one of `pool`, `redirect` and \
                        `respond`; remove the others";
         findings.error(&place, message);

@@ -5,13 +5,14 @@ use std::rc::Rc;
 use rand::Rng;
 
 use super::entry::Entry;
-use super::settings::Settings;
 use super::snapshot::WorkerSnapshot;
+use super::terms::Terms;
 use super::tries::Tries;
 use super::worker::Worker;
+use crate::config::Timeouts;
 use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState};
 use crate::policy::{Ask, ByteRange, Fault, Message, PolicyHandle, Positions};
-use crate::route::Rule;
+use crate::route::{Rule, RuleTarget};
 use crate::upstream::{BackendFacts, FailedAttempt, Lease, PoolId, WorkerEndpoint, WorkerPools};
 
 /// The shared context of one request.
@@ -24,21 +25,50 @@ pub(super) struct RequestContext<'a> {
     pub view: &'a WorkerSnapshot,
     /// The request's route.
     pub rule: &'a Rule,
+    /// The pool of the route that takes it.
+    pub target: &'a RuleTarget,
+    /// The route's time-outs.
+    pub timeouts: &'a Timeouts,
     /// The request's state of its policies.
     pub state: &'a RequestPolicyState,
 }
 
 impl<'a> RequestContext<'a> {
+    #[inline]
+    pub(super) fn new(
+        worker: &'a Worker,
+        entry: &'a Entry,
+        view: &'a WorkerSnapshot,
+        (rule, target): (&'a Rule, &'a RuleTarget),
+        state: &'a RequestPolicyState,
+    ) -> Self {
+        let timeouts = rule.timeouts.as_deref();
+        Self {
+            worker,
+            entry,
+            view,
+            rule,
+            target,
+            timeouts: timeouts.unwrap_or(&view.settings.timeouts),
+            state,
+        }
+    }
+
     /// What the request's connections are read and written with.
     #[inline]
-    pub(super) fn worker_and_settings(self) -> (&'a Worker, &'a Settings) {
-        (self.worker, &self.view.settings)
+    pub(super) fn terms(self) -> Terms<'a> {
+        Terms {
+            worker: self.worker,
+            timeouts: self.timeouts,
+            head_limits: self.view.settings.head_limits,
+        }
     }
 
     /// The policies of the route.
     #[inline]
     pub(super) fn chain(self) -> PolicyChain<'a, WorkerEnvironment<'a>> {
-        chain(self.worker, self.view, self.rule, self.state)
+        let route = (self.rule, self.target.pool);
+        chain(self.worker, self.view, route, self.state)
     }
 }
 
@@ -47,13 +77,13 @@ impl<'a> RequestContext<'a> {
 pub(super) fn chain<'a>(
     worker: &'a Worker,
     view: &'a WorkerSnapshot,
-    rule: &'a Rule,
+    (rule, pool): (&'a Rule, PoolId),
     state: &'a RequestPolicyState,
 ) -> PolicyChain<'a, WorkerEnvironment<'a>> {
     PolicyChain {
         route: ChainRoute {
             number: rule.number,
-            pool: rule.pool.number(),
+            pool: pool.number(),
             policies: &rule.policies,
         },
         policies: &view.policies,
@@ -61,7 +91,7 @@ pub(super) fn chain<'a>(
         environment: WorkerEnvironment {
             worker,
             pools: &view.pools,
-            pool: rule.pool,
+            pool,
         },
     }
 }
@@ -107,7 +137,7 @@ impl Target<'_> {
     #[inline]
     pub(super) fn is_failure(&self, status: u16) -> bool {
         let context = self.context;
-        let pool = context.view.pools.pool(context.rule.pool);
+        let pool = context.view.pools.pool(context.target.pool);
         pool.is_some_and(|pool| pool.topology.health.counts(status))
     }
 }

@@ -12,7 +12,7 @@ use super::context::RequestContext;
 use super::refusal::{LocalReply, Refusal};
 use super::scratch::Scratch;
 use super::snapshot::WorkerSnapshot;
-use crate::config::RouteEdits;
+use crate::config::{RouteEdits, Timeouts};
 use crate::message::{BodyLength, Edited, RequestFacts};
 use crate::observe::Outcome;
 use crate::policy::ByteRange;
@@ -26,6 +26,8 @@ pub(super) struct Exchange<'a> {
     /// The snapshot that was in force when its head had arrived, whatever the worker adopts
     /// meanwhile.
     pub view: &'a Rc<WorkerSnapshot>,
+    /// Of its route, once that is known.
+    pub timeouts: &'a Timeouts,
     /// The request's head and buffers.
     pub scratch: &'a mut Scratch,
     /// What the head said of body and connection.
@@ -35,6 +37,8 @@ pub(super) struct Exchange<'a> {
     /// How far the body has come, once some of it may have been taken out of the connection's
     /// input.
     pub progress: Option<Progress>,
+    /// How much of the body is kept for a copy of the request that is sent after it.
+    pub copied_body: Option<usize>,
     /// What policies have edited in the head, as of then.
     pub edited: Edited,
     /// Whether only new connections will do: a pooled one has ended under this request.
@@ -92,10 +96,12 @@ impl<'a> Exchange<'a> {
         Self {
             client,
             view,
+            timeouts: &view.settings.timeouts,
             scratch,
             facts,
             outcome,
             progress,
+            copied_body: None,
             edited,
             fresh,
             slow,
@@ -121,12 +127,21 @@ impl Exchange<'_> {
         self.note_deadline();
         let ended = match chain.prepare(&mut self.scratch.head, has_range) {
             // A policy may have set another one.
-            Ok(ranges) => match self.note_deadline() {
-                None => self.attempts(context, &ranges).await,
-                Some(deadline) => Box::pin(self.attempts_until(deadline, context, &ranges)).await,
-            },
+            Ok(ranges) => {
+                let deadline = self.note_deadline();
+                if let Some(mirror) = &context.rule.mirror {
+                    self.begin_mirror(context, mirror);
+                }
+                match deadline {
+                    None => self.attempts(context, &ranges).await,
+                    Some(until) => Box::pin(self.attempts_until(until, context, &ranges)).await,
+                }
+            }
             Err(stop) => Err(stop.into()),
         };
+        if let (Some(_), Some(mirror)) = (self.copied_body, &context.rule.mirror) {
+            self.end_mirror(context, mirror);
+        }
         context.chain().end();
         ended
     }

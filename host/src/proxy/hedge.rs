@@ -119,12 +119,13 @@ fn begin<'p>(
     tries.also_failed.set(Some(slow(backend)));
     tries.race?.second.set(true);
     context.worker.shard.attempts.hedges.increment();
-    let timeouts = &context.view.settings.timeouts;
+    let timeouts = context.timeouts;
     Some(Second {
         lease: tries.pool.lease(backend),
-        held: (tries.pool.repeat(), place),
+        held: (Some(tries.pool.repeat()), place),
         request,
         may_connect,
+        is_certain: false,
         patience: (tries.within(timeouts.connect), tries.patience(timeouts)),
     })
 }
@@ -151,7 +152,8 @@ impl Exchange<'_> {
         let mut beside = Beside::after(after, lease.contender(), || {
             let second = begin(context, tries, copied, slow(position), may_connect)?;
             let contender = second.lease.contender();
-            Some((contender, Box::pin(second.run(context)) as Running<'_, '_>))
+            let run = second.run(context.terms(), context.rule.preserve_case);
+            Some((contender, Box::pin(run) as Running<'_, '_>))
         });
         let raced = {
             let mut attempt = boxed(|| self.attempt(context, lease, ranges, tries));
@@ -271,7 +273,7 @@ impl Exchange<'_> {
     }
 
     /// The request's body, if all of it is there.
-    fn whole_body(&self) -> Option<(&[u8], BodyLength)> {
+    pub(super) fn whole_body(&self) -> Option<(&[u8], BodyLength)> {
         match &self.progress {
             None => {
                 let body = self.client.in_hand_bytes(self.body_in_hand()?);

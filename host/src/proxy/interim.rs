@@ -219,7 +219,7 @@ impl Download<'_> {
         if !allowance.take(bytes, now) {
             return Err(bad(Malformed::Interim));
         }
-        let response = self.to.context.view.settings.timeouts.response;
+        let response = self.to.context.timeouts.response;
         let since = self.duplex.since_whole();
         let is_extended = self.to.tries.policy.try_timeout.is_none();
         if is_extended && since.is_some_and(|since| since < response.saturating_mul(TIMES)) {
@@ -253,7 +253,7 @@ impl Download<'_> {
         duplex.reach(Stage::Partly);
         let (timers, timer) = self.client.clock();
         timer.disarm(Wait::UpstreamRead);
-        let body_read = self.to.context.view.settings.timeouts.body_read;
+        let body_read = self.to.context.timeouts.body_read;
         timers.arm(timer, Wait::ClientRead, body_read);
         self.client.interim(100, None);
         self.client.flush().await.map_err(client_end)

@@ -10,11 +10,14 @@ use super::exchange::Exchange;
 use super::forwarding::Contradiction;
 use super::hops;
 use super::refusal::{LocalReply, Refusal};
+use super::settings::Settings;
+use super::target::target;
 use super::worker::Worker;
 use crate::decision::{EXPLAIN, RecordedRequest, RequestPolicyState};
 use crate::message::{BodyLength, RequestHead, Version, websocket};
 use crate::recording::Sampling;
-use crate::route::{Action, Rule, Sureness};
+use crate::route::{Action, Rule, RuleTarget, Sureness};
+use crate::upstream::PoolId;
 
 impl<'a> Exchange<'a> {
     /// Finds the route, and settles what is captured of the request.
@@ -22,31 +25,35 @@ impl<'a> Exchange<'a> {
         &mut self,
         worker: &Worker,
         state: &mut RequestPolicyState,
-    ) -> Result<&'a Rule, Box<LocalReply>> {
+    ) -> Result<(&'a Rule, &'a RuleTarget), Box<LocalReply>> {
         self.before_routes()?;
         self.stats_page(worker)?;
         if self.facts.notes.explain {
             self.explain(worker, state);
         }
         let rule = self.route()?;
+        if let Some(timeouts) = &rule.timeouts {
+            self.timeouts = timeouts;
+        }
+        let target = target(worker, self.view, rule).ok_or(Refusal::NoBackend)?;
         self.normalise(rule)?;
         if let Some(sampling) = &self.view.settings.sampling
             && samples(sampling, worker, rule)
         {
-            self.keep_record(sampling, rule, state);
+            self.keep_record(sampling, target.pool, state);
         }
-        Ok(rule)
+        Ok((rule, target))
     }
 
     /// From now on what the policies see and decide is recorded.
     #[cold]
-    fn keep_record(&self, sampling: &Sampling, rule: &Rule, state: &mut RequestPolicyState) {
+    fn keep_record(&self, sampling: &Sampling, pool: PoolId, state: &mut RequestPolicyState) {
         let worker = self.client.worker();
         let Some(recorder) = &self.view.recorder else {
             return;
         };
         let lineup = Arc::clone(self.view.lineup(sampling));
-        let (pool, head) = (rule.pool.number(), &self.scratch.head);
+        let (pool, head) = (pool.number(), &self.scratch.head);
         let record = RecordedRequest::begin(recorder, lineup, worker.index, pool, head);
         state.keep_record(record);
     }
@@ -82,6 +89,11 @@ impl<'a> Exchange<'a> {
         if is_preflight {
             return Err(self.preflight());
         }
+        let of_route = match action {
+            Action::Forward(rule) => rule.body_bytes,
+            Action::Answer(_) => None,
+        };
+        check_length(self.facts.body, of_route, &view.settings)?;
         let rule = match action {
             Action::Forward(rule) => rule,
             Action::Answer(answer) => return Err(self.of_route(answer)),
@@ -129,10 +141,6 @@ impl<'a> Exchange<'a> {
         {
             return Err(Refusal::Misdirected);
         }
-        let limit = settings.limits.body_bytes;
-        if limit > 0 && matches!(self.facts.body, BodyLength::Known(n) if n > limit) {
-            return Err(Refusal::BodyTooLarge);
-        }
         if settings.forwarding.has_passed(head, self.facts.notes) {
             return Err(Refusal::Loop);
         }
@@ -165,6 +173,20 @@ impl<'a> Exchange<'a> {
             None => Ok(()),
             Some(edits) => Ok(self.change_request(edits)?),
         }
+    }
+}
+
+/// Refuses a body whose declared length is above the limit of its route, or of all.
+#[inline]
+fn check_length(
+    length: BodyLength,
+    of_route: Option<u64>,
+    settings: &Settings,
+) -> Result<(), Refusal> {
+    let limit = of_route.unwrap_or(settings.limits.body_bytes);
+    match length {
+        BodyLength::Known(n) if limit > 0 && n > limit => Err(Refusal::BodyTooLarge),
+        _ => Ok(()),
     }
 }
 

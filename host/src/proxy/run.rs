@@ -16,7 +16,7 @@ use super::worker::Worker;
 use crate::decision::RequestPolicyState;
 use crate::message::BodyLength;
 use crate::observe::Outcome;
-use crate::route::Rule;
+use crate::route::{Rule, RuleTarget};
 use crate::stats::WorkerShard;
 use crate::upstream::{Completion, RequestFailure};
 
@@ -25,8 +25,8 @@ use crate::upstream::{Completion, RequestFailure};
 struct Awaited<'e, 'a> {
     exchange: &'e mut Exchange<'a>,
     worker: &'e Worker,
-    /// Its route, once it is known.
-    rule: Option<&'a Rule>,
+    /// Its route and the pool that takes it, once they are known.
+    route: Option<(&'a Rule, &'a RuleTarget)>,
     state: RequestPolicyState,
 }
 
@@ -35,7 +35,7 @@ impl<'e, 'a> Awaited<'e, 'a> {
         Self {
             exchange,
             worker,
-            rule: None,
+            route: None,
             state: RequestPolicyState::default(),
         }
     }
@@ -54,12 +54,15 @@ impl<'e, 'a> Awaited<'e, 'a> {
     #[cold]
     fn pass_on(&mut self) {
         let state = mem::take(&mut self.state);
-        let Some(rule) = self.rule else { return };
+        let Some((rule, target)) = self.route else {
+            return;
+        };
         let exchange = &mut *self.exchange;
         let completion = exchange.completion(&state);
         self.worker.ended(Ended {
             view: exchange.view,
             rule,
+            pool: target.pool,
             head: &mut exchange.scratch.head,
             state,
             completion,
@@ -91,19 +94,13 @@ impl Exchange<'_> {
         let mut awaited = Awaited::new(self, &worker);
         let Awaited {
             exchange,
-            rule,
+            route,
             state,
             ..
         } = &mut awaited;
         let begun = exchange.begin(&worker, state);
-        *rule = begun.as_ref().ok().copied();
-        let context = rule.map(|rule| RequestContext {
-            worker: &worker,
-            entry: &entry,
-            view,
-            rule,
-            state,
-        });
+        *route = begun.as_ref().ok().copied();
+        let context = route.map(|route| RequestContext::new(&worker, &entry, view, route, state));
         let ended = match (begun, context) {
             (Err(local), _) => Err(local),
             (Ok(_), None) => Err(Refusal::NoBackend.into()),

@@ -121,7 +121,7 @@ impl Connection {
         );
         while self.may_speak_h2() && self.input.len() < PREFACE.len() {
             let half = self.stream.split().0;
-            let mut read = client_read(&worker, &view.settings, &self.timer, half);
+            let mut read = client_read(&worker, &view.settings.timeouts, &self.timer, half);
             if !matches!(read.read_watched(&mut self.input).await, Ok(1..)) {
                 break;
             }
@@ -197,7 +197,7 @@ impl Connection {
             input,
             ..
         } = self;
-        let mut read = client_read(worker, settings, timer, stream.split().0);
+        let mut read = client_read(worker, &settings.timeouts, timer, stream.split().0);
         let (timers, patience) = (&worker.timers, settings.timeouts.header_read);
         timers.arm(timer, Wait::ClientRead, patience);
         scratch.head.fields.keep_spelling(settings.keeps_spelling);

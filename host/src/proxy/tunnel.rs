@@ -52,7 +52,7 @@ impl Exchange<'_> {
         received: Buffer,
     ) -> Attempted {
         let settings = &self.view.settings;
-        let (idle, ending) = (settings.timeouts.tunnel_idle, settings.timeouts.linger);
+        let (idle, ending) = (self.timeouts.tunnel_idle, self.timeouts.linger);
         self.scratch.tunnel = Some(Box::new(Switched {
             backend,
             received,

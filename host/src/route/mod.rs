@@ -9,6 +9,7 @@
 
 mod candidates;
 mod rewrite;
+mod target;
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,8 +18,9 @@ use memchr::{memchr_iter, memrchr_iter};
 
 use self::candidates::{Asked, Candidate, best, in_order};
 pub use self::rewrite::{fill, rewritten};
+pub use self::target::{RuleMirror, RuleTarget};
 use crate::config::{
-    FixedResponse, HostPattern, PathMatch, RetryPolicy, Route, RouteAnswer, RouteEdits,
+    FixedResponse, HostPattern, PathMatch, Route, RouteAnswer, RouteEdits, Timeouts,
 };
 use crate::message::RequestHead;
 use crate::message::path::{self, PathNotes};
@@ -93,14 +95,18 @@ fn edits(route: &Route) -> Option<Box<RouteEdits>> {
 pub struct Rule {
     /// Its place among the routes of the configuration.
     pub number: u32,
-    /// The pool.
-    pub pool: PoolId,
+    /// The pools that take its requests, at least one.
+    pub targets: Box<[RuleTarget]>,
     /// The policies, in the order in which they are asked.
     pub policies: Box<[PolicyId]>,
     /// Whether header names keep the case in which client and backend sent them.
     pub preserve_case: bool,
-    /// When a request is sent again.
-    pub retry: Box<RetryPolicy>,
+    /// Where copies of its requests go.
+    pub mirror: Option<Box<RuleMirror>>,
+    /// Its time-outs; `None` if they are those of all.
+    pub timeouts: Option<Box<Timeouts>>,
+    /// Its largest request body, where that is not the one of all; 0 = no limit.
+    pub body_bytes: Option<u64>,
     /// The protocols to which a connection may change.
     pub upgrade: Box<[Box<str>]>,
     /// What it changes of requests and responses; `None` for nothing.
@@ -108,15 +114,22 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// The rule of a route; `None` if its pool or a policy of it is not there.
+    /// The rule of a route; `None` if a pool or a policy of it is not there.
     fn new(number: u32, route: &Route, pools: &[PoolId], policies: &[PolicyId]) -> Option<Self> {
         let ids = route.policies.iter().map(|at| policies.get(*at).copied());
+        let traffic = &route.traffic;
+        let targets = traffic.targets.iter().map(|to| RuleTarget::new(to, pools));
+        let mirror = traffic.mirror.as_ref();
         Some(Self {
             number,
-            pool: *pools.get(route.pool?)?,
+            targets: targets.collect::<Option<_>>()?,
             policies: ids.collect::<Option<_>>()?,
             preserve_case: route.preserve_header_case,
-            retry: Box::new(route.retry.clone()),
+            mirror: mirror
+                .and_then(|to| RuleMirror::new(to, pools))
+                .map(Box::new),
+            timeouts: traffic.timeouts.clone(),
+            body_bytes: traffic.body_bytes,
             upgrade: route
                 .upgrade
                 .iter()

@@ -9,6 +9,7 @@ mod counter;
 mod decisions;
 mod departed;
 mod histogram;
+mod mirror;
 mod named;
 mod recording;
 mod shard;
@@ -21,6 +22,7 @@ pub use counter::{Counter, Gauge};
 pub use decisions::{DecidedPool, DecisionSums, Decisions, FORGOTTEN, Selections};
 pub use departed::Departed;
 pub use histogram::{Histogram, HistogramSnapshot};
+pub use mirror::MirrorShard;
 pub use named::{Forgotten, Named};
 pub use recording::RecordingShard;
 pub use shard::{
@@ -179,7 +181,7 @@ impl Stats {
         )
     }
 
-    /// The shards of one pool whose connections are limited, one per worker, made if new.
+    /// The shards of one pool whose connections are limited or that gets copies, one per worker, made if new.
     pub fn pool(&self, name: &str) -> Vec<Arc<PoolShard>> {
         let new = || self.inner.workers.iter().map(|_| Arc::default()).collect();
         let mut all = locked(&self.inner.pools);
@@ -187,7 +189,7 @@ impl Stats {
         of_name.or_insert_with(new).clone()
     }
 
-    /// The shards of all pools whose connections are limited, by name.
+    /// The shards of all pools whose connections are limited or that get copies, by name.
     pub fn pools(&self) -> Named<Vec<Arc<PoolShard>>, PoolShard> {
         locked(&self.inner.pools).clone()
     }

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{AttemptShard, Counter, Decisions, Gauge, Histogram, RetryReason};
+use super::{AttemptShard, Counter, Decisions, Gauge, Histogram, MirrorShard, RetryReason};
 
 /// How many hooks are counted, in the order of [`crate::policy::Hook`].
 pub const HOOKS: usize = 5;
@@ -136,7 +136,7 @@ impl WorkerShard {
     }
 }
 
-/// Counters of one pool with limited connections, as one worker sees it.
+/// Counters of one pool with limited connections or copies of other pools' requests, as one worker sees it.
 #[derive(Debug, Default)]
 pub struct PoolShard {
     /// Requests that wait for a connection now.
@@ -147,6 +147,8 @@ pub struct PoolShard {
     pub refused: Counter,
     /// Requests aborted because their clients were slow while others waited.
     pub slow_clients: Counter,
+    /// Copies of other pools' requests.
+    pub mirror: MirrorShard,
 }
 
 impl PoolShard {
@@ -155,6 +157,7 @@ impl PoolShard {
         self.waits.add(other.waits.value());
         self.refused.add(other.refused.value());
         self.slow_clients.add(other.slow_clients.value());
+        self.mirror.fold(&other.mirror);
     }
 }
 

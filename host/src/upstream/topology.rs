@@ -141,6 +141,8 @@ pub struct PoolTopology {
     pub slow_client: Duration,
     /// Bytes a second that are not slow.
     pub slow_client_rate: u64,
+    /// Whether it gets copies of other pools' requests.
+    pub is_mirror: bool,
     /// How many requests all workers may have under way in it. `None` = no limit.
     pub requests: Option<Arc<RequestLimit>>,
     /// When its endpoints are healthy.

@@ -7,6 +7,7 @@ mod many;
 mod policies;
 mod refused;
 mod stays;
+mod traffic;
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;

@@ -86,6 +86,7 @@ impl Collector for Snapshot {
         self.health(&mut out)?;
         self.handshakes(&mut out)?;
         self.pools(&mut out)?;
+        self.mirrors(&mut out)?;
         self.topology(&mut out)?;
         self.names(&mut out)?;
         self.certificates(&mut out)?;

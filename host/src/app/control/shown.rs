@@ -54,9 +54,16 @@ impl ControlPlane {
 fn route(route: &Route, config: &Config) -> Value {
     let policies = route.policies.iter();
     let policies = policies.filter_map(|at| Some(&config.policies.get(*at)?.name));
+    let name = |at: usize| Some(config.pools.get(at)?.name.as_str());
+    let (traffic, targets) = (&route.traffic, &route.traffic.targets);
+    let pools = targets
+        .iter()
+        .map(|to| json!({ "pool": name(to.pool), "weight": to.weight }));
     json!({
         "route": route_name(route),
-        "pool": route.pool.and_then(|at| config.pools.get(at)).map(|pool| &pool.name),
+        "pool": targets.first().filter(|_| targets.len() == 1).and_then(|to| name(to.pool)),
+        "pools": (targets.len() > 1).then(|| pools.collect::<Vec<_>>()),
+        "mirror": traffic.mirror.as_ref().and_then(|to| name(to.pool)),
         "answer": route.answer.as_ref().map(ToString::to_string),
         "edits": (!route.edits.is_empty()).then(|| route.edits.to_string()),
         "policies": policies.collect::<Vec<_>>(),

@@ -12,7 +12,10 @@ fn a_route_that_answers_needs_no_pool_and_asks_no_policies() {
     let [route] = &config.routes[..] else {
         panic!()
     };
-    assert_eq!((route.pool, &*route.policies), (None, &[][..]));
+    assert_eq!(
+        (&*route.traffic.targets, &*route.policies),
+        (&[][..], &[][..])
+    );
     assert!(config.policies.is_empty() && config.pools.is_empty());
     let Some(RouteAnswer::Redirect(redirect)) = &route.answer else {
         panic!()

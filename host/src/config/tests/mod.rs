@@ -18,6 +18,7 @@ mod retries;
 mod rollout;
 mod routes;
 mod sources;
+mod traffic;
 mod wrong_values;
 
 use std::ffi::OsString;
@@ -105,7 +106,7 @@ fn addresses(config: &Config, host: &str) -> Vec<String> {
     let mut routes = config.routes.iter().filter(|r| r.host == host);
     let route = routes.next().unwrap();
     assert!(routes.next().is_none());
-    config.pools[route.pool.unwrap()]
+    config.pools[route.traffic.targets[0].pool]
         .backends
         .iter()
         .map(|b| b.address.clone())

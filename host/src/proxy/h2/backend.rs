@@ -4,9 +4,10 @@ use bytes::Bytes;
 use http::Request;
 
 use super::{Incoming, Outgoing};
-use crate::net::{Timer, Timers, Wait};
+use crate::net::{Timer, Wait};
 use crate::proxy::body::{Duplex, H2Reader, H2Sink, MessageSink};
-use crate::proxy::settings::{RESPONSE_LIMITS, Settings};
+use crate::proxy::settings::RESPONSE_LIMITS;
+use crate::proxy::terms::Terms;
 use crate::upstream::Slot;
 
 /// A stream to a backend. Dropped before it has ended on both sides, it is reset, and the backend
@@ -60,11 +61,11 @@ impl BackendStream {
     /// Both directions, as they are read and written for the attempt.
     pub(in crate::proxy) fn split<'a>(
         &'a mut self,
-        (timers, settings): (&'a Timers, &Settings),
+        terms: Terms<'a>,
         timer: &'a Timer,
         duplex: &'a Duplex,
     ) -> (H2Reader<'a>, MessageSink<'a>) {
-        let patience = settings.timeouts.response;
+        let (timers, patience) = (&terms.worker.timers, terms.timeouts.response);
         let reader = H2Reader {
             from: &mut self.incoming,
             timers,
