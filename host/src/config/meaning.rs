@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Acme, AdaptiveRequests, Backend, Conditions, H2Limits, Listener, PathMatch, PoolHealth,
-    PoolProtocol, PoolTls, ResolverConfig, RetryPolicy, RouteAnswer, Timeouts, TrustedPeers,
+    Acme, AdaptiveRequests, Backend, Compression, Conditions, H2Limits, Listener, PathMatch,
+    PoolHealth, PoolProtocol, PoolTls, ResolverConfig, RetryPolicy, RouteAnswer, Timeouts,
+    TrustedPeers,
 };
 
 /// The whole configuration, with defaults filled in.
@@ -253,6 +254,8 @@ pub struct Route {
     pub retry: RetryPolicy,
     /// `upgrade`: the protocols to which a connection may change. Default `["websocket"]`.
     pub upgrade: Vec<String>,
+    /// `compress`: which responses are compressed on their way. Default: none.
+    pub compress: Option<Compression>,
 }
 
 impl fmt::Display for Route {

@@ -172,6 +172,7 @@ impl<'f> Table<'f> {
                 preserve_header_case,
                 retry,
                 upgrade: default_upgrade(),
+                compress: None,
             },
             place,
         );
@@ -198,6 +199,7 @@ impl<'f> Table<'f> {
                 preserve_header_case: entry.preserve_header_case,
                 retry: retry.clone(),
                 upgrade: entry.upgrade.clone().unwrap_or_else(default_upgrade),
+                compress: entry.compress.clone(),
             };
             self.push(route, host.place);
         }
@@ -391,9 +393,8 @@ impl<'f> Table<'f> {
 }
 
 fn or_one_of(names: &[&str]) -> String {
-    if names.is_empty() {
-        String::new()
-    } else {
-        format!(", or one of: {}", names.join(", "))
+    match names {
+        [] => String::new(),
+        names => format!(", or one of: {}", names.join(", ")),
     }
 }

@@ -16,7 +16,9 @@ use memchr::{memchr_iter, memrchr_iter};
 
 pub use self::candidates::rest;
 use self::candidates::{Asked, Candidate, best, in_order};
-use crate::config::{FixedResponse, HostPattern, PathMatch, RetryPolicy, Route, RouteAnswer};
+use crate::config::{
+    Compression, FixedResponse, HostPattern, PathMatch, RetryPolicy, Route, RouteAnswer,
+};
 use crate::message::RequestHead;
 use crate::message::path::{self, PathNotes};
 use crate::policy::PolicyId;
@@ -83,6 +85,8 @@ pub struct Rule {
     pub retry: Box<RetryPolicy>,
     /// The protocols to which a connection may change.
     pub upgrade: Box<[Box<str>]>,
+    /// Which responses are compressed on their way.
+    pub compress: Option<Box<Compression>>,
 }
 
 impl Rule {
@@ -100,6 +104,7 @@ impl Rule {
                 .iter()
                 .map(|name| name.as_str().into())
                 .collect(),
+            compress: route.compress.clone().map(Box::new),
         })
     }
 }

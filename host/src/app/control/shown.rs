@@ -58,6 +58,7 @@ fn route(route: &Route, config: &Config) -> Value {
         "route": route_name(route),
         "pool": route.pool.and_then(|at| config.pools.get(at)).map(|pool| &pool.name),
         "answer": route.answer.as_ref().map(ToString::to_string),
+        "compress": route.compress.as_ref().map(ToString::to_string),
         "policies": policies.collect::<Vec<_>>(),
     })
 }
