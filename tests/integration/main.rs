@@ -24,6 +24,8 @@ mod bodies;
 mod builtin_policies;
 mod clients_that_leave;
 mod completions;
+#[cfg(feature = "compress")]
+mod compression;
 mod configuration;
 mod conformance;
 mod containment;

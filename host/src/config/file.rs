@@ -9,12 +9,13 @@ use super::record::{self, RecordEntry};
 use super::retry::RetryEntry;
 use super::traffic::TrafficEntry;
 use super::{
-    AccessLog, Acme, Backend, Conditions, Forwarded, HostPattern, Limits, Listener, LoggedRequests,
-    PathMatch, Paths, Policy, Pool, ResolverConfig, Rollout, RouteAnswer, RouteEdits, Timeouts,
+    AccessLog, Acme, Backend, Compression, Conditions, Forwarded, HostPattern, Limits, Listener,
+    LoggedRequests, PathMatch, Paths, Policy, Pool, ResolverConfig, Rollout, RouteAnswer,
+    RouteEdits, Timeouts,
 };
 use super::{
-    acme, forwarded, host, listeners, matches, pools, resolver, respond, rewrite, sections,
-    upgrade, values,
+    acme, compression, forwarded, host, listeners, matches, pools, resolver, respond, rewrite,
+    sections, upgrade, values,
 };
 use crate::document::{self, At, Findings, Node, Section};
 use crate::message::path;
@@ -63,6 +64,7 @@ pub(super) struct RouteEntry {
     pub retry: RetryEntry,
     /// `None` if the key is missing.
     pub upgrade: Option<Vec<String>>,
+    pub compress: Option<Compression>,
 }
 
 /// The whole file.
@@ -246,25 +248,14 @@ fn routes(root: &mut Section, base: &Path, findings: &mut Findings) -> Vec<Route
 }
 
 fn route(mut section: Section, base: &Path, findings: &mut Findings) -> RouteEntry {
-    let hosts = match section.take("host") {
-        None => vec![At::new(HostPattern::Any, section.place.clone())],
-        Some(node) => {
-            let place = node.place.clone();
-            let nodes = node.one_or_many();
-            if nodes.is_empty() {
-                findings.error(
-                    &place,
-                    "is empty; write at least one host, or remove the key to match any host",
-                );
-            }
-            nodes
-                .into_iter()
-                .filter_map(|n| n.parsed(findings, host::parse_pattern))
-                .collect()
-        }
-    };
+    let mut hosts = hosts(&mut section, findings);
+    let mistakes = findings.count();
     let path = matches::path(&mut section, findings);
     let conditions = matches::conditions(&mut section, findings);
+    if findings.count() > mistakes {
+        // What it takes is not known, so it is compared with no other route.
+        hosts.clear();
+    }
     let answers = section.has("redirect") || section.has("respond");
     let answer = respond::answer(&mut section, &path, base, findings);
     let edits = rewrite::edits(&mut section, &path, &conditions, findings);
@@ -282,6 +273,8 @@ fn route(mut section: Section, base: &Path, findings: &mut Findings) -> RouteEnt
         .unwrap_or(false);
     let retry = RetryEntry::read(&mut section, findings);
     let upgrade = section.take("upgrade").map(|n| upgrade::read(n, findings));
+    let compress = section.take("compress");
+    let compress = compress.and_then(|n| compression::read(n, findings));
     section.finish(findings);
     RouteEntry {
         hosts,
@@ -294,7 +287,22 @@ fn route(mut section: Section, base: &Path, findings: &mut Findings) -> RouteEnt
         preserve_header_case,
         retry,
         upgrade,
+        compress,
     }
+}
+
+fn hosts(section: &mut Section, findings: &mut Findings) -> Vec<At<HostPattern>> {
+    let Some(node) = section.take("host") else {
+        return vec![At::new(HostPattern::Any, section.place.clone())];
+    };
+    if node.is_empty() {
+        let message = "is empty; write at least one host, or remove the key to match any host";
+        findings.error(&node.place, message);
+    }
+    let nodes = node.one_or_many().into_iter();
+    nodes
+        .filter_map(|n| n.parsed(findings, host::parse_pattern))
+        .collect()
 }
 
 fn stats(root: &mut Section, findings: &mut Findings) -> Option<String> {

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Acme, AdaptiveRequests, Backend, Conditions, H2Limits, Listener, PathMatch, PoolHealth,
-    PoolProtocol, PoolTls, ResolverConfig, RetryPolicy, RouteAnswer, RouteEdits, Timeouts, Traffic,
-    TrustedPeers,
+    Acme, AdaptiveRequests, Backend, Compression, Conditions, H2Limits, Listener, PathMatch,
+    PoolHealth, PoolProtocol, PoolTls, ResolverConfig, RetryPolicy, RouteAnswer, RouteEdits,
+    Timeouts, Traffic, TrustedPeers,
 };
 
 /// The whole configuration, with defaults filled in.
@@ -256,6 +256,8 @@ pub struct Route {
     pub preserve_header_case: bool,
     /// `upgrade`: the protocols to which a connection may change. Default `["websocket"]`.
     pub upgrade: Vec<String>,
+    /// `compress`: which responses are compressed on their way. Default: none.
+    pub compress: Option<Compression>,
 }
 
 impl fmt::Display for Route {

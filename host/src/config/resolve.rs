@@ -171,6 +171,7 @@ impl<'f> Table<'f> {
                 policies,
                 preserve_header_case,
                 upgrade: default_upgrade(),
+                compress: None,
             },
             place,
         );
@@ -196,6 +197,7 @@ impl<'f> Table<'f> {
                 policies: policies.clone(),
                 preserve_header_case: entry.preserve_header_case,
                 upgrade: entry.upgrade.clone().unwrap_or_else(default_upgrade),
+                compress: entry.compress.clone(),
             };
             self.push(route, host.place);
         }

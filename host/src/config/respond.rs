@@ -17,13 +17,14 @@ const FIELDS: usize = 64;
 const VALUE: usize = 8 * 1024;
 
 /// Keys of a route that have a meaning only where its requests go to a pool.
-const OF_POOLS: [&str; 14] = [
+const OF_POOLS: [&str; 15] = [
     "policies",
     "retry",
     "retry-buffer",
     "request-buffering",
     "hedge",
     "upgrade",
+    "compress",
     "preserve-header-case",
     "strip-prefix",
     "rewrite",
@@ -97,6 +98,15 @@ fn read_response(node: Node, base: &Path, findings: &mut Findings) -> Option<Fix
         let message = format!("has a body, which a response with {status} can't have; remove it");
         findings.error(&place, message);
     }
+    if matches!(status, 301 | 302 | 303 | 307 | 308)
+        && fields.iter().all(|(name, _)| name != "location")
+    {
+        let message = format!(
+            "is a redirect ({status}) to nowhere: no client follows it without `location`; write \
+             `redirect`, or add that header"
+        );
+        findings.error(&place, message);
+    }
     if !body.is_empty() && fields.iter().all(|(name, _)| name != "content-type") {
         let kind = b"text/plain; charset=utf-8";
         fields.push(("content-type".to_owned(), kind.to_vec()));
@@ -122,6 +132,15 @@ pub(super) fn read_fields(fields: Section, findings: &mut Findings) -> Vec<(Stri
             all.extend(value.map(|value| (name.clone(), value.value)));
         }
     }
+    if all
+        .iter()
+        .filter(|(name, _)| name == "content-type")
+        .count()
+        > 1
+    {
+        let message = "has more than one `content-type`; a body has one type, remove the others";
+        findings.error(&place, message);
+    }
     if all.len() > FIELDS {
         let message = format!("has {} fields; write {FIELDS} at most", all.len());
         findings.error(&place, message);
@@ -133,6 +152,10 @@ pub(super) fn read_fields(fields: Section, findings: &mut Findings) -> Vec<(Stri
 pub(super) fn written_name(written: &str) -> Result<String, String> {
     let name = values::field_name(written)?;
     match names::owned(name.as_bytes()) {
+        None if name == "date" => Err(
+            "can't be written: it is the time of each answer, which the proxy says; remove it"
+                .to_owned(),
+        ),
         None => Ok(name),
         Some(_) => Err(format!(
             "can't be written: {name:?} is a field that the proxy writes or checks itself; remove it"

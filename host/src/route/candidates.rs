@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use http::Method;
 use memchr::memchr;
@@ -134,22 +135,18 @@ pub(super) fn best<'c>(
 /// Brings the candidates of a host, which are in the file's order, in the order in which they are
 /// asked.
 pub(super) fn in_order(of_host: &mut [Candidate]) {
-    let mut patterns: Vec<Pattern> = Vec::new();
+    let mut patterns: HashMap<String, usize> = HashMap::new();
     for pattern in of_host.iter().filter_map(Candidate::pattern) {
-        if !patterns.contains(pattern) {
-            patterns.push(pattern.clone());
-        }
+        let next = patterns.len();
+        patterns.entry(pattern.to_string()).or_insert(next);
     }
     of_host.sort_by_cached_key(|candidate| {
         let class = match candidate.more.as_ref().map(|more| &more.kind) {
             Some(Kind::Exact) => (0, 0),
-            Some(Kind::Regex(pattern)) => (
-                1,
-                patterns
-                    .iter()
-                    .position(|known| known == pattern)
-                    .unwrap_or(0),
-            ),
+            Some(Kind::Regex(pattern)) => {
+                let place = patterns.get(&pattern.to_string());
+                (1, place.copied().unwrap_or(0))
+            }
             Some(Kind::Prefix) | None => (2, 0),
         };
         let length = Reverse(candidate.prefix.len());

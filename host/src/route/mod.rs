@@ -20,7 +20,7 @@ use self::candidates::{Asked, Candidate, best, in_order};
 pub use self::rewrite::{fill, rewritten};
 pub use self::target::{RuleMirror, RuleTarget};
 use crate::config::{
-    FixedResponse, HostPattern, PathMatch, Route, RouteAnswer, RouteEdits, Timeouts,
+    Compression, FixedResponse, HostPattern, PathMatch, Route, RouteAnswer, RouteEdits, Timeouts,
 };
 use crate::message::RequestHead;
 use crate::message::path::{self, PathNotes};
@@ -111,6 +111,8 @@ pub struct Rule {
     pub upgrade: Box<[Box<str>]>,
     /// What it changes of requests and responses; `None` for nothing.
     pub edits: Option<Box<RouteEdits>>,
+    /// Which responses are compressed on their way.
+    pub compress: Option<Box<Compression>>,
 }
 
 impl Rule {
@@ -136,6 +138,7 @@ impl Rule {
                 .map(|name| name.as_str().into())
                 .collect(),
             edits: edits(route),
+            compress: route.compress.clone().map(Box::new),
         })
     }
 }

@@ -5,6 +5,7 @@
 
 mod attempts;
 mod backend;
+mod compression;
 mod counter;
 mod decisions;
 mod departed;
@@ -18,6 +19,7 @@ mod trial;
 
 pub use attempts::{AttemptShard, RetryReason};
 pub use backend::{BackendShard, BackendStats, HealthReading, HealthReadings, HealthState};
+pub use compression::CompressionShard;
 pub use counter::{Counter, Gauge};
 pub use decisions::{DecidedPool, DecisionSums, Decisions, FORGOTTEN, Selections};
 pub use departed::Departed;

@@ -2,7 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{AttemptShard, Counter, Decisions, Gauge, Histogram, MirrorShard, RetryReason};
+use super::{
+    AttemptShard, CompressionShard, Counter, Decisions, Gauge, Histogram, MirrorShard, RetryReason,
+};
 
 /// How many hooks are counted, in the order of [`crate::policy::Hook`].
 pub const HOOKS: usize = 5;
@@ -57,6 +59,8 @@ pub struct WorkerShard {
     pub retries: Counter,
     /// The same by reason, and what else is counted of attempts.
     pub attempts: AttemptShard,
+    /// Responses that are compressed on their way.
+    pub compression: CompressionShard,
     /// Connections opened to backends.
     pub upstream_connections: Counter,
     /// Requests sent on a pooled connection.
@@ -116,6 +120,7 @@ impl Default for WorkerShard {
             tunnels_active: Gauge::default(),
             retries: Counter::default(),
             attempts: AttemptShard::default(),
+            compression: CompressionShard::default(),
             upstream_connections: Counter::default(),
             upstream_reuses: Counter::default(),
             upstream_refused: Counter::default(),

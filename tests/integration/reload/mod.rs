@@ -1,6 +1,8 @@
 //! Another configuration while the proxy serves: what changes, what stays, and what is refused.
 
 mod asked;
+#[cfg(feature = "compress")]
+mod compression;
 mod departures;
 mod listeners;
 mod many;

@@ -1,6 +1,7 @@
 //! The report as Prometheus text.
 
 mod certificates;
+mod compression;
 mod families;
 mod names;
 mod policies;
@@ -81,6 +82,7 @@ impl Collector for Snapshot {
         self.requests(&mut out)?;
         self.connections(&mut out)?;
         self.losses(&mut out)?;
+        self.compression(&mut out)?;
         self.recording(&mut out)?;
         self.backends(&mut out)?;
         self.health(&mut out)?;

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod backend;
+mod compression;
 mod policy;
 mod topology;
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 pub use self::attempts::Attempts;
 pub use self::backend::{Backend, BackendLatency};
+pub use self::compression::Compressed;
 pub use self::policy::{Policy, PolicyMemory, PolicyStore};
 pub use self::topology::{ShownEndpoint, ShownPool};
 use super::backends::PoolStatus;
@@ -66,6 +68,8 @@ pub struct Report {
     pub retries: u64,
     /// The same by reason, and those that were made beside another.
     pub attempts: Attempts,
+    /// Responses that were compressed on their way.
+    pub compressed: Compressed,
     /// Access-log lines dropped because the log could not keep up.
     pub log_lines_dropped: u64,
     /// Lost log lines, and panics.
@@ -237,6 +241,7 @@ impl Report {
             tunnels: Tunnels::new(workers),
             retries: sum(|w| &w.retries),
             attempts: Attempts::new(workers),
+            compressed: Compressed::new(workers),
             log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),
             process: Process::new(),
             recording: Recording::new(view.stats),

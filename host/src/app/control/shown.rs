@@ -66,6 +66,7 @@ fn route(route: &Route, config: &Config) -> Value {
         "mirror": traffic.mirror.as_ref().and_then(|to| name(to.pool)),
         "answer": route.answer.as_ref().map(ToString::to_string),
         "edits": (!route.edits.is_empty()).then(|| route.edits.to_string()),
+        "compress": route.compress.as_ref().map(ToString::to_string),
         "policies": policies.collect::<Vec<_>>(),
     })
 }

@@ -51,6 +51,21 @@ fn wrong_answers_are_errors() {
             "can't be read",
         ),
         (
+            "respond = { status = 302 }",
+            "respond",
+            "without `location`",
+        ),
+        (
+            "respond = { headers = { Date = \"now\" } }",
+            "respond.headers.Date",
+            "the time",
+        ),
+        (
+            "respond = { headers = { content-type = [\"a/b\", \"a/c\"] } }",
+            "respond.headers",
+            "more than one",
+        ),
+        (
             "respond = { file = \"/dev/zero\" }",
             "respond.file",
             "not a regular file",

@@ -204,6 +204,7 @@ fn the_long_form_means_what_it_says() {
         policies: vec![1, 0],
         preserve_header_case: false,
         upgrade: vec!["websocket".to_owned()],
+        compress: None,
     };
     let expected = [
         route(HostPattern::Exact("www.example.com".to_owned())),

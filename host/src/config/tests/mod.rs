@@ -3,6 +3,8 @@
 mod acme;
 mod answers;
 mod backend_list;
+#[cfg(feature = "compress")]
+mod compression;
 mod conditions;
 mod doubtful;
 mod edits;

@@ -28,6 +28,7 @@ fn table(routes: &[(HostPattern, &str)]) -> RouteTable {
             policies: vec![],
             preserve_header_case: false,
             upgrade: vec![],
+            compress: None,
         })
         .collect();
     RouteTable::new(&routes, &pools(routes.len()), &[])
