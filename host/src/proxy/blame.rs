@@ -103,6 +103,7 @@ fn refused(refusal: &Refusal) -> AttemptOutcome {
         | Refusal::BodyTooLarge
         | Refusal::NoRoute { .. }
         | Refusal::TooManyOfClient
+        | Refusal::Forward(_)
         | Refusal::CallDeadline => AttemptOutcome::ClientFailed,
     }
 }

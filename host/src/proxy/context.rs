@@ -9,10 +9,13 @@ use super::settings::Settings;
 use super::snapshot::WorkerSnapshot;
 use super::tries::Tries;
 use super::worker::Worker;
-use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState};
-use crate::policy::{Ask, ByteRange, Fault, Message, PolicyHandle, Positions};
+use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState, Stop};
+use crate::message::RequestHead;
+use crate::policy::{Ask, Attempt, ByteRange, Fault, Message, PolicyHandle, Positions};
 use crate::route::Rule;
-use crate::upstream::{BackendFacts, FailedAttempt, Lease, PoolId, WorkerEndpoint, WorkerPools};
+use crate::upstream::{
+    BackendFacts, FailedAttempt, Lease, PoolId, WorkerEndpoint, WorkerPool, WorkerPools,
+};
 
 /// The shared context of one request.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +29,8 @@ pub(super) struct RequestContext<'a> {
     pub rule: &'a Rule,
     /// The request's state of its policies.
     pub state: &'a RequestPolicyState,
+    /// Where the request goes, if its client says so and not its route.
+    pub destination: Option<&'a WorkerPool>,
 }
 
 impl<'a> RequestContext<'a> {
@@ -33,6 +38,25 @@ impl<'a> RequestContext<'a> {
     #[inline]
     pub(super) fn worker_and_settings(self) -> (&'a Worker, &'a Settings) {
         (self.worker, &self.view.settings)
+    }
+
+    /// Where the request goes, unless nothing is there.
+    #[inline]
+    pub(super) fn pool(self) -> Option<&'a WorkerPool> {
+        let pool = match self.destination {
+            None => self.view.pools.pool(self.rule.pool),
+            destination => destination,
+        };
+        pool.filter(|pool| !pool.endpoints.is_empty())
+    }
+
+    /// The position of the endpoint that is tried next.
+    #[inline]
+    pub(super) fn select(self, head: &mut RequestHead, attempt: Attempt<'_>) -> Result<u32, Stop> {
+        match self.destination {
+            None => self.chain().select(head, attempt),
+            Some(pool) => Ok(pool.first_untried(attempt.failed)),
+        }
     }
 
     /// The policies of the route.

@@ -129,8 +129,18 @@ impl<'a> Exchange<'a> {
 
     /// Makes the fields those that policies and backends are to see.
     fn normalise(&mut self, rule: &Rule) -> Result<(), Box<LocalReply>> {
+        self.write_hop(rule)?;
         let (head, settings) = (&mut self.scratch.head, &self.view.settings);
-        let notes = self.facts.notes;
+        head.forward_normal |= settings.paths.forward_normalised;
+        let info = self.client.info();
+        let set = settings.forwarding.set_fields(head, self.facts.notes, info);
+        set.map_err(|Contradiction| Refusal::Contradiction.into())
+    }
+
+    /// Writes the fields that belong to the connection to the backend.
+    #[inline]
+    pub(super) fn write_hop(&mut self, rule: &Rule) -> Result<(), Box<LocalReply>> {
+        let (head, notes) = (&mut self.scratch.head, self.facts.notes);
         let trailers = notes.te_trailers && head.version != Version::Http10;
         if trailers {
             head.fields.append(b"te", b"trailers");
@@ -142,10 +152,7 @@ impl<'a> Exchange<'a> {
         } else if trailers {
             head.fields.append(b"connection", b"te");
         }
-        head.forward_normal |= settings.paths.forward_normalised;
-        let info = self.client.info();
-        let set = settings.forwarding.set_fields(head, notes, info);
-        set.map_err(|Contradiction| Refusal::Contradiction.into())
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ mod backend;
 mod counter;
 mod decisions;
 mod departed;
+mod forward;
 mod histogram;
 mod named;
 mod recording;
@@ -20,6 +21,7 @@ pub use backend::{BackendShard, BackendStats, HealthReading, HealthReadings, Hea
 pub use counter::{Counter, Gauge};
 pub use decisions::{DecidedPool, DecisionSums, Decisions, FORGOTTEN, Selections};
 pub use departed::Departed;
+pub use forward::{ForwardRefused, ForwardShard};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use named::{Forgotten, Named};
 pub use recording::RecordingShard;

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{AttemptShard, Counter, Decisions, Gauge, Histogram, RetryReason};
+use super::{AttemptShard, Counter, Decisions, ForwardShard, Gauge, Histogram, RetryReason};
 
 /// How many hooks are counted, in the order of [`crate::policy::Hook`].
 pub const HOOKS: usize = 5;
@@ -53,6 +53,8 @@ pub struct WorkerShard {
     pub tunnels: Counter,
     /// Those of them that are open now.
     pub tunnels_active: Gauge,
+    /// What the forward proxy does.
+    pub forward: ForwardShard,
     /// Attempts at a backend after the first of a request.
     pub retries: Counter,
     /// The same by reason, and what else is counted of attempts.
@@ -114,6 +116,7 @@ impl Default for WorkerShard {
             http2: Http2Shard::default(),
             tunnels: Counter::default(),
             tunnels_active: Gauge::default(),
+            forward: ForwardShard::default(),
             retries: Counter::default(),
             attempts: AttemptShard::default(),
             upstream_connections: Counter::default(),
