@@ -34,6 +34,7 @@ mod demo;
 mod docs;
 mod early_answers;
 mod expectations;
+mod forward_proxy;
 mod forwarding;
 mod health;
 mod hostile_components;

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use super::backend_files;
 use super::certificates::ListenerCertificates;
 use super::descriptors::Shares;
+use super::forward::read_users;
 use super::names::Names;
 use super::pid_file::pid_file_problem;
 use super::policies;
@@ -48,6 +49,7 @@ pub(super) async fn check(sources: Sources) -> Result<ExitCode> {
     check.policies(engine, topologies).await?;
     check.state_dir()?;
     check.certificates()?;
+    check.users()?;
     check.unix_sockets()?;
     check.files_to_write()?;
     check.descriptors()?;
@@ -192,6 +194,18 @@ impl Check {
             }
         }
         Ok(())
+    }
+
+    /// Those of the forward proxy.
+    fn users(&mut self) -> Result<()> {
+        match read_users(&self.config) {
+            Ok(None) => Ok(()),
+            Ok(Some((_, users))) => say!("forward: {}", counted(users.len(), "user")),
+            Err(problem) => {
+                self.errors += 1;
+                say!("error: {problem}")
+            }
+        }
     }
 
     fn unix_sockets(&mut self) -> Result<()> {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::forward::{self, ForwardEntry};
 use super::record::{self, RecordEntry};
 use super::retry::RetryEntry;
 use super::traffic::TrafficEntry;
@@ -73,6 +74,7 @@ pub(super) struct File {
     pub common: Common,
     /// `[[listeners]]`
     pub listeners: Option<Vec<At<Listener>>>,
+    pub forward: Option<ForwardEntry>,
     pub acme: Option<At<Acme>>,
     pub policies: Vec<At<Policy>>,
     pub pools: Vec<At<(Pool, RetryEntry)>>,
@@ -103,6 +105,7 @@ pub(super) fn read(
     let file = File {
         common: common(&mut root, findings),
         listeners: listeners::entries(&mut root, base, findings),
+        forward: forward::forward(&mut root, base, findings),
         acme: acme::acme(&mut root, base, findings),
         policies: named(&mut root, "policies", findings, |name, node, f| {
             sections::policy(name, node, base, f)

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Acme, AdaptiveRequests, Backend, Compression, Conditions, H2Limits, Listener, PathMatch,
-    PoolHealth, PoolProtocol, PoolTls, ResolverConfig, RetryPolicy, RouteAnswer, RouteEdits,
-    Timeouts, Traffic, TrustedPeers,
+    Acme, AdaptiveRequests, Backend, Compression, Conditions, ForwardProxy, H2Limits, Listener,
+    PathMatch, PoolHealth, PoolProtocol, PoolTls, ResolverConfig, RetryPolicy, RouteAnswer,
+    RouteEdits, Timeouts, Traffic, TrustedPeers,
 };
 
 /// The whole configuration, with defaults filled in.
@@ -16,6 +16,8 @@ use super::{
 pub struct Config {
     /// Where clients connect. Default: a plain one on `0.0.0.0:8080`.
     pub listeners: Vec<Listener>,
+    /// `[forward]`: where the listeners of a forward proxy may go; `None` if there is none.
+    pub forward: Option<ForwardProxy>,
     /// `[acme]`: the authority of the listeners' `tls.acme`; `None` if there is none.
     pub acme: Option<Acme>,
     /// Data-plane workers. Default: one per core.

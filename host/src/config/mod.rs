@@ -20,6 +20,7 @@ mod defaults;
 mod doubtful;
 mod edits;
 mod file;
+mod forward;
 mod forwarded;
 mod h2_limits;
 mod host;
@@ -65,6 +66,7 @@ pub use backend_list::{MAX_BACKENDS, list_of_one, parse_backends, write_backends
 pub use compression::{Coding, Compression, MediaTypes};
 pub use conditions::{Conditions, PathMatch, ValueMatch};
 pub use edits::{Cors, CorsList, FieldEdits, HostRewrite, OriginMatch, Rewrite, RouteEdits};
+pub use forward::{Destinations, ForwardProxy, ProxyAuthentication};
 pub use h2_limits::H2Limits;
 pub use host::normalise_host;
 pub use judged::{Ejection, PoolHealth, Probe, ProbeKind};

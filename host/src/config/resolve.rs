@@ -7,6 +7,7 @@ use std::thread;
 
 use super::acme;
 use super::file::{Common, File, HostEntry, RouteEntry};
+use super::forward::warn_if_idle;
 use super::listeners::{Written, admin, listeners};
 use super::pools::default_pool;
 use super::record::RecordEntry;
@@ -32,10 +33,13 @@ pub(super) fn resolve(
     findings: &mut Findings,
 ) -> Config {
     let common = file.common.overlaid_by(environment).overlaid_by(flags);
+    let (of_forward, forward) = file.forward.map(|f| (f.listeners, f.proxy)).unzip();
     let written = Written {
         short: common.listen,
         long: file.listeners,
         self_signed: common.self_signed,
+        forward: of_forward.unwrap_or_default(),
+        has_routes: !common.hosts.is_empty() || !file.routes.is_empty(),
     };
     let listeners = listeners(written, findings);
     let own = (common.admin_listen, common.admin_token);
@@ -53,6 +57,7 @@ pub(super) fn resolve(
     }
     let record = file.record.map(|entry| table.record(entry));
     table.warn();
+    warn_if_idle(table.routes.len(), &listeners, table.findings);
     shadowed::check(&table.routes, table.findings);
     let Table {
         policies,
@@ -62,6 +67,7 @@ pub(super) fn resolve(
     } = table;
     Config {
         listeners: listeners.into_iter().map(|l| l.value).collect(),
+        forward,
         acme: file.acme.map(|acme| acme.value),
         workers: common.workers.map_or_else(default_workers, |w| w.value),
         admin,
@@ -368,12 +374,6 @@ impl<'f> Table<'f> {
             {
                 self.findings.warning(place, "no route names this policy");
             }
-        }
-        if self.routes.is_empty() {
-            self.findings.general_warning(
-                "no hosts and no routes: every request is answered 404; write a `[hosts]` \
-                 section or set WAYPOST_HOSTS",
-            );
         }
     }
 }

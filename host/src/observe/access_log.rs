@@ -45,6 +45,12 @@ struct Line<'a> {
     host: &'a str,
     /// Path and query.
     target: &'a str,
+    /// The port of a forward proxy's destination.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    /// The user of a forward proxy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
     /// The status sent; 0 if none was.
     status: u16,
     /// Time from the head to the end of the response.
@@ -296,6 +302,7 @@ impl AccessLog {
             true => from.peer_text(),
             false => &outcome.client.to_string(),
         };
+        let asked = outcome.asked.as_deref();
         // A head that was not understood up to its target has no method to speak of.
         let method = head.filter(|head| !head.target.is_empty());
         let line = Line {
@@ -306,6 +313,8 @@ impl AccessLog {
             method: method.map_or("", |head| head.method.as_str()),
             host: head.map_or("", |head| &head.host),
             target: head.map_or("", |head| &head.target),
+            port: asked.map(|asked| asked.port).filter(|port| *port > 0),
+            user: asked.and_then(|asked| asked.user.as_deref()),
             status: outcome.status,
             duration_microseconds: outcome.microseconds(),
             backend: outcome.backend.as_deref().map(|b| b.name.as_str()),

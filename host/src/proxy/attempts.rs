@@ -67,10 +67,8 @@ impl Exchange<'_> {
         context: RequestContext<'_>,
         ranges: &[ByteRange],
     ) -> Result<Disposition, Box<LocalReply>> {
-        let pool = context.view.pools.pool(context.target.pool);
         // No policy is asked to choose from nothing.
-        let pool = pool.filter(|pool| !pool.endpoints.is_empty());
-        let pool = pool.ok_or(Refusal::NoBackend)?;
+        let pool = context.pool().ok_or(Refusal::NoBackend)?;
         let policy = &context.target.retry;
         let mut _place = None;
         if policy.buffering > 0 || pool.topology.requests.is_some() {
@@ -87,7 +85,7 @@ impl Exchange<'_> {
                 number: past.number,
                 failed: &past.failed,
             };
-            let lease = pool.lease(context.chain().select(&mut self.scratch.head, attempt)?);
+            let lease = pool.lease(context.select(&mut self.scratch.head, attempt)?);
             let sent = past.number + u32::from(self.fresh) - past.looked;
             let mut tries = Tries::new(policy, pool, &past.failed, sent);
             tries.looked = past.looked;

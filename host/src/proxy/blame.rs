@@ -104,6 +104,7 @@ fn refused(refusal: &Refusal) -> AttemptOutcome {
         | Refusal::BodyTooLarge
         | Refusal::NoRoute { .. }
         | Refusal::TooManyOfClient
+        | Refusal::Forward(_)
         | Refusal::CallDeadline => AttemptOutcome::ClientFailed,
     }
 }

@@ -145,6 +145,7 @@ pub(super) fn failure_of(refusal: &Refusal) -> RequestFailure {
         | Refusal::Misdirected
         | Refusal::TooManyConnections
         | Refusal::TooManyOfClient
+        | Refusal::Forward(_)
         | Refusal::RangeNotSatisfiable { .. } => RequestFailure::Refused,
     }
 }

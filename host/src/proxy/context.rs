@@ -10,10 +10,13 @@ use super::terms::Terms;
 use super::tries::Tries;
 use super::worker::Worker;
 use crate::config::Timeouts;
-use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState};
-use crate::policy::{Ask, ByteRange, Fault, Message, PolicyHandle, Positions};
+use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState, Stop};
+use crate::message::RequestHead;
+use crate::policy::{Ask, Attempt, ByteRange, Fault, Message, PolicyHandle, Positions};
 use crate::route::{Rule, RuleTarget};
-use crate::upstream::{BackendFacts, FailedAttempt, Lease, PoolId, WorkerEndpoint, WorkerPools};
+use crate::upstream::{
+    BackendFacts, FailedAttempt, Lease, PoolId, WorkerEndpoint, WorkerPool, WorkerPools,
+};
 
 /// The shared context of one request.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +34,8 @@ pub(super) struct RequestContext<'a> {
     pub timeouts: &'a Timeouts,
     /// The request's state of its policies.
     pub state: &'a RequestPolicyState,
+    /// Where the request goes, if its client says so and not its route.
+    pub destination: Option<&'a WorkerPool>,
 }
 
 impl<'a> RequestContext<'a> {
@@ -51,6 +56,7 @@ impl<'a> RequestContext<'a> {
             target,
             timeouts: timeouts.unwrap_or(&view.settings.timeouts),
             state,
+            destination: None,
         }
     }
 
@@ -61,6 +67,25 @@ impl<'a> RequestContext<'a> {
             worker: self.worker,
             timeouts: self.timeouts,
             head_limits: self.view.settings.head_limits,
+        }
+    }
+
+    /// Where the request goes, unless nothing is there.
+    #[inline]
+    pub(super) fn pool(self) -> Option<&'a WorkerPool> {
+        let pool = match self.destination {
+            None => self.view.pools.pool(self.target.pool),
+            destination => destination,
+        };
+        pool.filter(|pool| !pool.endpoints.is_empty())
+    }
+
+    /// The position of the endpoint that is tried next.
+    #[inline]
+    pub(super) fn select(self, head: &mut RequestHead, attempt: Attempt<'_>) -> Result<u32, Stop> {
+        match self.destination {
+            None => self.chain().select(head, attempt),
+            Some(pool) => Ok(pool.first_untried(attempt.failed)),
         }
     }
 

@@ -20,6 +20,8 @@ pub struct Entry {
     pub(super) protocols: Protocols,
     /// The peers that begin with a PROXY header; `None` if no peer may send one.
     pub(super) proxy_protocol: Option<Arc<TrustedPeers>>,
+    /// Whether it is a forward proxy.
+    pub(super) is_forward: bool,
     /// What is done with requests before the routes are asked; `None` if nothing is.
     pub(super) before_routes: Option<BeforeRoutes>,
     /// Whether its connections end after their present request: the listener is another one now, or
@@ -61,6 +63,7 @@ impl Entry {
             tls,
             protocols: listener.protocols,
             proxy_protocol: listener.proxy_protocol.clone().map(Arc::new),
+            is_forward: listener.forward,
             before_routes: is_needed.then_some(before_routes),
             replaced: Cell::new(false),
             gone: Cell::new(None),

@@ -1,6 +1,10 @@
 //! The one place where what went wrong becomes a status, a sentence for the client and a word for
 //! the access log.
 
+mod error_type;
+mod forward;
+
+pub(super) use self::forward::ForwardRefusal;
 use crate::decision::Stop;
 use crate::message::Malformed;
 use crate::policy::Reply;
@@ -211,6 +215,8 @@ pub enum Refusal {
         /// The operator's name for the policy.
         policy: String,
     },
+    /// A forward proxy does not do this.
+    Forward(ForwardRefusal),
 }
 
 impl Refusal {
@@ -218,6 +224,7 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self {
             Self::Malformed(reason) => malformed_status(*reason),
+            Self::Forward(refusal) => refusal.status(),
             Self::Path(_) | Self::AmbiguousPath | Self::Contradiction => 400,
             Self::Method => 405,
             // RFC 9220 section 3, of the same for HTTP/3.
@@ -266,6 +273,7 @@ impl Refusal {
     pub fn sentence(&self) -> String {
         let fixed = match self {
             Self::Malformed(reason) => return format!("Bad request: {reason}."),
+            Self::Forward(refusal) => refusal.sentence(),
             Self::Path(fault) => return format!("The path has {fault}, which this proxy refuses."),
             Self::NoRoute { host } if !host.is_empty() => {
                 return format!("No route for the host {host:?} takes this request.");
@@ -304,49 +312,12 @@ impl Refusal {
         fixed.to_owned()
     }
 
-    /// What `Proxy-Status` says (RFC 9209 section 2.3): no more than the status and the sentence
-    /// do.
-    pub fn error_type(&self) -> &'static str {
-        match self {
-            Self::NoRoute { .. } | Self::Misdirected => "destination_not_found",
-            Self::Loop => "proxy_loop_detected",
-            Self::NoBackend | Self::Unreachable => "destination_unavailable",
-            Self::ConnectTimeout => "connection_timeout",
-            Self::ResponseTimeout | Self::CallDeadline => "http_response_timeout",
-            Self::ClosedEarly => "http_response_incomplete",
-            Self::BadResponse(Malformed::HeadTooLarge) => "http_response_header_section_size",
-            Self::BadResponse(_) | Self::UnaskedUpgrade | Self::UnfitBackend { .. } => {
-                "http_protocol_error"
-            }
-            Self::Busy
-            | Self::AtLimit
-            | Self::OutOfConnections
-            | Self::StreamLimit
-            | Self::HiddenClient
-            | Self::TooManyConnections => "connection_limit_reached",
-            Self::TooManyOfClient => "http_request_denied",
-            Self::NotSwitched | Self::NoWebSocket => "http_upgrade_failed",
-            Self::PolicyFailed { .. } | Self::PolicyNotAsked { .. } | Self::PolicyAbsent { .. } => {
-                "proxy_internal_error"
-            }
-            Self::Malformed(_)
-            | Self::Path(_)
-            | Self::AmbiguousPath
-            | Self::Contradiction
-            | Self::Method
-            | Self::Protocol
-            | Self::RequestTimeout
-            | Self::SlowClient
-            | Self::BodyTooLarge
-            | Self::RangeNotSatisfiable { .. } => "http_request_error",
-        }
-    }
-
     /// The reason in the access log: the client's sentence, or details that only the operator
     /// should know.
     pub fn reason(&self) -> String {
         match self {
             Self::Malformed(reason) => format!("malformed request: {reason}"),
+            Self::Forward(refusal) => refusal.reason(),
             Self::BadResponse(reason) => format!("malformed response: {reason}"),
             Self::UnfitBackend { reason } => format!("no connection to the backend: {reason}"),
             Self::OutOfConnections => format!("{OUT_OF_CONNECTIONS} Raise `ulimit -n`."),

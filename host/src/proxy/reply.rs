@@ -86,6 +86,7 @@ impl<'a> Answer<'a> {
                 fields.push(("content-range", value.into()));
             }
             Refusal::Method => fields.push(("allow", ALLOW.into())),
+            Refusal::Forward(refusal) => fields.extend(refusal.field().map(owned)),
             // RFC 9110 section 15.6.4. What is in the way may be gone at any moment.
             refusal if refusal.may_pass() => {
                 fields.push(("retry-after", b"1".into()));
@@ -257,6 +258,10 @@ impl<'a> Answer<'a> {
         write_response_end(framing, connection, false, out);
         out.extend_from_slice(body.map_or(b"", |(body, _)| body));
     }
+}
+
+fn owned<'a>((name, value): (&'static str, &str)) -> (&'a str, Cow<'a, [u8]>) {
+    (name, value.as_bytes().to_vec().into())
 }
 
 /// Writes the `date` field.

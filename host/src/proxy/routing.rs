@@ -93,7 +93,7 @@ impl<'a> Exchange<'a> {
             Action::Forward(rule) => rule.body_bytes,
             Action::Answer(_) => None,
         };
-        check_length(self.facts.body, of_route, &view.settings)?;
+        check_length(self.facts.body, of_route, &self.view.settings)?;
         let rule = match action {
             Action::Forward(rule) => rule,
             Action::Answer(answer) => return Err(self.of_route(answer)),
@@ -152,8 +152,22 @@ impl<'a> Exchange<'a> {
 
     /// Makes the fields those that policies and backends are to see.
     fn normalise(&mut self, rule: &Rule) -> Result<(), Box<LocalReply>> {
+        self.write_hop(rule)?;
         let (head, settings) = (&mut self.scratch.head, &self.view.settings);
-        let notes = self.facts.notes;
+        head.forward_normal |= settings.paths.forward_normalised;
+        let info = self.client.info();
+        let set = settings.forwarding.set_fields(head, self.facts.notes, info);
+        set.map_err(|Contradiction| Refusal::Contradiction)?;
+        match &rule.edits {
+            None => Ok(()),
+            Some(edits) => Ok(self.change_request(edits)?),
+        }
+    }
+
+    /// Writes the fields that belong to the connection to the backend.
+    #[inline]
+    pub(super) fn write_hop(&mut self, rule: &Rule) -> Result<(), Box<LocalReply>> {
+        let (head, notes) = (&mut self.scratch.head, self.facts.notes);
         let trailers = notes.te_trailers && head.version != Version::Http10;
         if trailers {
             head.fields.append(b"te", b"trailers");
@@ -165,20 +179,13 @@ impl<'a> Exchange<'a> {
         } else if trailers {
             head.fields.append(b"connection", b"te");
         }
-        head.forward_normal |= settings.paths.forward_normalised;
-        let info = self.client.info();
-        let set = settings.forwarding.set_fields(head, notes, info);
-        set.map_err(|Contradiction| Refusal::Contradiction)?;
-        match &rule.edits {
-            None => Ok(()),
-            Some(edits) => Ok(self.change_request(edits)?),
-        }
+        Ok(())
     }
 }
 
 /// Refuses a body whose declared length is above the limit of its route, or of all.
 #[inline]
-fn check_length(
+pub(super) fn check_length(
     length: BodyLength,
     of_route: Option<u64>,
     settings: &Settings,

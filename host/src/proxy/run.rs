@@ -156,7 +156,12 @@ fn microseconds(time: Duration) -> u64 {
 
 /// Counts the request and logs it. A tunnel has its line in the log when it ends.
 #[inline]
-fn report(client: &Client<'_>, view: &WorkerSnapshot, scratch: &mut Scratch, outcome: &Outcome) {
+pub(super) fn report(
+    client: &Client<'_>,
+    view: &WorkerSnapshot,
+    scratch: &mut Scratch,
+    outcome: &Outcome,
+) {
     let (worker, logged, head) = (client.worker(), view.settings.logged, &scratch.head);
     match &mut scratch.tunnel {
         Some(tunnel) => tunnel.begin(&worker.shard, outcome.clone(), head),
@@ -165,10 +170,10 @@ fn report(client: &Client<'_>, view: &WorkerSnapshot, scratch: &mut Scratch, out
 }
 
 /// A request counts as active until this is dropped, also by a panic.
-struct ActiveRequest<'a>(&'a WorkerShard);
+pub(super) struct ActiveRequest<'a>(&'a WorkerShard);
 
 impl<'a> ActiveRequest<'a> {
-    fn new(shard: &'a WorkerShard) -> Self {
+    pub(super) fn new(shard: &'a WorkerShard) -> Self {
         shard.requests_active.increment();
         Self(shard)
     }

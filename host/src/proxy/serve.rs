@@ -14,9 +14,10 @@ use super::refusal::Refusal;
 use super::refuse::refuse;
 use super::scratch::Scratch;
 use super::settings::Settings;
+use super::snapshot::WorkerSnapshot;
 use super::worker::Worker;
 use crate::config::Protocols;
-use crate::h1::{Arrival, RequestMeta, parse_request};
+use crate::h1::{Arrival, RequestMeta, ToProxy, parse_request};
 use crate::net::{Buffer, IoEnd, ReadHalf, Wait};
 use crate::observe::Outcome;
 
@@ -175,6 +176,9 @@ impl Connection {
         match next {
             HeadRead::Closed => Disposition::Finish,
             HeadRead::Request(meta) => {
+                if self.entry.is_forward {
+                    return boxed(|| self.request_forward(&view, scratch, meta, outcome)).await;
+                }
                 self.input.consume(meta.head_len);
                 self.served += 1;
                 let facts = meta.facts(scratch.head.version);
@@ -187,6 +191,24 @@ impl Connection {
                 refuse(client, &refusal, settings, scratch, outcome).await
             }
         }
+    }
+
+    /// The same for a client of a forward proxy.
+    async fn request_forward(
+        &mut self,
+        view: &Rc<WorkerSnapshot>,
+        scratch: &mut Scratch,
+        meta: RequestMeta,
+        outcome: Outcome,
+    ) -> Disposition {
+        // The fields of this hop are not among those that go on.
+        let head = self.input.filled()[..meta.head_len].to_vec();
+        self.input.consume(meta.head_len);
+        self.served += 1;
+        let facts = meta.facts(scratch.head.version);
+        let client = Client::H1(self);
+        let mut exchange = Exchange::new(client, view, scratch, facts, outcome);
+        exchange.run_forward(ToProxy::read(&head)).await
     }
 
     async fn read_head(&mut self, settings: &Settings, scratch: &mut Scratch) -> HeadRead {

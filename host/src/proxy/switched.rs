@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::forward_proxy::TunnelPlace;
 use super::h2::BackendStream;
 use crate::config::LoggedRequests;
 use crate::message::{RequestHead, Version};
@@ -23,6 +24,8 @@ pub(super) struct Switched {
     pub patience: Patience,
     pub logged: LoggedRequests,
     pub request: Option<Request>,
+    /// What it counts as, if a client of the forward proxy has asked for it.
+    pub place: Option<TunnelPlace>,
 }
 
 /// What carries a tunnel on the backend's side.

@@ -15,6 +15,7 @@ use h2::Reason;
 use self::flow::{Broken, Flow, Reader, Writer};
 use super::connection::{Connection, Disposition};
 use super::exchange::{Attempted, Exchange};
+use super::forward_proxy::TunnelPlace;
 use super::h2::{Ends, Stream};
 use super::switched::{Backend, Patience, Request, Switched};
 use super::worker::Worker;
@@ -63,6 +64,7 @@ impl Exchange<'_> {
             },
             logged: settings.logged,
             request: None,
+            place: None,
         }));
         self.client.timer().disarm(Wait::UpstreamRead);
         let answered = AttemptOutcome::Answered;
@@ -143,6 +145,7 @@ async fn carry(client: Side<'_>, switched: Switched) -> End {
         patience,
         logged,
         request,
+        place,
     } = switched;
     let worker = client.worker;
     worker.shard.tunnels.increment();
@@ -157,6 +160,7 @@ async fn carry(client: Side<'_>, switched: Switched) -> End {
         patience,
         logged,
         request,
+        place,
         ending: false,
         blocked: [false; 2],
         counted_on_wire: on_wire,
@@ -200,6 +204,7 @@ struct Open<'a> {
     patience: Patience,
     logged: LoggedRequests,
     request: Option<Request>,
+    place: Option<TunnelPlace>,
     /// Whether one side has ended.
     ending: bool,
     /// Whether bytes to the backend, and to the client, wait until they are taken.
@@ -320,6 +325,10 @@ impl Drop for Open<'_> {
         self.up.discard(&self.worker.buffers);
         self.down.discard(&self.worker.buffers);
         self.worker.shard.tunnels_active.decrement();
+        let moved = (self.up.moved().0, self.down.moved().1);
+        if let Some(place) = self.place.take() {
+            place.carried(moved);
+        }
         let Some(Request {
             mut outcome,
             method,
@@ -344,7 +353,6 @@ impl Drop for Open<'_> {
             target: target.into(),
             ..RequestHead::default()
         };
-        let moved = (self.up.moved().0, self.down.moved().1);
         let log = &self.worker.access_log;
         log.record_tunnel(self.logged, &outcome, &head, self.info, moved);
     }

@@ -3,7 +3,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{
-    AttemptShard, CompressionShard, Counter, Decisions, Gauge, Histogram, MirrorShard, RetryReason,
+    AttemptShard, CompressionShard, Counter, Decisions, ForwardShard, Gauge, Histogram,
+    MirrorShard, RetryReason,
 };
 
 /// How many hooks are counted, in the order of [`crate::policy::Hook`].
@@ -55,6 +56,8 @@ pub struct WorkerShard {
     pub tunnels: Counter,
     /// Those of them that are open now.
     pub tunnels_active: Gauge,
+    /// What the forward proxy does.
+    pub forward: ForwardShard,
     /// Attempts at a backend after the first of a request.
     pub retries: Counter,
     /// The same by reason, and what else is counted of attempts.
@@ -118,6 +121,7 @@ impl Default for WorkerShard {
             http2: Http2Shard::default(),
             tunnels: Counter::default(),
             tunnels_active: Gauge::default(),
+            forward: ForwardShard::default(),
             retries: Counter::default(),
             attempts: AttemptShard::default(),
             compression: CompressionShard::default(),

@@ -111,6 +111,16 @@ impl WorkerEndpoint {
     pub fn new(endpoint: &Endpoint, stats: &Stats, worker: usize) -> Self {
         let health = Arc::clone(&endpoint.health);
         let shard = Arc::clone(&stats.backend(&endpoint.label, health).shards[worker]);
+        let counters = (shard, Arc::clone(&stats.workers()[worker]));
+        Self::counted(endpoint, counters, worker)
+    }
+
+    /// The same with these counters.
+    pub(super) fn counted(
+        endpoint: &Endpoint,
+        (shard, worker_shard): (Arc<BackendShard>, Arc<WorkerShard>),
+        worker: usize,
+    ) -> Self {
         Self {
             id: endpoint.id,
             address: endpoint.address,
@@ -129,7 +139,7 @@ impl WorkerEndpoint {
             streams: Rc::new(Streams::new(endpoint.streams)),
             budget: Arc::clone(&endpoint.budget),
             speaks_http11: Cell::new(false),
-            worker: Arc::clone(&stats.workers()[worker]),
+            worker: worker_shard,
             unfit: RefCell::default(),
             says_why: Seldom::default(),
             says_cut_off: Rc::default(),

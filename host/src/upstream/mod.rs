@@ -17,6 +17,7 @@ mod allowance;
 mod budget;
 mod completion;
 mod connect;
+mod destinations;
 mod discovery;
 mod doubt;
 mod endpoint;
@@ -45,6 +46,7 @@ mod watched;
 pub use budget::{Budget, Room};
 pub use completion::{Completion, RequestFailure};
 pub use connect::is_ours;
+pub use destinations::Destinations;
 pub use discovery::{
     AdminState, Discovery, Edit, Family, Name, NameState, NameStatus, News, Origin, Outcome,
     Overlay, Record, Remembered, Target,

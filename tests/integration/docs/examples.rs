@@ -6,10 +6,11 @@ use crate::fixtures::{Authority, Scratch, guest, repository, waypost};
 
 /// Pages with configurations, and what their examples leave out because the page is about
 /// something else. Where nothing is left out, an example can be copied as it is.
-const PAGES: [(&str, &str); 16] = [
+const PAGES: [(&str, &str); 17] = [
     ("README.md", ""),
     ("docs/acme.md", ""),
     ("docs/discovery.md", ""),
+    ("docs/forward.md", ""),
     ("docs/from-nginx.md", ""),
     ("docs/grpc.md", ""),
     ("docs/http2.md", ROUTE),
@@ -65,6 +66,10 @@ fn folder() -> Scratch {
         folder.write(&format!("{name}.pem"), certificate.clone() + &key);
         folder.write(&format!("{name}.key"), &key);
     }
+    folder.write(
+        "users",
+        "ann:$5$saltsalt$0IyaXrmV7.sGNS6tirgqHLqX/G.FBvgkYA.lpPdS5sA\n",
+    );
     let authority = Authority::new().pem;
     for name in ["clients.pem", "clients-ca.pem", "ca.pem"] {
         folder.write(name, &authority);

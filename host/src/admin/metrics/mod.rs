@@ -3,6 +3,7 @@
 mod certificates;
 mod compression;
 mod families;
+mod forward;
 mod names;
 mod policies;
 mod pools;
@@ -81,6 +82,7 @@ impl Collector for Snapshot {
         self.reloads(&mut out)?;
         self.requests(&mut out)?;
         self.connections(&mut out)?;
+        self.forward(&mut out)?;
         self.losses(&mut out)?;
         self.compression(&mut out)?;
         self.recording(&mut out)?;

@@ -3,6 +3,7 @@
 mod attempts;
 mod backend;
 mod compression;
+mod forward;
 mod policy;
 mod topology;
 
@@ -14,6 +15,7 @@ use serde::Serialize;
 pub use self::attempts::Attempts;
 pub use self::backend::{Backend, BackendLatency};
 pub use self::compression::Compressed;
+pub use self::forward::Forward;
 pub use self::policy::{Policy, PolicyMemory, PolicyStore};
 pub use self::topology::{ShownEndpoint, ShownPool};
 use super::backends::PoolStatus;
@@ -64,6 +66,8 @@ pub struct Report {
     pub http2: Http2,
     /// Connections that have changed their protocol, as for WebSocket.
     pub tunnels: Tunnels,
+    /// What the forward proxy has done.
+    pub forward: Forward,
     /// Attempts at a backend after the first of a request.
     pub retries: u64,
     /// The same by reason, and those that were made beside another.
@@ -239,6 +243,7 @@ impl Report {
             },
             http2: Http2::new(workers),
             tunnels: Tunnels::new(workers),
+            forward: Forward::new(workers),
             retries: sum(|w| &w.retries),
             attempts: Attempts::new(workers),
             compressed: Compressed::new(workers),

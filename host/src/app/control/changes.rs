@@ -85,6 +85,7 @@ fn settings(former: &Config, next: &Config) -> Vec<&'static str> {
     // Without `..`: a key that is new must be thought of here.
     let Config {
         listeners: _,
+        forward,
         acme,
         workers: _,
         admin,
@@ -106,6 +107,7 @@ fn settings(former: &Config, next: &Config) -> Vec<&'static str> {
         warnings: _,
     } = next;
     let all = [
+        ("forward", *forward != former.forward),
         ("acme", *acme != former.acme),
         ("admin", *admin != former.admin),
         ("resolver", *resolver != former.resolver),

@@ -20,6 +20,7 @@ impl ControlPlane {
             "listeners": config.listeners.iter().map(|l| json!({
                 "address": l.address.to_string(),
                 "tls": l.tls.is_some(),
+                "forward": l.forward,
             })).collect::<Value>(),
             "admin": config.admin.as_ref().map(|admin| json!({
                 "listen": admin.listen.to_string(),

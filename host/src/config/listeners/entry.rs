@@ -39,6 +39,23 @@ pub(in super::super) fn entries(
     Some(nodes.into_iter().filter_map(read).collect())
 }
 
+/// One of `listen` of `[forward]`.
+pub(in super::super) fn forward_listener(
+    mut section: Section,
+    base: &Path,
+    findings: &mut Findings,
+) -> Option<At<Listener>> {
+    if let Some(node) = section.take("protocols") {
+        let message = "a forward proxy speaks HTTP/1.1 with its clients; remove the key";
+        findings.error(&node.place, message);
+    }
+    if let Some(node) = section.take("redirect-to-https") {
+        let message = "is for listeners of routes; remove it";
+        findings.error(&node.place, message);
+    }
+    listener(section, base, findings)
+}
+
 fn listener(mut section: Section, base: &Path, findings: &mut Findings) -> Option<At<Listener>> {
     let address = address(&mut section, base, findings);
     let tls_node = section.take("tls");
@@ -82,6 +99,7 @@ fn listener(mut section: Section, base: &Path, findings: &mut Findings) -> Optio
         protocols,
         proxy_protocol,
         redirect_to_https,
+        forward: false,
     };
     Some(At::new(listener, address.place))
 }

@@ -21,6 +21,8 @@ pub struct Listener {
     /// `redirect-to-https`: the port to which every request is redirected; `None` if they are
     /// served.
     pub redirect_to_https: Option<u16>,
+    /// Whether it is a forward proxy: one of `[forward]`.
+    pub forward: bool,
 }
 
 /// Where a listener listens.
@@ -119,6 +121,7 @@ impl Listener {
             },
             proxy_protocol: None,
             redirect_to_https: None,
+            forward: false,
         }
     }
 
