@@ -188,11 +188,6 @@ impl Findings {
         self.errors.len() > 20 * TOLD
     }
 
-    /// How many errors were noted.
-    pub(crate) fn count(&self) -> usize {
-        self.errors.len()
-    }
-
     pub(super) fn has_errors(&self) -> bool {
         !self.errors.is_empty()
     }

@@ -183,6 +183,7 @@ fn topology(host: &Arc<str>, endpoints: Vec<Endpoint>) -> PoolTopology {
         body_wait: Duration::ZERO,
         slow_client: Duration::ZERO,
         slow_client_rate: 0,
+        is_mirror: false,
         requests: None,
         health: PoolHealth {
             max_failures: 0,

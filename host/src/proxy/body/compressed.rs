@@ -158,7 +158,9 @@ impl<S: Pieces> Pieces for Compressed<'_, S> {
             None => {
                 // The look has begun to count, and the client may take its time now.
                 let (_, timer) = sink.clock();
-                [Wait::Presence, Wait::UpstreamRead].map(|wait| timer.disarm(wait));
+                for wait in [Wait::Presence, Wait::UpstreamRead] {
+                    timer.disarm(wait);
+                }
                 self.pauses = true;
                 Ok(())
             }

@@ -40,7 +40,7 @@ impl Exchange<'_> {
             let lease = pool.lease(number - 1);
             self.outcome.attempts = number;
             self.outcome.backend = Some(Rc::clone(endpoint));
-            let tries = Tries::new(&rules.rule.retry, pool, &failed, number);
+            let tries = Tries::new(&rules.target.retry, pool, &failed, number);
             // In a box, as everywhere.
             let opened = Box::pin(self.open(worker, &lease, &tries));
             let Some(opened) = self.presence().during(opened).await else {
