@@ -185,7 +185,8 @@ impl Stats {
         )
     }
 
-    /// The shards of one pool whose connections are limited or that gets copies, one per worker, made if new.
+    /// The shards of one pool whose connections are limited or that gets copies, one per worker,
+    /// made if new.
     pub fn pool(&self, name: &str) -> Vec<Arc<PoolShard>> {
         let new = || self.inner.workers.iter().map(|_| Arc::default()).collect();
         let mut all = locked(&self.inner.pools);

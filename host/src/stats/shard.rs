@@ -145,7 +145,8 @@ impl WorkerShard {
     }
 }
 
-/// Counters of one pool with limited connections or copies of other pools' requests, as one worker sees it.
+/// Counters of one pool with limited connections or copies of other pools' requests, as one worker
+/// sees it.
 #[derive(Debug, Default)]
 pub struct PoolShard {
     /// Requests that wait for a connection now.

@@ -44,8 +44,8 @@ pub struct WorkerPool {
     pub topology: Arc<PoolTopology>,
     /// Its endpoints, by the position that policies use.
     pub endpoints: Box<[Rc<WorkerEndpoint>]>,
-    /// What this worker counts of those that wait; nothing where connections are not limited, unless
-    /// it gets copies of other pools' requests.
+    /// What this worker counts of those that wait and of copies; nothing where connections are not
+    /// limited and no route is mirrored here.
     pub shard: Arc<PoolShard>,
     /// When counting began.
     pub(super) started: Instant,
