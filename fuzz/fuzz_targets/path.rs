@@ -46,6 +46,7 @@ fuzz_target!(|bytes: &[u8]| {
         policies: Vec::new(),
         preserve_header_case: false,
         retry: Default::default(),
+        layer4: None,
         upgrade: Vec::new(),
     };
     let pools = Registry::new(1).pools(["all", "admin"]);

@@ -39,6 +39,7 @@ mod hot_swap;
 mod http2;
 mod interim_and_trailers;
 mod large_bodies;
+mod layer4;
 mod limits;
 mod lingering;
 mod listeners;

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use super::record::{self, RecordEntry};
 use super::retry::RetryEntry;
 use super::{
-    AccessLog, Acme, Backend, Conditions, Forwarded, HostPattern, Limits, Listener, LoggedRequests,
-    PathMatch, Paths, Policy, Pool, ResolverConfig, Rollout, RouteAnswer, Timeouts,
+    AccessLog, Acme, Backend, Conditions, Forwarded, HostPattern, Layer4, Limits, Listener,
+    LoggedRequests, PathMatch, Paths, Policy, Pool, ResolverConfig, Rollout, RouteAnswer, Timeouts,
 };
 use super::{
-    acme, forwarded, host, listeners, matches, pools, resolver, respond, sections, upgrade, values,
+    acme, forwarded, host, listeners, matches, passthrough, pools, resolver, respond, sections,
+    upgrade, values,
 };
 use crate::document::{self, At, Findings, Node, Section};
 use crate::message::path;
@@ -60,6 +61,7 @@ pub(super) struct RouteEntry {
     pub retry: RetryEntry,
     /// `None` if the key is missing.
     pub upgrade: Option<Vec<String>>,
+    pub layer4: Option<Layer4>,
 }
 
 /// The whole file.
@@ -73,6 +75,8 @@ pub(super) struct File {
     pub pools: Vec<At<(Pool, RetryEntry)>>,
     pub resolver: ResolverConfig,
     pub routes: Vec<RouteEntry>,
+    /// `tcp` of listeners.
+    pub tcp: Vec<RouteEntry>,
     pub stats_path: Option<String>,
     pub limits: Limits,
     pub timeouts: Timeouts,
@@ -95,9 +99,10 @@ pub(super) fn read(
 ) -> Option<File> {
     let mut root = document::parse(name, text, findings)?;
     let timeouts = sections::timeouts(root.take_section("timeouts", findings), findings);
+    let mut tcp = Vec::new();
     let file = File {
         common: common(&mut root, findings),
-        listeners: listeners::entries(&mut root, base, findings),
+        listeners: listeners::entries(&mut root, base, &mut tcp, findings),
         acme: acme::acme(&mut root, base, findings),
         policies: named(&mut root, "policies", findings, |name, node, f| {
             sections::policy(name, node, base, f)
@@ -107,6 +112,7 @@ pub(super) fn read(
         }),
         resolver: resolver::resolver(root.take_section("resolver", findings), findings),
         routes: routes(&mut root, base, findings),
+        tcp,
         stats_path: stats(&mut root, findings),
         limits: sections::limits(root.take_section("limits", findings), findings),
         timeouts,
@@ -238,7 +244,11 @@ fn routes(root: &mut Section, base: &Path, findings: &mut Findings) -> Vec<Route
     let nodes = node.list(findings).unwrap_or_default();
     nodes
         .into_iter()
-        .filter_map(|n| Some(route(n.section(findings)?, base, findings)))
+        .filter_map(|n| {
+            let mut section = n.section(findings)?;
+            let passed_on = passthrough::route(&mut section, findings);
+            Some(passed_on.unwrap_or_else(|| route(section, base, findings)))
+        })
         .collect()
 }
 
@@ -298,6 +308,7 @@ fn route(mut section: Section, base: &Path, findings: &mut Findings) -> RouteEnt
         preserve_header_case,
         retry,
         upgrade,
+        layer4: None,
     }
 }
 

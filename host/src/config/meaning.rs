@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Acme, AdaptiveRequests, Backend, Conditions, H2Limits, Listener, PathMatch, PoolHealth,
+    Acme, AdaptiveRequests, Backend, Conditions, H2Limits, Layer4, Listener, PathMatch, PoolHealth,
     PoolProtocol, PoolTls, ResolverConfig, RetryPolicy, RouteAnswer, Timeouts, TrustedPeers,
 };
 
@@ -253,12 +253,17 @@ pub struct Route {
     pub retry: RetryPolicy,
     /// `upgrade`: the protocols to which a connection may change. Default `["websocket"]`.
     pub upgrade: Vec<String>,
+    /// `passthrough`, and `tcp` of a listener: `None` if it is a route of requests.
+    pub layer4: Option<Layer4>,
 }
 
 impl fmt::Display for Route {
     /// What the route is called where it is counted or shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}{}", self.host, self.path, self.conditions)
+        match &self.layer4 {
+            None => write!(f, "{}{}{}", self.host, self.path, self.conditions),
+            Some(layer4) => layer4.write_name(&self.host, f),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::call;
 use super::client::Client;
 use super::connection::Disposition;
 use super::context::RequestContext;
+use super::layer4::Layer4;
 use super::refusal::{LocalReply, Refusal};
 use super::scratch::Scratch;
 use super::snapshot::WorkerSnapshot;
@@ -48,6 +49,8 @@ pub(super) struct Exchange<'a> {
     pub pace: Pace,
     /// What the attempts have said of backends.
     pub doubt: Doubt,
+    /// There is no request: the connection itself is passed on.
+    pub layer4: Option<Layer4>,
 }
 
 /// What an attempt came to.
@@ -100,6 +103,7 @@ impl<'a> Exchange<'a> {
             queued,
             pace,
             doubt,
+            layer4: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::h2::BackendStream;
+use super::layer4::Layer4;
 use crate::config::LoggedRequests;
 use crate::message::{RequestHead, Version};
 use crate::net::Buffer;
@@ -23,6 +24,8 @@ pub(super) struct Switched {
     pub patience: Patience,
     pub logged: LoggedRequests,
     pub request: Option<Request>,
+    /// The connection carries no request: it was passed on at once.
+    pub layer4: Option<Layer4>,
 }
 
 /// What carries a tunnel on the backend's side.
@@ -55,6 +58,11 @@ impl Switched {
     /// The request has ended, and the tunnel begins.
     pub(super) fn begin(&mut self, shard: &WorkerShard, outcome: Outcome, head: &RequestHead) {
         outcome.count(shard);
+        self.keep(outcome, head);
+    }
+
+    /// What the log is to say of it.
+    pub(super) fn keep(&mut self, outcome: Outcome, head: &RequestHead) {
         self.request = Some(Request {
             outcome,
             method: head.method.clone(),

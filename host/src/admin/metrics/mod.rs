@@ -2,6 +2,7 @@
 
 mod certificates;
 mod families;
+mod layer4;
 mod names;
 mod policies;
 mod pools;
@@ -80,6 +81,7 @@ impl Collector for Snapshot {
         self.reloads(&mut out)?;
         self.requests(&mut out)?;
         self.connections(&mut out)?;
+        self.layer4(&mut out)?;
         self.losses(&mut out)?;
         self.recording(&mut out)?;
         self.backends(&mut out)?;

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod backend;
+mod layer4;
 mod policy;
 mod topology;
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 pub use self::attempts::Attempts;
 pub use self::backend::{Backend, BackendLatency};
+pub use self::layer4::Layer4;
 pub use self::policy::{Policy, PolicyMemory, PolicyStore};
 pub use self::topology::{ShownEndpoint, ShownPool};
 use super::backends::PoolStatus;
@@ -62,6 +64,8 @@ pub struct Report {
     pub http2: Http2,
     /// Connections that have changed their protocol, as for WebSocket.
     pub tunnels: Tunnels,
+    /// Connections that are passed on as they are.
+    pub layer4: Layer4,
     /// Attempts at a backend after the first of a request.
     pub retries: u64,
     /// The same by reason, and those that were made beside another.
@@ -235,6 +239,7 @@ impl Report {
             },
             http2: Http2::new(workers),
             tunnels: Tunnels::new(workers),
+            layer4: Layer4::new(workers),
             retries: sum(|w| &w.retries),
             attempts: Attempts::new(workers),
             log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),

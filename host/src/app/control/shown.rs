@@ -20,6 +20,7 @@ impl ControlPlane {
             "listeners": config.listeners.iter().map(|l| json!({
                 "address": l.address.to_string(),
                 "tls": l.tls.is_some(),
+                "tcp": l.tcp.as_ref().map(|tcp| &tcp.pool),
             })).collect::<Value>(),
             "admin": config.admin.as_ref().map(|admin| json!({
                 "listen": admin.listen.to_string(),
@@ -54,11 +55,13 @@ impl ControlPlane {
 fn route(route: &Route, config: &Config) -> Value {
     let policies = route.policies.iter();
     let policies = policies.filter_map(|at| Some(&config.policies.get(*at)?.name));
+    let proxy_protocol = route.layer4.as_ref().and_then(|l| l.proxy_protocol);
     json!({
         "route": route_name(route),
         "pool": route.pool.and_then(|at| config.pools.get(at)).map(|pool| &pool.name),
         "answer": route.answer.as_ref().map(ToString::to_string),
         "policies": policies.collect::<Vec<_>>(),
+        "proxy_protocol": proxy_protocol.map(|version| version.to_string()),
     })
 }
 

@@ -200,6 +200,7 @@ fn the_long_form_means_what_it_says() {
             ..RetryPolicy::default()
         },
         upgrade: vec!["websocket".to_owned()],
+        layer4: None,
     };
     let expected = [
         route(HostPattern::Exact("www.example.com".to_owned())),

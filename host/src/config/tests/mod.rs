@@ -6,6 +6,7 @@ mod backend_list;
 mod conditions;
 mod doubtful;
 mod file;
+mod layer4;
 mod listeners;
 mod meaning;
 mod names;

@@ -27,6 +27,7 @@ fn table(routes: &[(HostPattern, &str)]) -> RouteTable {
             preserve_header_case: false,
             retry: RetryPolicy::default(),
             upgrade: vec![],
+            layer4: None,
         })
         .collect();
     RouteTable::new(&routes, &pools(routes.len()), &[])
