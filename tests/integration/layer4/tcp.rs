@@ -189,7 +189,7 @@ fn connections_have_the_limits_of_requests() {
     let in_flight = format!("/backends/{address}/in_flight");
     assert_eq!(proxy.stat(&in_flight), 1);
     let mut second = connect(&proxy);
-    proxy.wait_for_stat("/pools/a/waiting", 1);
+    proxy.wait_for_stat("/pools/a/queue_length", 1);
     drop((first, backend));
     let mut backend = accept(&listener);
     carries(&mut second, &mut backend, b"two");
