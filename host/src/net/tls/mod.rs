@@ -1,8 +1,8 @@
 //! TLS by rustls: what turns a socket into a session, and the certificates that a listener serves.
 //!
-//! [`Acceptor`] is the server's side, [`Connector`] the client's; [`Peeked`] is a handshake that may
-//! be a backend's to answer. A session is a [`super::Stream`] like every other. Certificates, keys
-//! of tickets and roots of trust are made on the control side and read here without a lock.
+//! [`Acceptor`] is the server's side, [`Connector`] the client's; [`Peeked`] is a handshake that
+//! may be a backend's to answer. A session is a [`super::Stream`] like every other. Certificates,
+//! keys of tickets and roots of trust are made on the control side and read here without a lock.
 
 mod acceptor;
 mod authorities;
