@@ -46,6 +46,8 @@ fuzz_target!(|bytes: &[u8]| {
         edits: Default::default(),
         policies: Vec::new(),
         preserve_header_case: false,
+        layer4: None,
+        compress: None,
         upgrade: Vec::new(),
     };
     let pools = Registry::new(1).pools(["all", "admin"]);

@@ -42,6 +42,7 @@ mod hot_swap;
 mod http2;
 mod interim_and_trailers;
 mod large_bodies;
+mod layer4;
 mod limits;
 mod lingering;
 mod listeners;

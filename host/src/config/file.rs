@@ -10,13 +10,13 @@ use super::record::{self, RecordEntry};
 use super::retry::RetryEntry;
 use super::traffic::TrafficEntry;
 use super::{
-    AccessLog, Acme, Backend, Compression, Conditions, Forwarded, HostPattern, Limits, Listener,
-    LoggedRequests, PathMatch, Paths, Policy, Pool, ResolverConfig, Rollout, RouteAnswer,
+    AccessLog, Acme, Backend, Compression, Conditions, Forwarded, HostPattern, Layer4, Limits,
+    Listener, LoggedRequests, PathMatch, Paths, Policy, Pool, ResolverConfig, Rollout, RouteAnswer,
     RouteEdits, Timeouts,
 };
 use super::{
-    acme, compression, forwarded, host, listeners, matches, pools, resolver, respond, rewrite,
-    sections, upgrade, values,
+    acme, compression, forwarded, host, listeners, matches, passthrough, pools, resolver, respond,
+    rewrite, sections, upgrade, values,
 };
 use crate::document::{self, At, Findings, Node, Section};
 use crate::message::path;
@@ -66,6 +66,7 @@ pub(super) struct RouteEntry {
     /// `None` if the key is missing.
     pub upgrade: Option<Vec<String>>,
     pub compress: Option<Compression>,
+    pub layer4: Option<Layer4>,
 }
 
 /// The whole file.
@@ -80,6 +81,8 @@ pub(super) struct File {
     pub pools: Vec<At<(Pool, RetryEntry)>>,
     pub resolver: ResolverConfig,
     pub routes: Vec<RouteEntry>,
+    /// `tcp` of listeners.
+    pub tcp: Vec<RouteEntry>,
     pub stats_path: Option<String>,
     pub limits: Limits,
     pub timeouts: Timeouts,
@@ -102,9 +105,10 @@ pub(super) fn read(
 ) -> Option<File> {
     let mut root = document::parse(name, text, findings)?;
     let timeouts = sections::timeouts(root.take_section("timeouts", findings), findings);
+    let mut tcp = Vec::new();
     let file = File {
         common: common(&mut root, findings),
-        listeners: listeners::entries(&mut root, base, findings),
+        listeners: listeners::entries(&mut root, base, &mut tcp, findings),
         forward: forward::forward(&mut root, base, findings),
         acme: acme::acme(&mut root, base, findings),
         policies: named(&mut root, "policies", findings, |name, node, f| {
@@ -115,6 +119,7 @@ pub(super) fn read(
         }),
         resolver: resolver::resolver(root.take_section("resolver", findings), findings),
         routes: routes(&mut root, base, findings),
+        tcp,
         stats_path: stats(&mut root, findings),
         limits: sections::limits(root.take_section("limits", findings), findings),
         timeouts,
@@ -246,7 +251,11 @@ fn routes(root: &mut Section, base: &Path, findings: &mut Findings) -> Vec<Route
     let nodes = node.list(findings).unwrap_or_default();
     nodes
         .into_iter()
-        .filter_map(|n| Some(route(n.section(findings)?, base, findings)))
+        .filter_map(|n| {
+            let mut section = n.section(findings)?;
+            let passed_on = passthrough::route(&mut section, findings);
+            Some(passed_on.unwrap_or_else(|| route(section, base, findings)))
+        })
         .collect()
 }
 
@@ -291,6 +300,7 @@ fn route(mut section: Section, base: &Path, findings: &mut Findings) -> RouteEnt
         retry,
         upgrade,
         compress,
+        layer4: None,
     }
 }
 

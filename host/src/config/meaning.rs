@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Acme, AdaptiveRequests, Backend, Compression, Conditions, ForwardProxy, H2Limits, Listener,
-    PathMatch, PoolHealth, PoolProtocol, PoolTls, ResolverConfig, RetryPolicy, RouteAnswer,
-    RouteEdits, Timeouts, Traffic, TrustedPeers,
+    Acme, AdaptiveRequests, Backend, Compression, Conditions, ForwardProxy, H2Limits, Layer4,
+    Listener, PathMatch, PoolHealth, PoolProtocol, PoolTls, ResolverConfig, RetryPolicy,
+    RouteAnswer, RouteEdits, Timeouts, Traffic, TrustedPeers,
 };
 
 /// The whole configuration, with defaults filled in.
@@ -260,12 +260,17 @@ pub struct Route {
     pub upgrade: Vec<String>,
     /// `compress`: which responses are compressed on their way. Default: none.
     pub compress: Option<Compression>,
+    /// `passthrough`, and `tcp` of a listener: `None` if it is a route of requests.
+    pub layer4: Option<Layer4>,
 }
 
 impl fmt::Display for Route {
     /// What the route is called where it is counted or shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}{}", self.host, self.path, self.conditions)
+        match &self.layer4 {
+            None => write!(f, "{}{}{}", self.host, self.path, self.conditions),
+            Some(layer4) => layer4.write_name(&self.host, f),
+        }
     }
 }
 

@@ -25,10 +25,12 @@ mod forwarded;
 mod h2_limits;
 mod host;
 mod judged;
+mod layer4;
 mod listeners;
 mod matches;
 mod meaning;
 mod mirror;
+mod passthrough;
 mod pattern;
 mod pool_health;
 mod pool_tls;
@@ -70,6 +72,7 @@ pub use forward::{Destinations, ForwardProxy, ProxyAuthentication};
 pub use h2_limits::H2Limits;
 pub use host::normalise_host;
 pub use judged::{Ejection, PoolHealth, Probe, ProbeKind};
+pub use layer4::{Layer4, Layer4Match, ProxyHeader, TcpForward};
 pub use listeners::{
     CertificateFiles, Certificates, ClientCertificates, ListenAddress, Listener, ListenerTls,
     Protocols, TlsVersion,

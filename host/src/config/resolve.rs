@@ -1,6 +1,9 @@
 //! From the file to its meaning: merges the layers, resolves names and checks keys against each
 //! other.
 
+mod layer4;
+mod range_parameter;
+
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -50,8 +53,9 @@ pub(super) fn resolve(
     for entry in common.hosts {
         table.add_host(entry, preserve_header_case);
     }
-    let routes = file.routes.into_iter();
+    let routes = file.routes.into_iter().chain(file.tcp);
     routes.for_each(|route| table.add_route(route));
+    table.check_passthrough(&listeners);
     if let Some(counts) = common.range_parameter {
         table.range_parameter(&counts);
     }
@@ -178,12 +182,16 @@ impl<'f> Table<'f> {
                 preserve_header_case,
                 upgrade: default_upgrade(),
                 compress: None,
+                layer4: None,
             },
             place,
         );
     }
 
     fn add_route(&mut self, entry: RouteEntry) {
+        if let Some(layer4) = entry.layer4 {
+            return self.add_layer4((entry.hosts, entry.traffic.pool(), entry.policies), &layer4);
+        }
         let traffic = self.traffic(&entry.traffic, &entry.retry);
         let upgrade = entry.upgrade.as_deref();
         entry.traffic.check_upgrade(upgrade, self.findings);
@@ -204,37 +212,9 @@ impl<'f> Table<'f> {
                 preserve_header_case: entry.preserve_header_case,
                 upgrade: entry.upgrade.clone().unwrap_or_else(default_upgrade),
                 compress: entry.compress.clone(),
+                layer4: None,
             };
             self.push(route, host.place);
-        }
-    }
-
-    /// `range-parameter` is a setting of the policy that checks ranges.
-    fn range_parameter(&mut self, counts: &At<bool>) {
-        let Some(policy) = self.policies.iter_mut().find(|p| p.name == "range") else {
-            return;
-        };
-        let parameter = serde_json::Value::Bool(counts.value);
-        let is_builtin = policy.source == PolicySource::Builtin("range".to_owned());
-        match policy.settings.as_object_mut() {
-            Some(settings)
-                if is_builtin
-                    && settings
-                        .get("parameter")
-                        .is_none_or(|set| *set == parameter) =>
-            {
-                settings.insert("parameter".to_owned(), parameter);
-            }
-            _ if !is_builtin => {
-                let message = "is a setting of the built-in policy `range`, but `[policies.range]` \
-                               is another policy; remove one of them";
-                self.findings.error(&counts.place, message);
-            }
-            _ => {
-                let message =
-                    "contradicts `parameter` in `[policies.range.settings]`; remove one of them";
-                self.findings.error(&counts.place, message);
-            }
         }
     }
 

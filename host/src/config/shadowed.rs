@@ -9,7 +9,7 @@ use crate::document::{At, Findings};
 /// Notes an error for each route whose requests all go to another route of the same host and path.
 pub(super) fn check(routes: &[At<Route>], findings: &mut Findings) {
     let mut alike: HashMap<(String, String), Vec<&At<Route>>> = HashMap::new();
-    for route in routes {
+    for route in routes.iter().filter(|route| route.value.layer4.is_none()) {
         let Route { host, path, .. } = &route.value;
         let key = (host.to_string(), path.to_string());
         alike.entry(key).or_default().push(route);

@@ -48,7 +48,7 @@ impl Table<'_> {
     }
 
     /// The index of the pool with this name.
-    fn pool(&mut self, name: &At<String>) -> Option<usize> {
+    pub(super) fn pool(&mut self, name: &At<String>) -> Option<usize> {
         let known = &self.pools[..self.pool_places.len()];
         let found = known.iter().position(|p| p.name == name.value);
         if found.is_none() && !self.findings.concern_section("pools", &name.value) {

@@ -96,6 +96,19 @@ pub(super) struct TimeoutsEntry {
 }
 
 impl TrafficEntry {
+    /// All of it to one pool, if there is one.
+    pub(super) fn to(pool: Option<At<String>>) -> Self {
+        Self {
+            pools: pool.map(|name| (name, 1)).into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The first of its pools.
+    pub(super) fn pool(&self) -> Option<At<String>> {
+        self.pools.first().map(|(name, _)| name.clone())
+    }
+
     /// Reads the keys of a route. It needs no pool if it `answers` itself.
     pub(super) fn read(section: &mut Section, answers: bool, findings: &mut Findings) -> Self {
         let place = section.place.clone();

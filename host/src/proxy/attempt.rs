@@ -4,9 +4,11 @@ use super::boxed::boxed;
 use super::context::{RequestContext, Target};
 use super::end::LEFT;
 use super::exchange::{Attempted, Exchange};
+use super::layer4::Layer4;
 use super::presence::Presence;
 use super::tries::Tries;
 use super::worker::Worker;
+use crate::config::HalfClose;
 use crate::policy::ByteRange;
 use crate::stats::RetryReason;
 use crate::upstream::{AttemptOutcome, Carrier, Failure, Lease};
@@ -39,6 +41,9 @@ impl Exchange<'_> {
                 Some(Ok(upstream)) => upstream,
                 none => return self.no_connection(lease, none.and_then(Result::err)),
             };
+            if self.layer4.is_some() {
+                return self.passed_on(to, lease, upstream);
+            }
             let reused = upstream.is_reused();
             let attempted = match upstream {
                 Carrier::H1(connection) => self.forward(to, lease, connection).await,
@@ -106,7 +111,11 @@ impl Exchange<'_> {
     }
 
     pub(super) fn presence(&self) -> Presence<'_> {
-        let half_close = self.view.settings.limits.half_close;
+        let half_close = match self.layer4 {
+            // Of bytes that are not read nobody knows whether more have to follow.
+            Some(Layer4::Tcp) => HalfClose::Allow,
+            _ => self.view.settings.limits.half_close,
+        };
         let read_whole = self.body_in_hand().is_some();
         self.client.presence(half_close, read_whole)
     }

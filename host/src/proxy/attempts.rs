@@ -86,7 +86,8 @@ impl Exchange<'_> {
                 failed: &past.failed,
             };
             let lease = pool.lease(context.select(&mut self.scratch.head, attempt)?);
-            let sent = past.number + u32::from(self.fresh) - past.looked;
+            let stale = self.fresh && self.layer4.is_none();
+            let sent = past.number + u32::from(stale) - past.looked;
             let mut tries = Tries::new(policy, pool, &past.failed, sent);
             tries.looked = past.looked;
             let failed = match self.try_at(context, lease, ranges, tries).await {

@@ -127,6 +127,14 @@ impl Connection {
         length.filter(|length| *length <= self.input.len())
     }
 
+    /// Takes bytes up that were read of it before.
+    pub(super) fn hold(&mut self, bytes: &[u8]) {
+        self.worker.shard.bytes_from_clients.add(bytes.len() as u64);
+        let mut input = self.worker.buffers.small();
+        input.put(bytes);
+        self.input = input;
+    }
+
     /// What has arrived after the head.
     pub(super) fn held(&self) -> &[u8] {
         self.input.filled()

@@ -9,6 +9,7 @@ use super::call;
 use super::client::Client;
 use super::connection::Disposition;
 use super::context::RequestContext;
+use super::layer4::Layer4;
 use super::refusal::{LocalReply, Refusal};
 use super::scratch::Scratch;
 use super::snapshot::WorkerSnapshot;
@@ -55,6 +56,8 @@ pub(super) struct Exchange<'a> {
     pub doubt: Doubt,
     /// What the route changes of every answer, once the route is known; `None` for nothing.
     pub edits: Option<&'a RouteEdits>,
+    /// There is no request: the connection itself is passed on.
+    pub layer4: Option<Layer4>,
 }
 
 /// What an attempt came to.
@@ -110,6 +113,7 @@ impl<'a> Exchange<'a> {
             pace,
             doubt,
             edits: None,
+            layer4: None,
         }
     }
 }

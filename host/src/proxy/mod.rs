@@ -8,7 +8,8 @@
 //! client that leaves while the proxy waits for its backend; `linger` ends a connection whose
 //! client is still sending; `slow` cuts off clients that keep limited connections from others.
 //! Policies hear what became of a request after its end (`run`, `completion`). After a 101,
-//! `tunnel` moves the bytes of both connections; `switched` is what it takes over. `refusal` is the
+//! `tunnel` moves the bytes of both connections; `switched` is what it takes over. Connections that
+//! carry no requests become tunnels at once (`layer4`). `refusal` is the
 //! only place where an error becomes a status; `answer` sends responses that are not a backend's,
 //! as `reply` writes them. A [`Worker`] holds what the connections of one thread share; `app` makes
 //! them. Never names wasmtime, and never asks a policy itself.
@@ -50,6 +51,7 @@ mod hedge;
 mod hops;
 mod interim;
 mod late;
+mod layer4;
 mod lease;
 mod linger;
 mod listening;

@@ -22,16 +22,16 @@ use crate::upstream::{Completion, RequestFailure};
 
 /// A request whose policies may hear what becomes of it, however it ends: also if its task is
 /// dropped, or panics.
-struct Awaited<'e, 'a> {
-    exchange: &'e mut Exchange<'a>,
+pub(super) struct Awaited<'e, 'a> {
+    pub(super) exchange: &'e mut Exchange<'a>,
     worker: &'e Worker,
     /// Its route and the pool that takes it, once they are known.
-    route: Option<(&'a Rule, &'a RuleTarget)>,
-    state: RequestPolicyState,
+    pub(super) route: Option<(&'a Rule, &'a RuleTarget)>,
+    pub(super) state: RequestPolicyState,
 }
 
 impl<'e, 'a> Awaited<'e, 'a> {
-    fn new(exchange: &'e mut Exchange<'a>, worker: &'e Worker) -> Self {
+    pub(super) fn new(exchange: &'e mut Exchange<'a>, worker: &'e Worker) -> Self {
         Self {
             exchange,
             worker,
@@ -42,7 +42,7 @@ impl<'e, 'a> Awaited<'e, 'a> {
 
     /// The request has ended as its outcome says.
     #[inline]
-    fn end(mut self) {
+    pub(super) fn end(mut self) {
         if self.state.is_awaited() {
             return self.pass_on();
         }

@@ -250,7 +250,7 @@ impl Connection {
     }
 
     /// Gives a client that is sending still the time to see its answer.
-    async fn linger(&mut self) {
+    pub(super) async fn linger(&mut self) {
         let Self {
             worker,
             stream,

@@ -7,6 +7,7 @@ use http::Method;
 
 use super::forward_proxy::TunnelPlace;
 use super::h2::BackendStream;
+use super::layer4::Layer4;
 use crate::config::LoggedRequests;
 use crate::message::{RequestHead, Version};
 use crate::net::Buffer;
@@ -26,6 +27,8 @@ pub(super) struct Switched {
     pub request: Option<Request>,
     /// What it counts as, if a client of the forward proxy has asked for it.
     pub place: Option<TunnelPlace>,
+    /// The connection carries no request: it was passed on at once.
+    pub layer4: Option<Layer4>,
 }
 
 /// What carries a tunnel on the backend's side.
@@ -58,6 +61,11 @@ impl Switched {
     /// The request has ended, and the tunnel begins.
     pub(super) fn begin(&mut self, shard: &WorkerShard, outcome: Outcome, head: &RequestHead) {
         outcome.count(shard);
+        self.keep(outcome, head);
+    }
+
+    /// What the log is to say of it.
+    pub(super) fn keep(&mut self, outcome: Outcome, head: &RequestHead) {
         self.request = Some(Request {
             outcome,
             method: head.method.clone(),

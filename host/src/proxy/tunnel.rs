@@ -1,4 +1,5 @@
-//! A tunnel: after a 101, the bytes of another protocol both ways, whatever carries them.
+//! A tunnel: after a 101, or where there is no request, the bytes of another protocol both ways,
+//! whatever carries them.
 //!
 //! It begins when its request has ended: it holds no head, no policy and no snapshot, and a buffer
 //! only while bytes that were read are not written. Nothing of what passes is interpreted.
@@ -17,11 +18,13 @@ use super::connection::{Connection, Disposition};
 use super::exchange::{Attempted, Exchange};
 use super::forward_proxy::TunnelPlace;
 use super::h2::{Ends, Stream};
+use super::layer4::Layer4;
 use super::switched::{Backend, Patience, Request, Switched};
 use super::worker::Worker;
 use crate::config::LoggedRequests;
 use crate::message::RequestHead;
 use crate::net::{Buffer, ConnectionInfo, Timer, Wait};
+use crate::observe::access_log::Moved;
 use crate::upstream::{AttemptOutcome, Lease};
 
 /// Why a tunnel has ended.
@@ -65,6 +68,7 @@ impl Exchange<'_> {
             logged: settings.logged,
             request: None,
             place: None,
+            layer4: self.layer4,
         }));
         self.client.timer().disarm(Wait::UpstreamRead);
         let answered = AttemptOutcome::Answered;
@@ -146,10 +150,11 @@ async fn carry(client: Side<'_>, switched: Switched) -> End {
         logged,
         request,
         place,
+        layer4,
     } = switched;
     let worker = client.worker;
-    worker.shard.tunnels.increment();
-    worker.shard.tunnels_active.increment();
+    let sent = client.sent.len() as u64;
+    worker.shard.tunnel_begins(layer4.is_some(), sent);
     let on_wire = [client.to.is_stream(), matches!(backend, Backend::Stream(_))];
     let mut open = Open {
         up: Flow::new(client.sent, &worker.buffers),
@@ -161,6 +166,7 @@ async fn carry(client: Side<'_>, switched: Switched) -> End {
         logged,
         request,
         place,
+        layer4,
         ending: false,
         blocked: [false; 2],
         counted_on_wire: on_wire,
@@ -205,6 +211,8 @@ struct Open<'a> {
     logged: LoggedRequests,
     request: Option<Request>,
     place: Option<TunnelPlace>,
+    /// As what it was passed on, if it carries no request.
+    layer4: Option<Layer4>,
     /// Whether one side has ended.
     ending: bool,
     /// Whether bytes to the backend, and to the client, wait until they are taken.
@@ -217,7 +225,7 @@ struct Open<'a> {
 }
 
 type Halves<'a> = (Reader<'a>, Writer<'a>);
-type Moved = [(u64, u64); 2];
+type Both = [(u64, u64); 2];
 
 impl Open<'_> {
     async fn run(&mut self, client: Halves<'_>, backend: Halves<'_>) -> End {
@@ -243,13 +251,17 @@ impl Open<'_> {
         .await
     }
 
-    fn moved(&self) -> Moved {
+    fn moved(&self) -> Both {
         [self.up.moved(), self.down.moved()]
     }
 
     /// Adds what has moved since `before` to the statistics.
-    fn count(&self, before: Moved) {
+    fn count(&self, before: Both) {
         let (shard, [up, down]) = (&self.worker.shard, self.moved());
+        if self.layer4.is_some() {
+            shard.layer4.bytes_from_clients.add(up.0 - before[0].0);
+            shard.layer4.bytes_to_clients.add(down.1 - before[1].1);
+        }
         let [client, backend] = self.counted_on_wire;
         if !client {
             shard.bytes_from_clients.add(up.0 - before[0].0);
@@ -283,7 +295,7 @@ impl Open<'_> {
     }
 
     /// Waits for more, within the time that each wait may take.
-    fn wait(&mut self, cx: &mut Context<'_>, before: Moved) -> Poll<End> {
+    fn wait(&mut self, cx: &mut Context<'_>, before: Both) -> Poll<End> {
         let now = self.moved();
         let ending = self.up.has_ended() || self.down.has_ended();
         if now != before || ending != self.ending {
@@ -324,10 +336,9 @@ impl Drop for Open<'_> {
         }
         self.up.discard(&self.worker.buffers);
         self.down.discard(&self.worker.buffers);
-        self.worker.shard.tunnels_active.decrement();
-        let moved = (self.up.moved().0, self.down.moved().1);
+        self.worker.shard.tunnel_ends(self.layer4.is_some());
         if let Some(place) = self.place.take() {
-            place.carried(moved);
+            place.carried((self.up.moved().0, self.down.moved().1));
         }
         let Some(Request {
             mut outcome,
@@ -352,6 +363,11 @@ impl Drop for Open<'_> {
             host: host.into(),
             target: target.into(),
             ..RequestHead::default()
+        };
+        let moved = Moved {
+            from_client: self.up.moved().0,
+            to_client: self.down.moved().1,
+            layer4: self.layer4.map(Layer4::as_str),
         };
         let log = &self.worker.access_log;
         log.record_tunnel(self.logged, &outcome, &head, self.info, moved);

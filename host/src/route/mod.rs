@@ -8,6 +8,7 @@
 //! an ambiguous path does, and decoding what an expression or a condition of the query looks at.
 
 mod candidates;
+mod layer4;
 mod rewrite;
 mod target;
 
@@ -17,10 +18,12 @@ use foldhash::fast::RandomState;
 use memchr::{memchr_iter, memrchr_iter};
 
 use self::candidates::{Asked, Candidate, best, in_order};
+use self::layer4::Layer4Table;
 pub use self::rewrite::{fill, rewritten};
 pub use self::target::{RuleMirror, RuleTarget};
 use crate::config::{
-    Compression, FixedResponse, HostPattern, PathMatch, Route, RouteAnswer, RouteEdits, Timeouts,
+    Compression, FixedResponse, HostPattern, PathMatch, ProxyHeader, Route, RouteAnswer,
+    RouteEdits, TcpForward, Timeouts,
 };
 use crate::message::RequestHead;
 use crate::message::path::{self, PathNotes};
@@ -39,6 +42,7 @@ pub struct RouteTable {
     /// The routes that the candidates point into.
     actions: Vec<Action>,
     has_expressions: bool,
+    layer4: Layer4Table,
 }
 
 /// Bytes of an ambiguous path that expressions look at: they look at all of each of its readings.
@@ -113,6 +117,8 @@ pub struct Rule {
     pub edits: Option<Box<RouteEdits>>,
     /// Which responses are compressed on their way.
     pub compress: Option<Box<Compression>>,
+    /// The header that a backend gets before a connection that is passed on.
+    pub proxy_protocol: Option<ProxyHeader>,
 }
 
 impl Rule {
@@ -139,6 +145,7 @@ impl Rule {
                 .collect(),
             edits: edits(route),
             compress: route.compress.clone().map(Box::new),
+            proxy_protocol: route.layer4.as_ref().and_then(|l| l.proxy_protocol),
         })
     }
 }
@@ -172,8 +179,12 @@ impl RouteTable {
                 })),
             };
             let Some(action) = action else { continue };
-            let candidate = Candidate::new(route, index);
             table.actions.push(action);
+            if let Some(layer4) = &route.layer4 {
+                table.layer4.add(route, layer4, index);
+                continue;
+            }
+            let candidate = Candidate::new(route, index);
             let of_host = match &route.host {
                 HostPattern::Exact(host) => table.exact.entry(host.as_str().into()).or_default(),
                 HostPattern::Suffix(suffix) => {
@@ -194,6 +205,29 @@ impl RouteTable {
         let is_expression = |route: &Route| matches!(route.path, PathMatch::Regex(_));
         table.has_expressions = routes.iter().any(is_expression);
         table
+    }
+
+    /// Whether any connection with TLS is passed on by the name that its client asks for.
+    pub fn passes_through(&self) -> bool {
+        self.layer4.has_names()
+    }
+
+    /// The rule by which a connection is passed on whose client asks for this server, in lower
+    /// case.
+    pub fn passthrough(&self, name: Option<&str>) -> Option<&Rule> {
+        self.passed_on(self.layer4.of_name(name)?)
+    }
+
+    /// The rule of the connections of a listener.
+    pub fn of_listener(&self, tcp: &TcpForward) -> Option<&Rule> {
+        self.passed_on(self.layer4.of_listener(tcp)?)
+    }
+
+    fn passed_on(&self, index: usize) -> Option<&Rule> {
+        match self.actions.get(index)? {
+            Action::Forward(rule) => Some(rule),
+            Action::Answer(_) => None,
+        }
     }
 
     /// What becomes of a request, whose host and path are in normal form.

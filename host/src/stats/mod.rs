@@ -30,7 +30,8 @@ pub use mirror::MirrorShard;
 pub use named::{Forgotten, Named};
 pub use recording::RecordingShard;
 pub use shard::{
-    HOOKS, Http2Shard, MAX_POLICY_COUNTERS, PolicyShard, PoolShard, STATUSES, WorkerShard,
+    HOOKS, Http2Shard, Layer4Shard, MAX_POLICY_COUNTERS, PolicyShard, PoolShard, STATUSES,
+    WorkerShard,
 };
 pub use store::StoreShard;
 pub use trial::{ArmShard, ByRoute, Compared, JUDGED_ROUTES, JudgedArm, RouteArms, TrialShard};

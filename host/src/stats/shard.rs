@@ -58,6 +58,8 @@ pub struct WorkerShard {
     pub tunnels_active: Gauge,
     /// What the forward proxy does.
     pub forward: ForwardShard,
+    /// Connections that are passed on as they are.
+    pub layer4: Layer4Shard,
     /// Attempts at a backend after the first of a request.
     pub retries: Counter,
     /// The same by reason, and what else is counted of attempts.
@@ -100,6 +102,21 @@ pub struct Http2Shard {
     pub refused: Counter,
 }
 
+/// Counters of one worker's connections that are passed on as they are.
+#[derive(Debug, Default)]
+pub struct Layer4Shard {
+    /// Those that have reached a backend.
+    pub connections: Counter,
+    /// Those of them that are open now.
+    pub active: Gauge,
+    /// Those that were closed, because no backend was reached or a policy refused them.
+    pub refused: Counter,
+    /// Bytes of them read from clients.
+    pub bytes_from_clients: Counter,
+    /// Bytes of them written to clients.
+    pub bytes_to_clients: Counter,
+}
+
 impl Default for WorkerShard {
     fn default() -> Self {
         Self {
@@ -122,6 +139,7 @@ impl Default for WorkerShard {
             tunnels: Counter::default(),
             tunnels_active: Gauge::default(),
             forward: ForwardShard::default(),
+            layer4: Layer4Shard::default(),
             retries: Counter::default(),
             attempts: AttemptShard::default(),
             compression: CompressionShard::default(),
@@ -138,6 +156,27 @@ impl Default for WorkerShard {
 }
 
 impl WorkerShard {
+    /// A connection that changes its protocol, or that is passed on as it is, becomes a tunnel. Its
+    /// client has sent so many bytes before.
+    pub fn tunnel_begins(&self, layer4: bool, sent: u64) {
+        if layer4 {
+            self.layer4.connections.increment();
+            self.layer4.active.increment();
+            self.layer4.bytes_from_clients.add(sent);
+        } else {
+            self.tunnels.increment();
+            self.tunnels_active.increment();
+        }
+    }
+
+    /// A tunnel has ended.
+    pub fn tunnel_ends(&self, layer4: bool) {
+        match layer4 {
+            false => self.tunnels_active.decrement(),
+            true => self.layer4.active.decrement(),
+        }
+    }
+
     /// Counts an attempt after the first of a request.
     pub fn retried(&self, reason: RetryReason) {
         self.retries.increment();

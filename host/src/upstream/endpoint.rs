@@ -107,6 +107,11 @@ struct Open {
 }
 
 impl WorkerEndpoint {
+    /// Whether its connections carry bytes as they are, without TLS and HTTP/2.
+    pub fn is_plain(&self) -> bool {
+        self.tls.is_none() && self.protocol == Protocol::Http11
+    }
+
     /// An endpoint without connections, for worker number `worker`.
     pub fn new(endpoint: &Endpoint, stats: &Stats, worker: usize) -> Self {
         let health = Arc::clone(&endpoint.health);

@@ -4,6 +4,7 @@ mod certificates;
 mod compression;
 mod families;
 mod forward;
+mod layer4;
 mod names;
 mod policies;
 mod pools;
@@ -83,6 +84,7 @@ impl Collector for Snapshot {
         self.requests(&mut out)?;
         self.connections(&mut out)?;
         self.forward(&mut out)?;
+        self.layer4(&mut out)?;
         self.losses(&mut out)?;
         self.compression(&mut out)?;
         self.recording(&mut out)?;

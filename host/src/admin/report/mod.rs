@@ -4,6 +4,7 @@ mod attempts;
 mod backend;
 mod compression;
 mod forward;
+mod layer4;
 mod policy;
 mod topology;
 
@@ -16,6 +17,7 @@ pub use self::attempts::Attempts;
 pub use self::backend::{Backend, BackendLatency};
 pub use self::compression::Compressed;
 pub use self::forward::Forward;
+pub use self::layer4::Layer4;
 pub use self::policy::{Policy, PolicyMemory, PolicyStore};
 pub use self::topology::{ShownEndpoint, ShownPool};
 use super::backends::PoolStatus;
@@ -68,6 +70,8 @@ pub struct Report {
     pub tunnels: Tunnels,
     /// What the forward proxy has done.
     pub forward: Forward,
+    /// Connections that are passed on as they are.
+    pub layer4: Layer4,
     /// Attempts at a backend after the first of a request.
     pub retries: u64,
     /// The same by reason, and those that were made beside another.
@@ -244,6 +248,7 @@ impl Report {
             http2: Http2::new(workers),
             tunnels: Tunnels::new(workers),
             forward: Forward::new(workers),
+            layer4: Layer4::new(workers),
             retries: sum(|w| &w.retries),
             attempts: Attempts::new(workers),
             compressed: Compressed::new(workers),

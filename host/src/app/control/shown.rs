@@ -21,6 +21,7 @@ impl ControlPlane {
                 "address": l.address.to_string(),
                 "tls": l.tls.is_some(),
                 "forward": l.forward,
+                "tcp": l.tcp.as_ref().map(|tcp| &tcp.pool),
             })).collect::<Value>(),
             "admin": config.admin.as_ref().map(|admin| json!({
                 "listen": admin.listen.to_string(),
@@ -60,6 +61,7 @@ fn route(route: &Route, config: &Config) -> Value {
     let pools = targets
         .iter()
         .map(|to| json!({ "pool": name(to.pool), "weight": to.weight }));
+    let proxy_protocol = route.layer4.as_ref().and_then(|l| l.proxy_protocol);
     json!({
         "route": route_name(route),
         "pool": targets.first().filter(|_| targets.len() == 1).and_then(|to| name(to.pool)),
@@ -69,6 +71,7 @@ fn route(route: &Route, config: &Config) -> Value {
         "edits": (!route.edits.is_empty()).then(|| route.edits.to_string()),
         "compress": route.compress.as_ref().map(ToString::to_string),
         "policies": policies.collect::<Vec<_>>(),
+        "proxy_protocol": proxy_protocol.map(|version| version.to_string()),
     })
 }
 

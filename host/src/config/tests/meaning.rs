@@ -205,6 +205,7 @@ fn the_long_form_means_what_it_says() {
         preserve_header_case: false,
         upgrade: vec!["websocket".to_owned()],
         compress: None,
+        layer4: None,
     };
     let expected = [
         route(HostPattern::Exact("www.example.com".to_owned())),

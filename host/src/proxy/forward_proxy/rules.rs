@@ -50,6 +50,7 @@ impl ForwardRules {
                 upgrade: Box::new([WEBSOCKET.into()]),
                 edits: None,
                 compress: None,
+                proxy_protocol: None,
             },
             target: RuleTarget {
                 pool: PoolId::NOWHERE,

@@ -29,6 +29,7 @@ fn table(routes: &[(HostPattern, &str)]) -> RouteTable {
             preserve_header_case: false,
             upgrade: vec![],
             compress: None,
+            layer4: None,
         })
         .collect();
     RouteTable::new(&routes, &pools(routes.len()), &[])
