@@ -60,6 +60,6 @@ fuzz_target!(|bytes: &[u8]| {
     let action = routes.find(&head);
     assert!(action.is_some());
     if let Some(action) = action.filter(|_| notes.is_ambiguous()) {
-        routes.is_sure(action, &head, path, notes);
+        routes.sureness(action, &head, path, notes);
     }
 });
