@@ -32,8 +32,9 @@ fn a_route_means_what_it_says() {
             proxy_protocol: Some(ProxyHeader::V2),
         };
         assert_eq!(route.layer4, Some(layer4));
-        assert_eq!(route.pool, Some(0));
-        assert!(route.retry.on.connect && route.retry.hedge.is_none());
+        let targets = &route.traffic.targets;
+        assert_eq!(targets.iter().map(|to| to.pool).collect::<Vec<_>>(), [0]);
+        assert!(targets[0].retry.on.connect && targets[0].retry.hedge.is_none());
     }
     let policies: Vec<_> = config.policies.iter().map(|p| &*p.name).collect();
     assert_eq!(policies, ["random"]);

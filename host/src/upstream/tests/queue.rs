@@ -325,6 +325,7 @@ fn an_address_has_the_least_places_that_a_pool_gives_it() {
             slow_client_rate: 16 * 1024,
             health: PoolHealth::default(),
             ping_interval: Duration::ZERO,
+            is_mirror: false,
         }
     };
     let (shared, own) = ("127.0.0.1:1", "127.0.0.1:2");

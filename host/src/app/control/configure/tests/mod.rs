@@ -68,6 +68,7 @@ async fn started(config: &Arc<Config>) -> Arc<ControlPlane> {
         upgrades: upgrades().0,
         names,
         backend_files: BackendFiles::default(),
+        door: Arc::default(),
     };
     let control = ControlPlane::new(Arc::clone(config), &topology, process);
     let control = Arc::new(control);
