@@ -55,6 +55,11 @@ impl Candidate {
         }
     }
 
+    pub(super) fn is_expression(&self) -> bool {
+        let kind = self.more.as_ref().map(|more| &more.kind);
+        matches!(kind, Some(Kind::Regex(_)))
+    }
+
     /// Whether it is a prefix of the path that the other one is for.
     pub(super) fn is_above(&self, other: &Self) -> bool {
         let kind = self.more.as_ref().map(|more| &more.kind);

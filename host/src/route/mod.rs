@@ -16,7 +16,7 @@ use memchr::{memchr_iter, memrchr_iter};
 
 pub use self::candidates::rest;
 use self::candidates::{Asked, Candidate, best, in_order};
-use crate::config::{FixedResponse, HostPattern, PathMatch, RetryPolicy, Route, RouteAnswer};
+use crate::config::{FixedResponse, HostPattern, RetryPolicy, Route, RouteAnswer};
 use crate::message::RequestHead;
 use crate::message::path::{self, PathNotes};
 use crate::policy::PolicyId;
@@ -33,7 +33,6 @@ pub struct RouteTable {
     any: Vec<Candidate>,
     /// The routes that the candidates point into.
     actions: Vec<Action>,
-    has_expressions: bool,
 }
 
 /// Bytes of an ambiguous path that expressions look at: they look at all of each of its readings.
@@ -151,8 +150,6 @@ impl RouteTable {
         let hosts = table.exact.values_mut().chain(table.suffix.values_mut());
         let hosts = hosts.chain([&mut table.any]);
         hosts.for_each(|of_host| in_order(of_host));
-        let is_expression = |route: &Route| matches!(route.path, PathMatch::Regex(_));
-        table.has_expressions = routes.iter().any(is_expression);
         table
     }
 
@@ -196,7 +193,8 @@ impl RouteTable {
         notes: PathNotes,
     ) -> Sureness {
         // An expression looks at all of each reading.
-        if self.has_expressions && sent.len() > MOST_AMBIGUOUS {
+        let mut of_hosts = self.by_host(&head.host).flatten();
+        if sent.len() > MOST_AMBIGUOUS && of_hosts.any(Candidate::is_expression) {
             return Sureness::Neither;
         }
         let Some(readings) = path::readings(sent, notes) else {
@@ -206,7 +204,7 @@ impl RouteTable {
         let (mut own, mut sure) = (None, Sureness::AsMeant);
         let mut seen = HashSet::new();
         for reading in readings {
-            if seen.contains(&(reading.unusual, reading.path.clone())) {
+            if !seen.insert((reading.unusual, reading.path.clone())) {
                 continue;
             }
             let found = self.locate(head, &reading.path);
@@ -220,7 +218,6 @@ impl RouteTable {
                 _ => return Sureness::Neither,
             }
             own = own.or(found.map(|(candidate, _)| candidate));
-            seen.insert((reading.unusual, reading.path));
         }
         sure
     }

@@ -77,17 +77,13 @@ impl Interval {
 fn compare(pool: &PoolTopology, counted: &[Of<'_>]) {
     let rules = &pool.health.ejection;
     if rules.failure_share > 0.0 && pool.has_choice() {
+        let requests: u64 = counted.iter().map(|(_, of)| of.requests).sum();
+        let failures: u64 = counted.iter().map(|(_, of)| of.failures).sum();
         for (endpoint, own) in counted {
-            let others = counted.iter().filter(|(e, _)| e.id != endpoint.id);
-            let others = others.fold(Totals::default(), |mut sum, (_, of)| {
-                sum.requests += of.requests;
-                sum.failures += of.failures;
-                sum
-            });
-            let share = own.failure_share();
+            let others = failure_share(requests - own.requests, failures - own.failures);
+            let share = failure_share(own.requests, own.failures);
             let is_plenty = own.requests.max(own.failures) >= rules.min_requests;
-            if is_plenty && share >= rules.failure_share && share >= others.failure_share() * TIMES
-            {
+            if is_plenty && share >= rules.failure_share && share >= others * TIMES {
                 let percent = share * 100.0;
                 pool.eject(endpoint, Marks::NONE, || {
                     format!(
@@ -136,6 +132,14 @@ fn compare_latencies(pool: &PoolTopology, counted: &[Of<'_>]) {
             }
             false => {}
         }
+    }
+}
+
+/// The share of failures among requests; those that were never sent failed as well.
+fn failure_share(requests: u64, failures: u64) -> f64 {
+    match requests.max(failures) {
+        0 => 0.0,
+        all => failures as f64 / all as f64,
     }
 }
 
