@@ -204,6 +204,9 @@ impl RouteTable {
         let (mut own, mut sure) = (None, Sureness::AsMeant);
         let mut seen = HashSet::new();
         for reading in readings {
+            let Some(reading) = reading else {
+                return Sureness::Neither;
+            };
             if !seen.insert((reading.unusual, reading.path.clone())) {
                 continue;
             }
