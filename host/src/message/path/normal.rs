@@ -98,10 +98,9 @@ pub(super) fn resolve(path: &mut Vec<u8>, notes: &mut PathNotes) {
                 written = memchr::memrchr(b'/', &path[..written]).unwrap_or(0);
             }
             _ => {
-                let length = end - start;
                 path[written] = b'/';
                 path.copy_within(start..end, written + 1);
-                written += 1 + length;
+                written += 1 + end - start;
             }
         }
         read = end;

@@ -21,8 +21,8 @@ pub struct Reading {
     pub unusual: bool,
 }
 
-/// The other ways in which servers read an ambiguous path; `None`, also as one of them, if there are
-/// too many.
+/// The other ways in which servers read an ambiguous path; `None`, also as one of them, if there
+/// are too many.
 ///
 /// A server may decode more than others. It may then resolve the result in the normal way; without
 /// merging slashes first (RFC 3986 section 5.2.4 to the letter); after it removed an authority (as
