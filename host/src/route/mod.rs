@@ -17,13 +17,13 @@ use std::collections::{HashMap, HashSet};
 use foldhash::fast::RandomState;
 use memchr::{memchr_iter, memrchr_iter};
 
-use self::candidates::{Asked, Candidate, best, in_order};
+use self::candidates::{Asked, Candidate, Facts, best, in_order};
 use self::layer4::Layer4Table;
 pub use self::rewrite::{fill, rewritten};
 pub use self::target::{RuleMirror, RuleTarget};
 use crate::config::{
-    Compression, FixedResponse, HostPattern, PathMatch, ProxyHeader, Route, RouteAnswer,
-    RouteEdits, TcpForward, Timeouts,
+    Compression, FixedResponse, HostPattern, ProxyHeader, Route, RouteAnswer, RouteEdits,
+    TcpForward, Timeouts,
 };
 use crate::message::RequestHead;
 use crate::message::path::{self, PathNotes};
@@ -41,7 +41,6 @@ pub struct RouteTable {
     any: Vec<Candidate>,
     /// The routes that the candidates point into.
     actions: Vec<Action>,
-    has_expressions: bool,
     layer4: Layer4Table,
 }
 
@@ -202,8 +201,6 @@ impl RouteTable {
         let hosts = table.exact.values_mut().chain(table.suffix.values_mut());
         let hosts = hosts.chain([&mut table.any]);
         hosts.for_each(|of_host| in_order(of_host));
-        let is_expression = |route: &Route| matches!(route.path, PathMatch::Regex(_));
-        table.has_expressions = routes.iter().any(is_expression);
         table
     }
 
@@ -232,7 +229,8 @@ impl RouteTable {
 
     /// What becomes of a request, whose host and path are in normal form.
     pub fn find(&self, head: &RequestHead) -> Option<&Action> {
-        self.locate(head, head.path()).map(|(_, action)| action)
+        let found = self.locate(&head.host, &Facts::new(head), head.path());
+        found.map(|(_, action)| action)
     }
 
     /// The response that stands at this place of the table.
@@ -247,9 +245,9 @@ impl RouteTable {
     }
 
     /// The same for another path.
-    fn locate(&self, head: &RequestHead, path: &str) -> Option<(&Candidate, &Action)> {
-        let (mut hosts, asked) = (self.by_host(&head.host), Asked::new(path));
-        let found = hosts.find_map(|of_host| best(of_host, head, &asked));
+    fn locate(&self, host: &str, facts: &Facts<'_>, path: &str) -> Option<(&Candidate, &Action)> {
+        let (mut hosts, asked) = (self.by_host(host), Asked::new(path));
+        let found = hosts.find_map(|of_host| best(of_host, facts, &asked));
         found.map(|candidate| (candidate, &self.actions[candidate.action]))
     }
 
@@ -270,7 +268,8 @@ impl RouteTable {
         notes: PathNotes,
     ) -> Sureness {
         // An expression looks at all of each reading.
-        if self.has_expressions && sent.len() > MOST_AMBIGUOUS {
+        let mut of_hosts = self.by_host(&head.host).flatten();
+        if sent.len() > MOST_AMBIGUOUS && of_hosts.any(Candidate::is_expression) {
             return Sureness::Neither;
         }
         let Some(readings) = path::readings(sent, notes) else {
@@ -278,12 +277,15 @@ impl RouteTable {
         };
         // The first is the normal form.
         let (mut own, mut sure) = (None, Sureness::AsMeant);
-        let mut seen = HashSet::new();
+        let (facts, mut seen) = (Facts::remembered(head), HashSet::new());
         for reading in readings {
-            if seen.contains(&(reading.unusual, reading.path.clone())) {
+            let Some(reading) = reading else {
+                return Sureness::Neither;
+            };
+            if !seen.insert((reading.unusual, reading.path.clone())) {
                 continue;
             }
-            let found = self.locate(head, &reading.path);
+            let found = self.locate(&head.host, &facts, &reading.path);
             let is_above = |candidate: &Candidate| own.is_some_and(|own| candidate.is_above(own));
             match found {
                 Some((_, other)) if std::ptr::eq(other, action) => {}
@@ -294,7 +296,6 @@ impl RouteTable {
                 _ => return Sureness::Neither,
             }
             own = own.or(found.map(|(candidate, _)| candidate));
-            seen.insert((reading.unusual, reading.path));
         }
         sure
     }

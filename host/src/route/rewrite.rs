@@ -64,7 +64,8 @@ pub fn rewritten(rewrite: &Rewrite, head: &RequestHead) -> Option<String> {
     let is_below = |path: &str| is_above(&rewrite.base, rest(&rewrite.base, path));
     let mut is_sure = is_below(sent);
     if notes.is_ambiguous() {
-        is_sure &= path::readings(sent, notes)?.all(|reading| is_below(&reading.path));
+        is_sure &= path::readings(sent, notes)?
+            .all(|reading| reading.is_some_and(|reading| is_below(&reading.path)));
     }
     let mut target: String = utf8_percent_encode(sent, NOT_OF_PATHS).collect();
     target.push_str(query);

@@ -226,3 +226,23 @@ fn a_preflight_has_the_method_that_it_asks_for_where_it_is_answered() {
         );
     }
 }
+
+#[test]
+fn a_long_ambiguous_path_is_refused_only_where_its_host_has_expressions() {
+    let table = written(&[
+        "host = \"a.example\"\npath = { regex = '^/secret/' }",
+        "host = \"*.with.example\"\npath = { regex = 'x$' }",
+        "host = [\"a.example\", \"b.example\", \"a.with.example\"]",
+    ]);
+    let sureness = |host: &str, bytes: usize| {
+        let path = format!("/a%2f{}", "b".repeat(bytes - 5));
+        let head = asked(host, &path);
+        let action = table.find(&head).unwrap();
+        table.sureness(action, &head, &path, head.path_notes)
+    };
+    for host in ["a.example", "a.with.example"] {
+        assert_eq!(sureness(host, 1_024), Sureness::AsMeant, "{host}");
+        assert_eq!(sureness(host, 1_025), Sureness::Neither, "{host}");
+    }
+    assert_eq!(sureness("b.example", 8_000), Sureness::AsMeant);
+}

@@ -176,14 +176,6 @@ impl Totals {
             latency: self.latency.since(&former.latency),
         }
     }
-
-    /// The share of failures among its requests; those that were never sent failed as well.
-    pub(super) fn failure_share(&self) -> f64 {
-        match self.requests.max(self.failures) {
-            0 => 0.0,
-            all => self.failures as f64 / all as f64,
-        }
-    }
 }
 
 impl Health {
