@@ -12,7 +12,7 @@ use super::traffic::TrafficEntry;
 use super::{
     AccessLog, Acme, Backend, Compression, Conditions, Forwarded, HostPattern, Layer4, Limits,
     Listener, LoggedRequests, PathMatch, Paths, Policy, Pool, ResolverConfig, Rollout, RouteAnswer,
-    RouteEdits, Timeouts,
+    RouteEdits, TargetRights, Timeouts, target_rights,
 };
 use super::{
     acme, compression, forwarded, host, listeners, matches, passthrough, pools, resolver, respond,
@@ -61,6 +61,7 @@ pub(super) struct RouteEntry {
     pub edits: RouteEdits,
     /// `None` if the key is missing.
     pub policies: Option<Vec<At<String>>>,
+    pub rights: Option<At<TargetRights>>,
     pub preserve_header_case: bool,
     pub retry: RetryEntry,
     /// `None` if the key is missing.
@@ -279,6 +280,10 @@ fn route(mut section: Section, base: &Path, findings: &mut Findings) -> RouteEnt
             .filter_map(|n| n.string(findings))
             .collect()
     });
+    let rights = section.take("policies-may-edit").map(|node| {
+        let place = node.place.clone();
+        At::new(target_rights(node, findings), place)
+    });
     let preserve_header_case = section
         .take("preserve-header-case")
         .and_then(|n| n.boolean(findings))
@@ -296,6 +301,7 @@ fn route(mut section: Section, base: &Path, findings: &mut Findings) -> RouteEnt
         answer,
         edits,
         policies,
+        rights,
         preserve_header_case,
         retry,
         upgrade,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{
     Acme, AdaptiveRequests, Backend, Compression, Conditions, ForwardProxy, H2Limits, Layer4,
     Listener, PathMatch, PoolHealth, PoolProtocol, PoolTls, ResolverConfig, RetryPolicy,
-    RouteAnswer, RouteEdits, Timeouts, Traffic, TrustedPeers,
+    RouteAnswer, RouteEdits, TargetRights, Timeouts, Traffic, TrustedPeers,
 };
 
 /// The whole configuration, with defaults filled in.
@@ -254,6 +254,8 @@ pub struct Route {
     pub edits: RouteEdits,
     /// Indices into [`Config::policies`], in the order of their calls.
     pub policies: Vec<usize>,
+    /// `policies-may-edit`: what those may edit of what backends are asked for. Default: nothing.
+    pub rights: TargetRights,
     /// `preserve-header-case`: header names keep the case in which they were sent. Default false.
     pub preserve_header_case: bool,
     /// `upgrade`: the protocols to which a connection may change. Default `["websocket"]`.

@@ -44,6 +44,7 @@ mod respond;
 mod retry;
 mod retry_policy;
 mod rewrite;
+mod rights;
 mod sections;
 mod shadowed;
 mod sources;
@@ -84,6 +85,7 @@ pub use reach::{
     AddressFamily, Backend, BackendKind, KeyPairFiles, PoolProtocol, PoolTls, ResolverConfig,
 };
 pub use retry_policy::{HedgeAfter, RetryBudget, RetryOn, RetryPolicy};
+pub use rights::TargetRights;
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, MAX_FILE_BYTES, Overrides, Sources};
 pub use template::{Parts, Template};
@@ -92,6 +94,7 @@ pub use traffic::{RouteTarget, Traffic};
 pub use trusted::TrustedPeers;
 pub use values::{parse_isolation, parse_listen};
 
+pub(crate) use rights::target_rights;
 pub(crate) use sections::{
     COMPILE_MEMORY, COMPILE_TIME, duration as duration_within, store as store_limits,
 };

@@ -143,6 +143,7 @@ fn entry(
         answer: None,
         edits: RouteEdits::default(),
         policies,
+        rights: None,
         preserve_header_case: false,
         retry: RetryEntry::default(),
         upgrade: None,

@@ -19,7 +19,7 @@ use super::sections::{BUILTIN_POLICIES, default_policy};
 use super::upgrade::default_upgrade;
 use super::{
     Conditions, Config, PathMatch, Policy, PolicySource, Pool, RecordingConfig, Route, RouteEdits,
-    Timeouts, Traffic, shadowed,
+    TargetRights, Timeouts, Traffic, shadowed,
 };
 use crate::document::{At, Findings, Place};
 
@@ -126,7 +126,7 @@ fn default_workers() -> usize {
 /// Policies, pools and routes by index while they are put together.
 pub(super) struct Table<'f> {
     pub(super) findings: &'f mut Findings,
-    policies: Vec<Policy>,
+    pub(super) policies: Vec<Policy>,
     policy_places: Vec<Place>,
     pub(super) pools: Vec<Pool>,
     /// The number of pools with a section of their own; those of hosts come after them.
@@ -179,6 +179,7 @@ impl<'f> Table<'f> {
                 answer: None,
                 edits: RouteEdits::default(),
                 policies,
+                rights: TargetRights::default(),
                 preserve_header_case,
                 upgrade: default_upgrade(),
                 compress: None,
@@ -200,6 +201,7 @@ impl<'f> Table<'f> {
             None => self.default_policies(),
             Some(names) => self.policies(&names),
         };
+        let rights = self.rights(entry.rights.as_ref(), &policies, entry.answer.is_some());
         for host in entry.hosts {
             let route = Route {
                 host: host.value,
@@ -209,6 +211,7 @@ impl<'f> Table<'f> {
                 answer: entry.answer.clone(),
                 edits: entry.edits.clone(),
                 policies: policies.clone(),
+                rights,
                 preserve_header_case: entry.preserve_header_case,
                 upgrade: entry.upgrade.clone().unwrap_or_else(default_upgrade),
                 compress: entry.compress.clone(),

@@ -17,8 +17,9 @@ const FIELDS: usize = 64;
 const VALUE: usize = 8 * 1024;
 
 /// Keys of a route that have a meaning only where its requests go to a pool.
-const OF_POOLS: [&str; 15] = [
+const OF_POOLS: [&str; 16] = [
     "policies",
+    "policies-may-edit",
     "retry",
     "retry-buffer",
     "request-buffering",

@@ -4,7 +4,7 @@ use super::mirror::MirrorEntry;
 use super::resolve::{Table, or_one_of};
 use super::retry::RetryEntry;
 use super::traffic::TrafficEntry;
-use super::{Mirror, RetryPolicy, RouteTarget, Traffic};
+use super::{Mirror, PolicySource, RetryPolicy, RouteTarget, TargetRights, Traffic};
 use crate::document::At;
 
 impl Table<'_> {
@@ -45,6 +45,25 @@ impl Table<'_> {
             timeouts,
             body_bytes: entry.body_bytes,
         }
+    }
+
+    /// What the policies of a route may edit, which needs one that could.
+    pub(super) fn rights(
+        &mut self,
+        written: Option<&At<TargetRights>>,
+        policies: &[usize],
+        answers: bool,
+    ) -> TargetRights {
+        let Some(rights) = written else {
+            return TargetRights::default();
+        };
+        let builtin = |at: &usize| matches!(self.policies[*at].source, PolicySource::Builtin(_));
+        if !answers && policies.iter().all(builtin) {
+            let message = "has no effect, because the route has no policy that edits what backends \
+                           are asked for; write one into `policies`, or remove the key";
+            self.findings.warning(&rights.place, message);
+        }
+        rights.value
     }
 
     /// The index of the pool with this name.

@@ -10,12 +10,12 @@ use super::slot::WorkerPolicies;
 use super::state::RequestPolicyState;
 use super::stop::Stop;
 use super::trial;
-use crate::config::OnFailure;
+use crate::config::{OnFailure, TargetRights};
 use crate::message::{Fields, RequestHead};
 use crate::observe::Outcome;
 use crate::policy::{
-    Ask, Attempt, ByteRange, CheckRange, EditRequest, EditResponse, Edited, Message, PolicyId,
-    RangeVerdict, Reply, Select, Selected,
+    Ask, Attempt, ByteRange, CheckRange, EditRequest, EditResponse, Edited, Hook, Message,
+    PolicyId, RangeVerdict, Reply, RoutePools, Select, Selected,
 };
 use crate::recording::Role;
 
@@ -24,8 +24,10 @@ use crate::recording::Role;
 pub struct ChainRoute<'a> {
     /// Its place among the routes of the configuration.
     pub number: u32,
-    /// The number of its pool.
-    pub pool: u32,
+    /// Its pools, by their numbers.
+    pub pools: RoutePools<'a>,
+    /// What its policies may edit of a request's target.
+    pub rights: TargetRights,
     /// Its policies, in the order in which they are asked.
     pub policies: &'a [PolicyId],
 }
@@ -85,6 +87,9 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
         self.all_present()?;
         let ranges = self.check_range(head, has_range)?;
         self.edit_request(head)?;
+        if self.route.rights.is_any() && self.policies.any_exports(Hook::RequestTarget) {
+            self.edit_target(head)?;
+        }
         Ok(ranges)
     }
 
@@ -114,7 +119,7 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
             return Ok(Vec::new());
         }
         let question = CheckRange {
-            pool: self.route.pool,
+            pools: self.route.pools,
         };
         for link in self.links() {
             let Some(answered) = self.ask(link, &question, &mut Message::request(head)) else {
@@ -137,7 +142,7 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
     /// Lets the policies edit the request's fields.
     fn edit_request(self, head: &mut RequestHead) -> Result<(), Stop> {
         let question = EditRequest {
-            pool: self.route.pool,
+            pools: self.route.pools,
         };
         for link in self.links() {
             self.edit(link, &question, &mut Message::request(head))?;
@@ -147,9 +152,9 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
 
     /// Asks which backend takes the request.
     pub fn select(self, head: &mut RequestHead, attempt: Attempt<'_>) -> Result<u32, Stop> {
-        let pool = self.route.pool;
+        let pools = self.route.pools;
         self.state.record(|record| record.attempt(attempt));
-        let question = Select { pool, attempt };
+        let question = Select { pools, attempt };
         for link in self.links() {
             let Some(answered) = self.ask(link, &question, &mut Message::request(head)) else {
                 continue;
@@ -183,7 +188,7 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
     ) -> Result<(), Stop> {
         self.state.record(|record| record.response(status, backend));
         let question = EditResponse {
-            pool: self.route.pool,
+            pools: self.route.pools,
             status,
             backend,
         };
@@ -231,7 +236,7 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
     }
 
     /// Asks one policy for edits.
-    fn edit<Q: Ask<Answer = Edited>>(
+    pub(super) fn edit<Q: Ask<Answer = Edited>>(
         self,
         link: Link<'a, E>,
         question: &Q,
@@ -250,7 +255,7 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
     /// Asks one policy: the generation that decides this request, and the shadow if there is one.
     /// `None` if the policy has no such hook.
     #[inline]
-    fn ask<Q: Ask<Answer: Answer>>(
+    pub(super) fn ask<Q: Ask<Answer: Answer>>(
         self,
         link: Link<'a, E>,
         question: &Q,

@@ -28,7 +28,7 @@ impl<E: Environment> PolicyChain<'_, E> {
         self.state
             .record(|record| record.completion(completion, failed));
         let question = Completed {
-            pool: self.route.pool,
+            pools: self.route.pools,
             completion,
             failed,
         };

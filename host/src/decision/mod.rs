@@ -26,6 +26,7 @@ mod state;
 mod stop;
 mod trial;
 mod trial_fault;
+mod ways;
 
 pub use ask::{HookFacts, ask_hook};
 pub use chain::{ChainRoute, PolicyChain, may_ask_for_range};

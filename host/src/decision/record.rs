@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::slot::PolicyEntry;
+use crate::config::TargetRights;
 use crate::message::{Fields, RequestHead};
-use crate::policy::{Attempt, Hook, Message, Mode, PolicyHandle, Tape};
+use crate::policy::{Attempt, Hook, LocalSource, Message, Mode, PolicyHandle, RoutePools, Tape};
 use crate::recording::{
     self, Answer, Call, Fact, Held, Lineup, Loaded, Recorder, Request, Response, Role, Sampling,
-    Trial,
+    Target, Trial,
 };
 use crate::stats::WorkerShard;
 use crate::upstream::{BackendFacts, Completion, FailedAttempt, PoolTopology};
 
+/// The position of no backend.
+const NO_BACKEND: u32 = u32::MAX;
 /// Backends of a pool whose facts are recorded; those after them read as idle in a replay.
 const FACTS: usize = 512;
 
@@ -36,17 +39,25 @@ struct Next {
     attempt: Option<u32>,
     failed: Vec<recording::FailedAttempt>,
     response: Option<(u16, u32)>,
+    /// What made the response, if no backend did.
+    source: Option<LocalSource>,
+    /// The port and the user, in a forward proxy.
+    destination: Option<recording::Destination>,
+    /// What policies may edit of the target.
+    rights: Option<TargetRights>,
+    /// The pool, since a policy has chosen one.
+    pool: Option<u32>,
     completion: Option<Completion>,
 }
 
 impl RecordedRequest {
-    /// Begins the record of a request for this pool, on this worker. `lineup` is that of the
+    /// Begins the record of a request for these pools, on this worker. `lineup` is that of the
     /// snapshot that decides it.
     pub fn begin(
         recorder: &Recorder,
         lineup: Arc<Lineup>,
         worker: usize,
-        pool: u32,
+        pools: RoutePools<'_>,
         head: &RequestHead,
     ) -> Self {
         let now = SystemTime::now()
@@ -65,7 +76,8 @@ impl RecordedRequest {
             protocol: head.version.as_str().to_owned(),
             tls: head.tls.as_deref().map(Into::into),
             deadline: None,
-            pool,
+            pool: pools.chosen,
+            pools: pools.all.to_vec(),
             fields: recording::fields(&head.fields),
             calls: Vec::new(),
             status: 0,
@@ -104,6 +116,28 @@ impl RecordedRequest {
     /// The next calls are about a response with this status of this backend.
     pub(super) fn response(&mut self, status: u16, backend: u32) {
         self.next.response = Some((status, backend));
+    }
+
+    /// The next calls are about a response that no backend has made.
+    pub(super) fn local_response(&mut self, status: u16, source: LocalSource) {
+        self.next.response = Some((status, NO_BACKEND));
+        self.next.source = Some(source);
+    }
+
+    /// The next calls are about this port of the request's host, and this user.
+    pub(super) fn destination(&mut self, port: u16, user: Option<&Arc<str>>) {
+        let user = user.map(|user| user.to_string());
+        self.next.destination = Some(recording::Destination { port, user });
+    }
+
+    /// The next calls are about the target, of which policies may edit this.
+    pub(super) fn target(&mut self, rights: TargetRights) {
+        self.next.rights = Some(rights);
+    }
+
+    /// The next calls are about this pool.
+    pub(super) fn routed(&mut self, pool: u32) {
+        self.next.pool = Some(pool);
     }
 
     /// The next calls are about what became of the request.
@@ -146,10 +180,24 @@ impl RecordedRequest {
                 .next
                 .response
                 .zip(message.response.as_deref())
-                .filter(|_| is(Hook::ResponseHeaders))
+                .filter(|_| is(Hook::ResponseHeaders) || is(Hook::LocalResponse))
                 .map(|(about, fields)| response(about, fields)),
+            source: self.next.source.filter(|_| is(Hook::LocalResponse)),
+            destination: self
+                .next
+                .destination
+                .clone()
+                .filter(|_| is(Hook::Destination)),
+            pool: self.next.pool,
+            target: is(Hook::RequestTarget).then(|| Target::of(message.head)),
+            may_edit: self
+                .next
+                .rights
+                .filter(|_| is(Hook::RequestTarget))
+                .map(Into::into),
+            edited_target: None,
             completion: self.next.completion.filter(|_| is(Hook::Completion)),
-            pool_queue: facts.queued_in_pool(self.request.pool),
+            pool_queue: facts.queued_in_pool(self.pool()),
             sees: self.changed_fields(message.head),
             facts: self.changed_facts(facts),
             tape: None,
@@ -157,6 +205,11 @@ impl RecordedRequest {
             edited: None,
             nanoseconds: 0,
         }
+    }
+
+    /// The pool that the next calls are about.
+    fn pool(&self) -> u32 {
+        self.next.pool.unwrap_or(self.request.pool)
     }
 
     fn note_deadline(&mut self, handle: &PolicyHandle, message: &Message<'_>) {
@@ -188,6 +241,10 @@ impl RecordedRequest {
                 .filter(|now| !now.iter().eq(self.known.iter()))
                 .map(recording::fields),
         };
+        if let Some(before) = &call.target {
+            let after = Target::of(message.head);
+            call.edited_target = Some(after).filter(|after| after != before);
+        }
         if self
             .held
             .as_mut()
@@ -212,7 +269,7 @@ impl RecordedRequest {
 
     /// What is known of the backends, if that has changed.
     fn changed_facts(&mut self, facts: &dyn BackendFacts) -> Option<Vec<Fact>> {
-        let pool = self.request.pool;
+        let pool = self.pool();
         let count = facts.backend_count(pool).min(FACTS as u32);
         let fact = |backend| {
             Fact(

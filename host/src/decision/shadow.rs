@@ -11,7 +11,7 @@ use super::slot::TrialSlot;
 use super::trial_fault::{InQuestion, log_candidate, note_shared_fault};
 use crate::message::{Fields, RequestHead};
 use crate::policy::{Ask, Fault, Hook, Message, PolicyHandle, Sample, Tape};
-use crate::recording::Role;
+use crate::recording::{Role, Target};
 
 /// Calls the active generation, then the shadow in the same way, and compares their answers and
 /// their edits of the fields.
@@ -175,7 +175,13 @@ fn described<A: Display>(answer: &Result<A, Fault>) -> String {
 fn edits_apart(one: &Message<'_>, other: &Message<'_>) -> Vec<String> {
     match (&one.response, &other.response) {
         (Some(one), Some(other)) => difference(one, other),
-        _ => difference(&one.head.fields, &other.head.fields),
+        _ => {
+            let mut apart = difference(&one.head.fields, &other.head.fields);
+            if one.head.by_route != other.head.by_route {
+                apart.extend(Target::of(one.head).parts_apart(&Target::of(other.head)));
+            }
+            apart
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::OnFailure;
-use crate::policy::{Generation, Lists, PolicyHandle, PolicyId, Trial};
+use crate::policy::{Generation, Hook, Lists, PolicyHandle, PolicyId, Trial};
 use crate::stats::{PolicyShard, Stats, TrialShard};
 use crate::upstream::BackendFacts;
 
@@ -26,6 +26,14 @@ pub struct PolicyEntry {
     pub active: Result<Arc<Generation>, Arc<str>>,
     /// The generation on trial.
     pub trial: Option<Arc<Trial>>,
+}
+
+impl PolicyEntry {
+    /// The generations that are asked.
+    fn generations(&self) -> impl Iterator<Item = &Arc<Generation>> {
+        let on_trial = self.trial.as_ref().map(|trial| &trial.generation);
+        self.active.iter().chain(on_trial)
+    }
 }
 
 /// One worker's side of a [`PolicyEntry`].
@@ -63,6 +71,8 @@ pub struct WorkerPolicies {
     pub(super) notes_answers: bool,
     /// Whether any policy has no generation that decides.
     pub(super) absent: bool,
+    /// The hooks that any generation exports, by their positions as bits.
+    exported: u16,
 }
 
 /// What handles of one worker share.
@@ -97,11 +107,22 @@ impl WorkerPolicies {
             policies.notes_answers |= slot.entry.trial.is_some()
                 || active.is_ok_and(|generation| generation.hooks().completion);
             policies.absent |= slot.entry.active.is_err();
+            for generation in slot.entry.generations() {
+                let exported = |hook: &Hook| generation.hooks().has(*hook);
+                let hooks = Hook::ALL.into_iter().filter(exported);
+                policies.exported |= hooks.fold(0, |bits, hook| bits | 1 << hook.index());
+            }
             let (index, by_id) = (slot.entry.id.index(), &mut policies.slots);
             by_id.resize_with(by_id.len().max(index + 1), || None);
             by_id[index] = Some(slot);
         }
         policies
+    }
+
+    /// Whether any policy has this hook. Where none has, no chain is walked through for it.
+    #[inline]
+    pub(super) fn any_exports(&self, hook: Hook) -> bool {
+        self.exported & (1 << hook.index()) != 0
     }
 
     /// The slot of the policy with this id, if it is there. A route of the same snapshot has no

@@ -25,6 +25,8 @@ pub struct RequestPolicyState {
     pub(super) asked: Cell<u64>,
     /// The same of generations on trial.
     pub(super) tried: Cell<u64>,
+    /// The position of the pool that a policy has chosen, among those of the route.
+    pub(super) routed: Cell<Option<u32>>,
     /// When a backend's answer began, and how long the backend took for it; noted only while
     /// something is on trial, or wants to hear of it.
     pub(super) answered: Cell<Option<(Instant, Option<Duration>)>>,
@@ -74,6 +76,12 @@ impl RequestPolicyState {
     #[inline]
     pub fn is_awaited(&self) -> bool {
         (self.asked.get() | self.tried.get()) != 0
+    }
+
+    /// The position of the pool that a policy has chosen, among those of the route.
+    #[inline]
+    pub fn routed(&self) -> Option<u32> {
+        self.routed.get()
     }
 
     /// When a backend's answer began, and how long the backend took for it, if it was noted.

@@ -18,6 +18,7 @@ mod protocol;
 mod refused;
 mod request;
 mod response;
+mod sent_target;
 mod session;
 pub mod syntax;
 mod trailers;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::upstream::FailedAttempt;
 
 /// Which attempt a selection is for.
@@ -22,6 +24,58 @@ pub enum Selected {
     NoChoice,
     /// The client gets this.
     Answer(Reply),
+}
+
+/// The answer of `routing.route` and of `destination.decide`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Routed {
+    /// The pool at this position of [`RoutePools::all`].
+    Pool(u32),
+    /// The next policy, or the host, chooses.
+    NoChoice,
+    /// The client gets this.
+    Answer(Reply),
+}
+
+/// The number of no pool, as policies read it.
+pub const NO_POOL: u32 = u32::MAX;
+
+/// The pools that a request may go to, by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoutePools<'a> {
+    /// The one that it is meant to go to now.
+    pub chosen: u32,
+    /// Those that a policy may choose, in the order of the configuration; empty if there is no
+    /// other than the chosen one.
+    pub all: &'a [u32],
+}
+
+impl RoutePools<'_> {
+    /// How many there are to choose from.
+    pub fn count(self) -> usize {
+        match self.all.len() {
+            0 => usize::from(self.chosen != NO_POOL),
+            several => several,
+        }
+    }
+}
+
+impl From<u32> for RoutePools<'_> {
+    /// The only pool.
+    fn from(chosen: u32) -> Self {
+        Self { chosen, all: &[] }
+    }
+}
+
+/// What has made a response that is not a backend's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LocalSource {
+    /// The proxy.
+    #[default]
+    Proxy,
+    /// A policy.
+    Policy,
 }
 
 /// The answer of the header hooks.
@@ -114,6 +168,16 @@ impl fmt::Display for Selected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Backend(index) => write!(f, "backend {index}"),
+            Self::NoChoice => f.write_str("no choice"),
+            Self::Answer(reply) => reply.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Routed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pool(index) => write!(f, "pool {index}"),
             Self::NoChoice => f.write_str("no choice"),
             Self::Answer(reply) => reply.fmt(f),
         }

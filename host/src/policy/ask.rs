@@ -1,8 +1,14 @@
 //! One type for each hook's call, and the message that a hook sees.
 
+mod ways;
+
 use std::fmt;
 
-use super::answer::{Attempt, Edited, Fault, Heard, RangeVerdict, Reply, Selected};
+pub use self::ways::{Decide, EditTarget, Route};
+
+use super::answer::{
+    Attempt, Edited, Fault, Heard, LocalSource, RangeVerdict, Reply, RoutePools, Routed, Selected,
+};
 use super::handle::PolicyHandle;
 use super::hook::Hook;
 use crate::message::{Fields, RequestHead};
@@ -36,6 +42,8 @@ pub enum HookAnswer {
     Edited(Edited),
     /// Of `selection.select`.
     Selected(Selected),
+    /// Of `routing.route` and `destination.decide`.
+    Routed(Routed),
     /// Of `completion.completed`.
     Heard(Heard),
 }
@@ -46,8 +54,13 @@ impl HookAnswer {
         match self {
             Self::Range(RangeVerdict::Answer(reply))
             | Self::Edited(Edited::Answer(reply))
-            | Self::Selected(Selected::Answer(reply)) => Some(reply),
-            Self::Range(_) | Self::Edited(_) | Self::Selected(_) | Self::Heard(_) => None,
+            | Self::Selected(Selected::Answer(reply))
+            | Self::Routed(Routed::Answer(reply)) => Some(reply),
+            Self::Range(_)
+            | Self::Edited(_)
+            | Self::Selected(_)
+            | Self::Routed(_)
+            | Self::Heard(_) => None,
         }
     }
 }
@@ -58,6 +71,7 @@ impl fmt::Display for HookAnswer {
             Self::Range(verdict) => verdict.fmt(f),
             Self::Edited(edited) => edited.fmt(f),
             Self::Selected(selected) => selected.fmt(f),
+            Self::Routed(routed) => routed.fmt(f),
             Self::Heard(heard) => heard.fmt(f),
         }
     }
@@ -78,6 +92,12 @@ impl From<Edited> for HookAnswer {
 impl From<Selected> for HookAnswer {
     fn from(selected: Selected) -> Self {
         Self::Selected(selected)
+    }
+}
+
+impl From<Routed> for HookAnswer {
+    fn from(routed: Routed) -> Self {
+        Self::Routed(routed)
     }
 }
 
@@ -139,50 +159,61 @@ const LEFT: u32 = u32::MAX;
 
 /// Which range is wanted?
 #[derive(Debug, Clone, Copy)]
-pub struct CheckRange {
-    /// The pool of the route.
-    pub pool: u32,
+pub struct CheckRange<'a> {
+    /// The pools of the route.
+    pub pools: RoutePools<'a>,
 }
 
 /// Which fields of the request change?
 #[derive(Debug, Clone, Copy)]
-pub struct EditRequest {
-    /// The pool of the route.
-    pub pool: u32,
+pub struct EditRequest<'a> {
+    /// The pools of the route.
+    pub pools: RoutePools<'a>,
 }
 
 /// Which backend takes the request?
 #[derive(Debug, Clone, Copy)]
 pub struct Select<'a> {
-    /// The pool of the route.
-    pub pool: u32,
+    /// The pools of the route.
+    pub pools: RoutePools<'a>,
     /// Which attempt it is.
     pub attempt: Attempt<'a>,
 }
 
 /// Which fields of the response change?
 #[derive(Debug, Clone, Copy)]
-pub struct EditResponse {
-    /// The pool of the route.
-    pub pool: u32,
+pub struct EditResponse<'a> {
+    /// The pools of the route.
+    pub pools: RoutePools<'a>,
     /// The response's status.
     pub status: u16,
     /// The backend that answered, by its index in the pool.
     pub backend: u32,
 }
 
+/// Which fields of a response change that no backend has made?
+#[derive(Debug, Clone, Copy)]
+pub struct EditLocalResponse<'a> {
+    /// The pools of the route.
+    pub pools: RoutePools<'a>,
+    /// The response's status.
+    pub status: u16,
+    /// What has made it.
+    pub source: LocalSource,
+}
+
 /// What became of the request.
 #[derive(Debug, Clone, Copy)]
 pub struct Completed<'a> {
-    /// The pool of the route.
-    pub pool: u32,
+    /// The pools of the route.
+    pub pools: RoutePools<'a>,
     /// What became of it.
     pub completion: &'a Completion,
     /// The attempts at it that failed.
     pub failed: &'a [FailedAttempt],
 }
 
-impl Ask for CheckRange {
+impl Ask for CheckRange<'_> {
     type Answer = RangeVerdict;
     const HOOK: Hook = Hook::Range;
 
@@ -192,17 +223,17 @@ impl Ask for CheckRange {
         handle: &mut PolicyHandle,
         message: &mut Message<'_>,
     ) -> Result<RangeVerdict, Fault> {
-        handle.check_range(message.head, self.pool)
+        handle.check_range(message.head, self.pools)
     }
 }
 
-impl Ask for EditRequest {
+impl Ask for EditRequest<'_> {
     type Answer = Edited;
     const HOOK: Hook = Hook::RequestHeaders;
 
     #[inline]
     fn ask(&self, handle: &mut PolicyHandle, message: &mut Message<'_>) -> Result<Edited, Fault> {
-        handle.edit_request(message.head, self.pool)
+        handle.edit_request(message.head, self.pools)
     }
 }
 
@@ -212,7 +243,7 @@ impl Ask for Select<'_> {
 
     #[inline]
     fn ask(&self, handle: &mut PolicyHandle, message: &mut Message<'_>) -> Result<Selected, Fault> {
-        handle.select(message.head, self.pool, self.attempt)
+        handle.select(message.head, self.pools, self.attempt)
     }
 
     #[cold]
@@ -227,7 +258,7 @@ impl Ask for Select<'_> {
             failed: &failed,
             ..self.attempt
         };
-        let selected = handle.select(message.head, self.pool, attempt)?;
+        let selected = handle.select(message.head, self.pools, attempt)?;
         Ok(match selected {
             // A backend that is not in the request's list counts as no choice.
             Selected::Backend(backend) => {
@@ -238,7 +269,7 @@ impl Ask for Select<'_> {
     }
 }
 
-impl Ask for EditResponse {
+impl Ask for EditResponse<'_> {
     type Answer = Edited;
     const HOOK: Hook = Hook::ResponseHeaders;
 
@@ -248,7 +279,7 @@ impl Ask for EditResponse {
         let Some(fields) = message.response.as_deref_mut() else {
             return Ok(Edited::Done);
         };
-        handle.edit_response(message.head, self.pool, self.status, self.backend, fields)
+        handle.edit_response(message.head, self.pools, self.status, self.backend, fields)
     }
 
     #[cold]
@@ -263,12 +294,24 @@ impl Ask for EditResponse {
     }
 }
 
+impl Ask for EditLocalResponse<'_> {
+    type Answer = Edited;
+    const HOOK: Hook = Hook::LocalResponse;
+
+    fn ask(&self, handle: &mut PolicyHandle, message: &mut Message<'_>) -> Result<Edited, Fault> {
+        let Some(fields) = message.response.as_deref_mut() else {
+            return Ok(Edited::Done);
+        };
+        handle.edit_local_response(message.head, self.pools, (self.status, self.source), fields)
+    }
+}
+
 impl Ask for Completed<'_> {
     type Answer = Heard;
     const HOOK: Hook = Hook::Completion;
 
     fn ask(&self, handle: &mut PolicyHandle, message: &mut Message<'_>) -> Result<Heard, Fault> {
-        handle.completed(message.head, self.pool, (self.completion, self.failed))
+        handle.completed(message.head, self.pools, (self.completion, self.failed))
     }
 
     #[cold]
@@ -285,7 +328,7 @@ impl Ask for Completed<'_> {
         };
         let failed = positions.of_failed(self.failed);
         Completed {
-            pool: self.pool,
+            pools: self.pools,
             completion: &completion,
             failed: &failed,
         }

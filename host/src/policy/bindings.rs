@@ -15,5 +15,6 @@ wasmtime::component::bindgen!({
     with: {
         "waypost:policy/types.request": super::resources::Request,
         "waypost:policy/types.headers": super::resources::Headers,
+        "waypost:policy/types.target": super::resources::Target,
     },
 });

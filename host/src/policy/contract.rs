@@ -9,10 +9,11 @@ use wasmtime::component::{
 };
 use wasmtime::{AsContextMut, Store};
 
+use super::answer::LocalSource;
 use super::error::Refusal;
 use super::hook::Hook;
 use super::lines::sentence;
-use super::resources::{Headers, Request};
+use super::resources::{Headers, Request, Target};
 use super::state::State;
 use crate::upstream::{Completion, RequestFailure};
 
@@ -26,12 +27,20 @@ pub struct Hooks {
     pub configuration: bool,
     /// `topology`
     pub topology: bool,
+    /// `destination`
+    pub destination: bool,
     /// `selection`
     pub selection: bool,
     /// `request-headers`
     pub request_headers: bool,
+    /// `request-target`
+    pub request_target: bool,
+    /// `routing`
+    pub routing: bool,
     /// `response-headers`
     pub response_headers: bool,
+    /// `local-response`
+    pub local_response: bool,
     /// `range`
     pub range: bool,
     /// `completion`
@@ -42,10 +51,14 @@ impl Hooks {
     /// Whether this one is there.
     pub fn has(self, hook: Hook) -> bool {
         match hook {
+            Hook::Destination => self.destination,
             Hook::Range => self.range,
             Hook::RequestHeaders => self.request_headers,
+            Hook::RequestTarget => self.request_target,
+            Hook::Routing => self.routing,
             Hook::Selection => self.selection,
             Hook::ResponseHeaders => self.response_headers,
+            Hook::LocalResponse => self.local_response,
             Hook::Completion => self.completion,
         }
     }
@@ -95,6 +108,26 @@ pub(super) struct WitBackend {
 pub(super) struct WitByteRange {
     pub first: Option<u64>,
     pub last: Option<u64>,
+}
+
+/// `local-response.source`
+#[derive(ComponentType, Lower, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+pub(super) enum WitSource {
+    #[component(name = "proxy")]
+    Proxy,
+    #[component(name = "policy")]
+    Policy,
+}
+
+impl From<LocalSource> for WitSource {
+    fn from(source: LocalSource) -> Self {
+        match source {
+            LocalSource::Proxy => Self::Proxy,
+            LocalSource::Policy => Self::Policy,
+        }
+    }
 }
 
 /// `completion.failure`
@@ -172,6 +205,10 @@ type Answer<T> = (Result<T, WitResponse>,);
 type Configure = TypedFunc<(Arc<str>,), (Result<(), String>,)>;
 type BackendsChanged = TypedFunc<(Arc<WitPool>, u64, Arc<[WitBackend]>), ()>;
 type Select = TypedFunc<(Resource<Request>, u32, u32), Answer<Option<u32>>>;
+type Decide = TypedFunc<(Resource<Request>, u16, Option<Arc<str>>), Answer<Option<u32>>>;
+type Route = TypedFunc<(Resource<Request>,), Answer<Option<u32>>>;
+type EditTarget = TypedFunc<(Resource<Request>, Resource<Target>), Answer<()>>;
+type EditLocalResponse = TypedFunc<(Resource<Request>, u16, WitSource, Resource<Headers>), ()>;
 type EditRequest = TypedFunc<(Resource<Request>, Resource<Headers>), Answer<()>>;
 type EditResponse = TypedFunc<(Resource<Request>, u16, u32, Resource<Headers>), Answer<()>>;
 type Check = TypedFunc<(Resource<Request>,), Answer<Option<Vec<WitByteRange>>>>;
@@ -183,8 +220,12 @@ pub(super) struct ExportIndices {
     configure: Option<ComponentExportIndex>,
     backends_changed: Option<ComponentExportIndex>,
     select: Option<ComponentExportIndex>,
+    decide: Option<ComponentExportIndex>,
     edit_request: Option<ComponentExportIndex>,
+    edit_target: Option<ComponentExportIndex>,
+    route: Option<ComponentExportIndex>,
     edit_response: Option<ComponentExportIndex>,
+    edit_local_response: Option<ComponentExportIndex>,
     check: Option<ComponentExportIndex>,
     completed: Option<ComponentExportIndex>,
 }
@@ -208,15 +249,31 @@ impl ExportIndices {
                 "selection",
                 "select",
             )?,
+            decide: hook::<(Resource<Request>, u16, Option<Arc<str>>), Answer<Option<u32>>>(
+                pre,
+                "destination",
+                "decide",
+            )?,
             edit_request: hook::<(Resource<Request>, Resource<Headers>), Answer<()>>(
                 pre,
                 "request-headers",
                 "edit-request",
             )?,
+            edit_target: hook::<(Resource<Request>, Resource<Target>), Answer<()>>(
+                pre,
+                "request-target",
+                "edit-target",
+            )?,
+            route: hook::<(Resource<Request>,), Answer<Option<u32>>>(pre, "routing", "route")?,
             edit_response: hook::<(Resource<Request>, u16, u32, Resource<Headers>), Answer<()>>(
                 pre,
                 "response-headers",
                 "edit-response",
+            )?,
+            edit_local_response: hook::<(Resource<Request>, u16, WitSource, Resource<Headers>), ()>(
+                pre,
+                "local-response",
+                "edit-local-response",
             )?,
             check: hook::<(Resource<Request>,), Answer<Option<Vec<WitByteRange>>>>(
                 pre, "range", "check",
@@ -230,9 +287,13 @@ impl ExportIndices {
         Hooks {
             configuration: self.configure.is_some(),
             topology: self.backends_changed.is_some(),
+            destination: self.decide.is_some(),
             selection: self.select.is_some(),
             request_headers: self.edit_request.is_some(),
+            request_target: self.edit_target.is_some(),
+            routing: self.route.is_some(),
             response_headers: self.edit_response.is_some(),
+            local_response: self.edit_local_response.is_some(),
             range: self.check.is_some(),
             completion: self.completed.is_some(),
         }
@@ -248,8 +309,12 @@ impl ExportIndices {
             configure: typed(store, instance, self.configure)?,
             backends_changed: typed(store, instance, self.backends_changed)?,
             select: typed(store, instance, self.select)?,
+            decide: typed(store, instance, self.decide)?,
             edit_request: typed(store, instance, self.edit_request)?,
+            edit_target: typed(store, instance, self.edit_target)?,
+            route: typed(store, instance, self.route)?,
             edit_response: typed(store, instance, self.edit_response)?,
+            edit_local_response: typed(store, instance, self.edit_local_response)?,
             check: typed(store, instance, self.check)?,
             completed: typed(store, instance, self.completed)?,
         })
@@ -261,8 +326,12 @@ pub(super) struct Exports {
     pub configure: Option<Configure>,
     pub backends_changed: Option<BackendsChanged>,
     pub select: Option<Select>,
+    pub decide: Option<Decide>,
     pub edit_request: Option<EditRequest>,
+    pub edit_target: Option<EditTarget>,
+    pub route: Option<Route>,
     pub edit_response: Option<EditResponse>,
+    pub edit_local_response: Option<EditLocalResponse>,
     pub check: Option<Check>,
     pub completed: Option<Completed>,
 }

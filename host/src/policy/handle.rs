@@ -2,7 +2,9 @@
 
 mod charges;
 mod completed;
+mod edits;
 mod lists;
+mod routing;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use wasmtime::Store;
 
-use super::answer::{Attempt, Edited, Fault, FaultKind, RangeVerdict, Selected};
+use super::answer::{Attempt, Fault, FaultKind, RangeVerdict, RoutePools, Selected};
 use super::contract::{Exports, Hooks};
 use super::deadline::{Allowance, thread_time};
 use super::generation::Generation;
 use super::hook::Hook;
-use super::instance::{Instance, headers_handle, request_handle};
+use super::instance::{Instance, request_handle};
 use super::lists::Lists;
 use super::state::State;
 use super::suspension::Breaker;
@@ -173,17 +175,19 @@ impl PolicyHandle {
     }
 
     /// Which backend of the pool takes this request?
-    pub fn select(
+    pub fn select<'p>(
         &mut self,
         request: &mut RequestHead,
-        pool: u32,
+        pools: impl Into<RoutePools<'p>>,
         attempt: Attempt<'_>,
     ) -> Result<Selected, Fault> {
         if !self.hooks().selection {
             return Ok(Selected::NoChoice);
         }
+        let pools = pools.into();
+        let pool = pools.chosen;
         let backends = self.facts.backend_count(pool);
-        self.call(Hook::Selection, request, None, pool, |exports, store| {
+        self.call(Hook::Selection, request, None, pools, |exports, store| {
             let Some(select) = &exports.select else {
                 return Ok(Selected::NoChoice);
             };
@@ -204,70 +208,28 @@ impl PolicyHandle {
         })
     }
 
-    /// Lets the policy edit `request.fields`. After a fault they are as they were before.
-    pub fn edit_request(&mut self, request: &mut RequestHead, pool: u32) -> Result<Edited, Fault> {
-        if !self.hooks().request_headers {
-            return Ok(Edited::Done);
-        }
-        self.call(
-            Hook::RequestHeaders,
-            request,
-            None,
-            pool,
-            |exports, store| {
-                let Some(edit) = &exports.edit_request else {
-                    return Ok(Edited::Done);
-                };
-                let (answer,) = edit.call(store, (request_handle(), headers_handle()))?;
-                Ok(verdict::edited(answer)?)
-            },
-        )
-    }
-
-    /// Lets the policy edit the response's fields. After a fault they are as they were before.
-    pub fn edit_response(
-        &mut self,
-        request: &mut RequestHead,
-        pool: u32,
-        status: u16,
-        backend: u32,
-        fields: &mut Fields,
-    ) -> Result<Edited, Fault> {
-        if !self.hooks().response_headers {
-            return Ok(Edited::Done);
-        }
-        self.call(
-            Hook::ResponseHeaders,
-            request,
-            Some(fields),
-            pool,
-            |exports, store| {
-                let Some(edit) = &exports.edit_response else {
-                    return Ok(Edited::Done);
-                };
-                let (answer,) =
-                    edit.call(store, (request_handle(), status, backend, headers_handle()))?;
-                Ok(verdict::edited(answer)?)
-            },
-        )
-    }
-
     /// Which ranges does the request ask for?
-    pub fn check_range(
+    pub fn check_range<'p>(
         &mut self,
         request: &mut RequestHead,
-        pool: u32,
+        pools: impl Into<RoutePools<'p>>,
     ) -> Result<RangeVerdict, Fault> {
         if !self.hooks().range {
             return Ok(RangeVerdict::Untouched);
         }
-        self.call(Hook::Range, request, None, pool, |exports, store| {
-            let Some(check) = &exports.check else {
-                return Ok(RangeVerdict::Untouched);
-            };
-            let (answer,) = check.call(store, (request_handle(),))?;
-            Ok(verdict::ranges(answer)?)
-        })
+        self.call(
+            Hook::Range,
+            request,
+            None,
+            pools.into(),
+            |exports, store| {
+                let Some(check) = &exports.check else {
+                    return Ok(RangeVerdict::Untouched);
+                };
+                let (answer,) = check.call(store, (request_handle(),))?;
+                Ok(verdict::ranges(answer)?)
+            },
+        )
     }
 
     /// Moves the message into the instance, calls it, and moves the message back in any case.
@@ -276,7 +238,7 @@ impl PolicyHandle {
         hook: Hook,
         request: &mut RequestHead,
         mut response: Option<&mut Fields>,
-        pool: u32,
+        pools: RoutePools<'_>,
         ask: impl FnOnce(&Exports, &mut Store<State>) -> wasmtime::Result<A>,
     ) -> Result<A, Fault> {
         self.took = Duration::ZERO;
@@ -300,7 +262,7 @@ impl PolicyHandle {
         let State {
             context, deadline, ..
         } = store.data_mut();
-        context.begin(request, response.as_deref_mut(), pool);
+        context.begin(request, response.as_deref_mut(), pools);
         deadline.begin(self.deadline);
         store.set_epoch_deadline(self.deadline.ticks);
 

@@ -11,14 +11,22 @@ use crate::stats::HOOKS;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hook {
+    /// `destination.decide`
+    Destination,
     /// `range.check`
     Range,
     /// `request-headers.edit-request`
     RequestHeaders,
+    /// `request-target.edit-target`
+    RequestTarget,
+    /// `routing.route`
+    Routing,
     /// `selection.select`
     Selection,
     /// `response-headers.edit-response`
     ResponseHeaders,
+    /// `local-response.edit-local-response`
+    LocalResponse,
     /// `completion.completed`
     Completion,
 }
@@ -26,20 +34,28 @@ pub enum Hook {
 impl Hook {
     /// All of them. Statistics count by this order.
     pub const ALL: [Self; HOOKS] = [
+        Self::Destination,
         Self::Range,
         Self::RequestHeaders,
+        Self::RequestTarget,
+        Self::Routing,
         Self::Selection,
         Self::ResponseHeaders,
+        Self::LocalResponse,
         Self::Completion,
     ];
 
     /// The name of its interface in the contract.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Destination => "destination",
             Self::Range => "range",
             Self::RequestHeaders => "request-headers",
+            Self::RequestTarget => "request-target",
+            Self::Routing => "routing",
             Self::Selection => "selection",
             Self::ResponseHeaders => "response-headers",
+            Self::LocalResponse => "local-response",
             Self::Completion => "completion",
         }
     }
@@ -88,8 +104,8 @@ mod tests {
         }
         assert_eq!(
             "topology".parse::<Hook>().unwrap_err(),
-            "\"topology\" is not a hook; write one of: range, request-headers, selection, \
-             response-headers, completion"
+            "\"topology\" is not a hook; write one of: destination, range, request-headers, \
+             request-target, routing, selection, response-headers, local-response, completion"
         );
     }
 }

@@ -8,6 +8,7 @@ use rand::Rng;
 use tracing::Level;
 use wasmtime::component::Resource;
 
+use super::answer::NO_POOL;
 use super::bindings::waypost::policy::store::StoreError as WitStoreError;
 use super::bindings::waypost::policy::types::HeaderError;
 use super::bindings::waypost::policy::{clock, counters, log, random, store, types};
@@ -55,6 +56,18 @@ impl types::HostRequest for State {
 
     fn pool(&mut self, _: Resource<Request>) -> u32 {
         self.context.pool.unwrap_or_default()
+    }
+
+    fn pools(&mut self, _: Resource<Request>) -> Vec<u32> {
+        let context = &self.context;
+        match context.pools.is_empty() {
+            true => context
+                .pool
+                .filter(|pool| *pool != NO_POOL)
+                .into_iter()
+                .collect(),
+            false => context.pools.clone(),
+        }
     }
 
     fn header(&mut self, _: Resource<Request>, name: String) -> Option<Vec<u8>> {
@@ -322,6 +335,7 @@ fn check_counter_name(name: &str) -> Result<(), String> {
 
 mod connection;
 mod facts;
+mod target;
 
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@ use super::error::Refusal;
 use super::lines::{LogLine, one_line, sentence};
 use super::lists::Lists;
 use super::names::guest_functions;
-use super::resources::{Headers, Request};
+use super::resources::{Headers, Request, Target};
 use super::state::{Limits, State};
 use super::store::Store as SharedStore;
 use super::tape::{Script, Tape};
@@ -229,6 +229,11 @@ pub(super) fn request_handle() -> Resource<Request> {
 
 /// The handle that hooks get for the header fields.
 pub(super) fn headers_handle() -> Resource<Headers> {
+    Resource::new_borrow(0)
+}
+
+/// The handle that hooks get for what the backend is asked for.
+pub(super) fn target_handle() -> Resource<Target> {
     Resource::new_borrow(0)
 }
 

@@ -56,10 +56,12 @@ mod wasi_context;
 mod tests;
 
 pub use answer::{
-    Attempt, ByteRange, Edited, Fault, FaultKind, Heard, RangeVerdict, Reply, Selected,
+    Attempt, ByteRange, Edited, Fault, FaultKind, Heard, LocalSource, NO_POOL, RangeVerdict, Reply,
+    RoutePools, Routed, Selected,
 };
 pub use ask::{
-    Ask, CheckRange, Completed, EditRequest, EditResponse, HookAnswer, Message, Positions, Select,
+    Ask, CheckRange, Completed, Decide, EditLocalResponse, EditRequest, EditResponse, EditTarget,
+    HookAnswer, Message, Positions, Route, Select,
 };
 pub use builtin::{builtin, builtin_names};
 /// For `fuzz/`, which tests it separately.

@@ -7,3 +7,7 @@ pub struct Request;
 /// The resource `types.headers`.
 #[expect(unreachable_pub, reason = "the generated bindings export it again")]
 pub struct Headers;
+
+/// The resource `types.target`.
+#[expect(unreachable_pub, reason = "the generated bindings export it again")]
+pub struct Target;

@@ -8,13 +8,15 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use wasmtime::ResourceLimiter;
 
+use super::answer::RoutePools;
 use super::deadline::Deadline;
 use super::edits::EditBudget;
 use super::lines::Lines;
 use super::store::{Answer, Call, Store};
 use super::tape::{Clock, Tape};
 use super::wasi_context::Wasi;
-use crate::message::{Checkpoint, Fields, RequestHead};
+use crate::config::TargetRights;
+use crate::message::{ByRoute, Checkpoint, Fields, RequestHead};
 use crate::stats::{PolicyShard, PolicyStats};
 use crate::upstream::{BackendFacts, FailedAttempt};
 
@@ -146,6 +148,13 @@ pub(super) struct CallContext {
     pub edits_response: bool,
     /// The pool whose backends the facts are about.
     pub pool: Option<u32>,
+    /// The pools that the request may go to, if there are several; kept between calls for its room
+    /// only.
+    pub pools: Vec<u32>,
+    /// What the call may edit of the request's target.
+    pub rights: TargetRights,
+    /// What the route had decided before the first edit of the target.
+    pub undo_target: Option<Option<Box<ByRoute>>>,
     /// The attempts at the request that failed, in `select` and `completed`; kept between calls for
     /// its room only.
     pub failed: Vec<FailedAttempt>,
@@ -182,14 +191,17 @@ impl CallContext {
         &mut self,
         request: &mut RequestHead,
         response: Option<&mut Fields>,
-        pool: u32,
+        pools: RoutePools<'_>,
     ) {
         mem::swap(&mut self.request, request);
         self.edits_response = response.is_some();
         if let Some(fields) = response {
             mem::swap(&mut self.response, fields);
         }
-        self.pool = Some(pool);
+        self.pool = Some(pools.chosen);
+        if !pools.all.is_empty() {
+            self.pools.extend_from_slice(pools.all);
+        }
         self.budget = EditBudget::default();
     }
 
@@ -210,7 +222,14 @@ impl CallContext {
             };
             fields.restore(before);
         }
+        if let Some(before) = self.undo_target.take()
+            && !keep_edits
+        {
+            self.request.by_route = before;
+        }
         self.pool = None;
+        self.pools.clear();
+        self.rights = TargetRights::default();
         self.failed.clear();
         mem::swap(&mut self.request, request);
         if let Some(fields) = response {

@@ -1,6 +1,6 @@
 //! Checks a guest's answers and converts them.
 
-use super::answer::{ByteRange, Edited, RangeVerdict, Reply, Selected};
+use super::answer::{ByteRange, Edited, RangeVerdict, Reply, Routed, Selected};
 use super::bindings::waypost::policy::types::HeaderError;
 use super::contract::{WitByteRange, WitResponse};
 use super::edits::{check_name, check_value};
@@ -27,6 +27,21 @@ pub(super) fn selected(
         Ok(Some(index)) if index < backends => Ok(Selected::Backend(index)),
         Ok(Some(index)) => invalid(format!("backend {index} of a pool that has {backends}")),
         Err(response) => reply(response).map(Selected::Answer),
+    }
+}
+
+/// Judges `routing.route` and `destination.decide`; `pools` is how many there are to choose from.
+pub(super) fn routed(
+    answer: Result<Option<u32>, WitResponse>,
+    pools: usize,
+) -> Result<Routed, InvalidAnswer> {
+    match answer {
+        Ok(None) => Ok(Routed::NoChoice),
+        Ok(Some(index)) if (index as usize) < pools => Ok(Routed::Pool(index)),
+        Ok(Some(index)) => invalid(format!(
+            "pool {index} where there are {pools} to choose from"
+        )),
+        Err(response) => reply(response).map(Routed::Answer),
     }
 }
 
@@ -139,6 +154,17 @@ mod tests {
         assert!(matches!(selected(Ok(Some(2)), 3), Ok(Selected::Backend(2))));
         assert!(selected(Ok(Some(3)), 3).is_err());
         assert!(selected(Ok(Some(0)), 0).is_err());
+    }
+
+    #[test]
+    fn a_pool_that_is_not_there_to_choose_is_invalid() {
+        assert!(matches!(routed(Ok(Some(1)), 2), Ok(Routed::Pool(1))));
+        assert!(matches!(routed(Ok(None), 0), Ok(Routed::NoChoice)));
+        assert!(routed(Ok(Some(2)), 2).is_err() && routed(Ok(Some(0)), 0).is_err());
+        assert!(matches!(
+            routed(Err(response(403)), 0),
+            Ok(Routed::Answer(_))
+        ));
     }
 
     #[test]

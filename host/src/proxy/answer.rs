@@ -5,6 +5,7 @@ use http::Method;
 use super::call;
 use super::completion::failure;
 use super::connection::Disposition;
+use super::context::RequestContext;
 use super::edits::change_answer;
 use super::exchange::Exchange;
 use super::refusal::{LocalReply, Refusal};
@@ -20,7 +21,7 @@ impl Exchange<'_> {
     pub(super) async fn answer(
         &mut self,
         worker: &Worker,
-        state: &RequestPolicyState,
+        (state, context): (&RequestPolicyState, Option<RequestContext<'_>>),
         local: Box<LocalReply>,
     ) -> Disposition {
         let (mut local, view) = (local, self.view);
@@ -31,7 +32,6 @@ impl Exchange<'_> {
         let tunnel = self.scratch.head.method == Method::CONNECT;
         // Its unread bytes hide whether it has left, so the next requests may have no client.
         let hides = matches!(*local, LocalReply::Refusal(Refusal::HiddenClient));
-        let trace = state.trace().map(|trace| trace.to_owned());
         self.outcome.of_policy = local.is_of_policy();
         self.outcome.failure = Some(failure(&local));
         self.outcome.answered(local.status(), local.reason());
@@ -41,12 +41,24 @@ impl Exchange<'_> {
             false => answer,
         };
         let mut fields = Fields::new();
-        let answer = match self.edits {
-            None => answer,
-            Some(edits) => answer.changed(&mut fields, |fields| {
-                change_answer(edits, &self.scratch.head, fields);
-            }),
+        // What the route changes has the last word, as in a backend's answer.
+        let chain = context.map(RequestContext::chain);
+        let chain = chain.filter(|chain| chain.edits_local_responses());
+        let answer = match (self.edits, chain) {
+            (None, None) => answer,
+            (edits, chain) => {
+                let (head, status) = (&mut self.scratch.head, answer.status());
+                answer.changed(&mut fields, |fields| {
+                    if let Some(chain) = chain {
+                        chain.edit_local_response(head, (status, local.source()), fields);
+                    }
+                    if let Some(edits) = edits {
+                        change_answer(edits, head, fields);
+                    }
+                })
+            }
         };
+        let trace = state.trace().map(|trace| trace.to_owned());
         self.reply(worker, !tunnel && !hides, trace.as_deref(), &answer)
             .await
     }

@@ -12,7 +12,7 @@ use super::worker::Worker;
 use crate::config::Timeouts;
 use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState, Stop};
 use crate::message::RequestHead;
-use crate::policy::{Ask, Attempt, ByteRange, Fault, Message, PolicyHandle, Positions};
+use crate::policy::{Ask, Attempt, ByteRange, Fault, Message, PolicyHandle, Positions, RoutePools};
 use crate::route::{Rule, RuleTarget};
 use crate::upstream::{
     BackendFacts, FailedAttempt, Lease, PoolId, WorkerEndpoint, WorkerPool, WorkerPools,
@@ -89,12 +89,38 @@ impl<'a> RequestContext<'a> {
         }
     }
 
+    /// The same after the policies were asked which of its pools takes the request.
+    #[inline]
+    pub(super) fn routed(self, head: &mut RequestHead) -> Result<Self, Stop> {
+        self.chain().route(head)?;
+        Ok(self.settled())
+    }
+
+    /// The same with the pool that a policy has chosen, if one has.
+    #[inline]
+    pub(super) fn settled(self) -> Self {
+        let target = settled(self.rule, self.target, self.state);
+        Self { target, ..self }
+    }
+
     /// The policies of the route.
     #[inline]
     pub(super) fn chain(self) -> PolicyChain<'a, WorkerEnvironment<'a>> {
         let route = (self.rule, self.target.pool);
         chain(self.worker, self.view, route, self.state)
     }
+}
+
+/// The pool that takes a request of a route: the one that its policies have chosen, if they have.
+#[inline]
+pub(super) fn settled<'a>(
+    rule: &'a Rule,
+    target: &'a RuleTarget,
+    state: &RequestPolicyState,
+) -> &'a RuleTarget {
+    let chosen = state.routed();
+    let chosen = chosen.and_then(|position| rule.targets.get(position as usize));
+    chosen.unwrap_or(target)
 }
 
 /// The policies of a route, as they are asked about one request.
@@ -108,7 +134,11 @@ pub(super) fn chain<'a>(
     PolicyChain {
         route: ChainRoute {
             number: rule.number,
-            pool: pool.number(),
+            pools: RoutePools {
+                chosen: pool.number(),
+                all: &rule.pools,
+            },
+            rights: rule.rights,
             policies: &rule.policies,
         },
         policies: &view.policies,

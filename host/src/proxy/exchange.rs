@@ -11,9 +11,11 @@ use super::connection::Disposition;
 use super::context::RequestContext;
 use super::layer4::Layer4;
 use super::refusal::{LocalReply, Refusal};
+use super::routing::check_length;
 use super::scratch::Scratch;
 use super::snapshot::WorkerSnapshot;
 use crate::config::{RouteEdits, Timeouts};
+use crate::decision::Stop;
 use crate::message::{BodyLength, Edited, RequestFacts};
 use crate::observe::Outcome;
 use crate::policy::ByteRange;
@@ -127,11 +129,15 @@ impl Exchange<'_> {
     ) -> Result<Disposition, Box<LocalReply>> {
         let chain = context.chain();
         chain.begin(&self.scratch.head);
-        let has_range = self.facts.notes.range;
+        check_length(
+            self.facts.body,
+            context.rule.body_bytes,
+            &self.view.settings,
+        )?;
         self.note_deadline();
-        let ended = match chain.prepare(&mut self.scratch.head, has_range) {
-            // A policy may have set another one.
-            Ok(ranges) => {
+        let ended = match self.prepared(context) {
+            // A policy may have set another deadline, and chosen the pool.
+            Ok((context, ranges)) => {
                 let deadline = self.note_deadline();
                 if let Some(mirror) = &context.rule.mirror {
                     self.begin_mirror(context, mirror);
@@ -146,8 +152,18 @@ impl Exchange<'_> {
         if let (Some(_), Some(mirror)) = (self.copied_body, &context.rule.mirror) {
             self.end_mirror(context, mirror);
         }
-        context.chain().end();
         ended
+    }
+
+    /// Has the policies see and edit the request, and choose its pool.
+    #[inline]
+    fn prepared<'c>(
+        &mut self,
+        context: RequestContext<'c>,
+    ) -> Result<(RequestContext<'c>, Vec<ByteRange>), Stop> {
+        let (head, has_range) = (&mut self.scratch.head, self.facts.notes.range);
+        let ranges = context.chain().prepare(head, has_range)?;
+        Ok((context.routed(head)?, ranges))
     }
 
     /// Until when the caller waits, which policies may read.

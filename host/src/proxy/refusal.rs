@@ -7,7 +7,7 @@ mod forward;
 pub(super) use self::forward::ForwardRefusal;
 use crate::decision::Stop;
 use crate::message::Malformed;
-use crate::policy::Reply;
+use crate::policy::{LocalSource, Reply};
 
 /// An answer that is not a backend's; in a box, because all requests hand on what could hold one.
 #[derive(Debug)]
@@ -46,6 +46,14 @@ impl LocalReply {
             self,
             Self::Reply { .. } | Self::Refusal(PolicyFailed { .. } | PolicyNotAsked { .. })
         )
+    }
+
+    /// What has made it.
+    pub fn source(&self) -> LocalSource {
+        match self {
+            Self::Reply { .. } => LocalSource::Policy,
+            _ => LocalSource::Proxy,
+        }
     }
 
     /// The status that is sent.

@@ -15,6 +15,7 @@ use super::target::target;
 use super::worker::Worker;
 use crate::decision::{EXPLAIN, RecordedRequest, RequestPolicyState};
 use crate::message::{BodyLength, RequestHead, Version, websocket};
+use crate::policy::RoutePools;
 use crate::recording::Sampling;
 use crate::route::{Action, Rule, RuleTarget, Sureness};
 use crate::upstream::PoolId;
@@ -40,21 +41,30 @@ impl<'a> Exchange<'a> {
         if let Some(sampling) = &self.view.settings.sampling
             && samples(sampling, worker, rule)
         {
-            self.keep_record(sampling, target.pool, state);
+            self.keep_record(sampling, (rule, target.pool), state);
         }
         Ok((rule, target))
     }
 
     /// From now on what the policies see and decide is recorded.
     #[cold]
-    fn keep_record(&self, sampling: &Sampling, pool: PoolId, state: &mut RequestPolicyState) {
+    pub(super) fn keep_record(
+        &self,
+        sampling: &Sampling,
+        (rule, pool): (&Rule, PoolId),
+        state: &mut RequestPolicyState,
+    ) {
         let worker = self.client.worker();
         let Some(recorder) = &self.view.recorder else {
             return;
         };
         let lineup = Arc::clone(self.view.lineup(sampling));
-        let (pool, head) = (pool.number(), &self.scratch.head);
-        let record = RecordedRequest::begin(recorder, lineup, worker.index, pool, head);
+        let pools = RoutePools {
+            chosen: pool.number(),
+            all: &rule.pools,
+        };
+        let head = &self.scratch.head;
+        let record = RecordedRequest::begin(recorder, lineup, worker.index, pools, head);
         state.keep_record(record);
     }
 
@@ -89,14 +99,12 @@ impl<'a> Exchange<'a> {
         if is_preflight {
             return Err(self.preflight());
         }
-        let of_route = match action {
-            Action::Forward(rule) => rule.body_bytes,
-            Action::Answer(_) => None,
-        };
-        check_length(self.facts.body, of_route, &self.view.settings)?;
         let rule = match action {
             Action::Forward(rule) => rule,
-            Action::Answer(answer) => return Err(self.of_route(answer)),
+            Action::Answer(answer) => {
+                check_length(self.facts.body, None, &self.view.settings)?;
+                return Err(self.of_route(answer));
+            }
         };
         let head = &mut self.scratch.head;
         head.fields.write_spelling(rule.preserve_case);
@@ -217,7 +225,7 @@ fn offers(head: &mut RequestHead, rule: &Rule, worker: &Worker) -> Result<bool, 
 }
 
 /// Whether this request is one of those that are recorded.
-fn samples(sampling: &Sampling, worker: &Worker, rule: &Rule) -> bool {
+pub(super) fn samples(sampling: &Sampling, worker: &Worker, rule: &Rule) -> bool {
     sampling.takes(worker.rng.borrow_mut().next_u32())
         && rule.policies.iter().any(|policy| sampling.wants(*policy))
 }

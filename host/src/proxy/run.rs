@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::client::Client;
 use super::completions::Ended;
 use super::connection::Disposition;
-use super::context::RequestContext;
+use super::context::{RequestContext, settled};
 use super::exchange::Exchange;
 use super::refusal::Refusal;
 use super::scratch::Scratch;
@@ -62,7 +62,7 @@ impl<'e, 'a> Awaited<'e, 'a> {
         self.worker.ended(Ended {
             view: exchange.view,
             rule,
-            pool: target.pool,
+            pool: settled(rule, target, &state).pool,
             head: &mut exchange.scratch.head,
             state,
             completion,
@@ -106,14 +106,17 @@ impl Exchange<'_> {
             (Ok(_), None) => Err(Refusal::NoBackend.into()),
             (Ok(_), Some(context)) => exchange.decided(context).await,
         };
+        let context = context.map(RequestContext::settled);
         let disposition = match ended {
             Ok(disposition) => disposition,
-            Err(local) => exchange.answer(&worker, state, local).await,
+            Err(local) => exchange.answer(&worker, (state, context), local).await,
         };
         drop(active);
         exchange.outcome.end(exchange.scratch.head.client);
         if let Some(context) = context {
-            context.chain().conclude(&exchange.outcome);
+            let chain = context.chain();
+            chain.end();
+            chain.conclude(&exchange.outcome);
         }
         report(&exchange.client, view, exchange.scratch, &exchange.outcome);
         awaited.end();

@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::connection::Tls;
-use crate::policy::{Hook, Octets, Recorded};
+use super::ways::{Destination, MayEdit, Target};
+use crate::policy::{Hook, LocalSource, Octets, Recorded};
 use crate::upstream::{BackendHealth, Completion};
 
 /// The version of the format that is written, and the only one that is read.
@@ -164,6 +165,9 @@ pub struct Request {
     pub deadline: Option<u64>,
     /// The pool of its route.
     pub pool: u32,
+    /// Those that a policy may choose, in the order of the configuration, if there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<u32>,
     /// The header fields before the first call.
     pub fields: Vec<Field>,
     /// The calls of policies, in order.
@@ -193,9 +197,27 @@ pub struct Call {
     /// In `selection` and `completion`: the attempts that failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedAttempt>,
-    /// In `response-headers`: the response.
+    /// In `response-headers` and `local-response`: the response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Response>,
+    /// In `local-response`: what has made the response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<LocalSource>,
+    /// In `destination`: what is asked for beside the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<Destination>,
+    /// The pool, where a policy has chosen another one than the request's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<u32>,
+    /// In `request-target`: what the backend is asked for before the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+    /// In `request-target`: what the route lets its policies edit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub may_edit: Option<MayEdit>,
+    /// In `request-target`: what the backend is asked for after the call, if it changed that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited_target: Option<Target>,
     /// In `completion`: what became of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion: Option<Completion>,
@@ -214,8 +236,8 @@ pub struct Call {
     pub tape: Option<Recorded>,
     /// What it answered.
     pub answer: Answer,
-    /// The fields after the call, if it changed them: the response's in `response-headers`, else
-    /// the request's.
+    /// The fields after the call, if it changed them: the response's where there is one, else the
+    /// request's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edited: Option<Vec<Field>>,
     /// How long it took.
@@ -248,7 +270,7 @@ pub struct FailedAttempt {
 pub struct Response {
     /// Its status.
     pub status: u16,
-    /// The backend's index.
+    /// The backend's index; 4294967295 if no backend has made it.
     pub backend: u32,
     /// Its fields before the call.
     pub fields: Vec<Field>,
@@ -274,9 +296,11 @@ pub struct Fact(
 pub enum Answer {
     /// `selection`: this backend.
     Backend(u32),
-    /// `selection`: none.
+    /// `routing` and `destination`: the pool at this position of the request's `pools`.
+    Pool(u32),
+    /// `selection`, `routing` and `destination`: none.
     NoChoice,
-    /// `request-headers` and `response-headers`: continue. `completion`: it has heard.
+    /// Hooks that edit: continue. `completion`: it has heard.
     Done,
     /// `range`: not about byte ranges.
     Untouched,
@@ -337,11 +361,13 @@ impl Call {
             .as_ref()
             .map_or(0, |facts| facts.len() * size_of::<Fact>());
         let tape = self.tape.as_ref().map_or(0, Recorded::weight);
+        let targets = self.target.iter().chain(&self.edited_target);
         size_of::<Self>()
             + lists.into_iter().flatten().map(list).sum::<usize>()
             + reply
             + facts
             + tape
+            + targets.map(Target::weight).sum::<usize>()
     }
 }
 

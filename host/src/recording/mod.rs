@@ -12,6 +12,7 @@ mod reader;
 mod redact;
 mod sampling;
 mod secrets;
+mod ways;
 mod words;
 mod writer;
 
@@ -23,5 +24,6 @@ pub use format::{
 pub use reader::{Next, ReadError, Reader};
 pub use redact::is_redacted;
 pub use sampling::Sampling;
+pub use ways::{Destination, MayEdit, Target};
 pub use words::{Recordable, fields};
 pub use writer::{Held, RecordWriter, Recorder};

@@ -13,6 +13,7 @@ use super::addresses::Sought;
 use super::connection::ClientCertificate;
 use super::format::{Answer, Call, Field, Request};
 use super::secrets::{Secrets, base64_decoded};
+use super::ways::Destination;
 use crate::config::RecordingConfig;
 use crate::message::names::{self, Claim, Owned, Owner};
 use crate::policy::Octets;
@@ -65,6 +66,13 @@ impl Redactor {
         {
             *query = self.query(query, &mut secrets);
         }
+        if self.query {
+            let queries = request.calls.iter_mut().flat_map(|call| {
+                let targets = call.target.iter_mut().chain(&mut call.edited_target);
+                targets.filter_map(|target| target.query.as_mut())
+            });
+            queries.for_each(|query| *query = self.query(query, &mut secrets));
+        }
         let certificate = request.tls.as_mut();
         let certificate = certificate.and_then(|tls| tls.client_certificate.as_mut());
         if let Some(certificate) = certificate.filter(|_| self.client) {
@@ -100,6 +108,13 @@ impl Redactor {
 
     /// Redacts a policy's store calls and answers.
     fn call(&self, call: &mut Call, hidden: &Hidden) {
+        if let Some(Destination {
+            user: Some(user), ..
+        }) = &mut call.destination
+            && self.client
+        {
+            *user = self.hash_text(user.as_str());
+        }
         if let Some(tape) = &mut call.tape {
             tape.change_texts(&mut |text| self.clean(text, hidden, &hidden.addresses));
         }

@@ -3,7 +3,8 @@
 use super::format::{Answer, FailedAttempt, Field, Reply};
 use crate::message::Fields;
 use crate::policy::{
-    self, ByteRange, Edited, Fault, FaultKind, Heard, HookAnswer, Octets, RangeVerdict, Selected,
+    self, ByteRange, Edited, Fault, FaultKind, Heard, HookAnswer, Octets, RangeVerdict, Routed,
+    Selected,
 };
 use crate::upstream::{self, Failure};
 
@@ -17,6 +18,16 @@ impl Recordable for Selected {
     fn answer(&self) -> Answer {
         match self {
             Self::Backend(index) => Answer::Backend(*index),
+            Self::NoChoice => Answer::NoChoice,
+            Self::Answer(reply) => Answer::Reply(reply.into()),
+        }
+    }
+}
+
+impl Recordable for Routed {
+    fn answer(&self) -> Answer {
+        match self {
+            Self::Pool(index) => Answer::Pool(*index),
             Self::NoChoice => Answer::NoChoice,
             Self::Answer(reply) => Answer::Reply(reply.into()),
         }
@@ -57,6 +68,7 @@ impl Recordable for HookAnswer {
             Self::Range(verdict) => verdict.answer(),
             Self::Edited(edited) => edited.answer(),
             Self::Selected(selected) => selected.answer(),
+            Self::Routed(routed) => routed.answer(),
             Self::Heard(heard) => heard.answer(),
         }
     }

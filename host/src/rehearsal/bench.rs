@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use super::RehearsalError;
 use super::harness::{Harness, Setup};
-use super::host::{Host, usual};
+use super::host::{HTTPS, Host, usual};
 use super::scenario::{ScenarioFile, Step};
 use super::source::Source;
 use super::times::Times;
 use crate::decision::{Caller, HookFacts, ask_hook};
 use crate::message::{Fields, RequestHead};
-use crate::policy::{Attempt, EngineOptions, Hook, Message, PolicyHandle};
+use crate::policy::{Attempt, EngineOptions, Hook, LocalSource, Message, PolicyHandle};
 
 /// Calls between two changes of the request; the change itself is not timed.
 const BATCH: u32 = 64;
@@ -265,14 +265,19 @@ impl Batch {
         mut took: impl FnMut(Duration),
     ) -> Result<(), RehearsalError> {
         let (status, backend) = (step.response.status, step.response.backend.unwrap_or(0));
+        let destination = step.ways.destination.as_ref();
         let facts = HookFacts {
-            pool: step.pool,
+            pools: step.ways.from(step.pool),
+            rights: step.ways.rights,
             attempt: Attempt {
                 number: step.attempt,
                 failed: &step.failed,
             },
             status,
             backend,
+            source: LocalSource::Proxy,
+            port: destination.map_or(HTTPS, |(port, _)| *port),
+            user: destination.and_then(|(_, user)| user.as_ref()),
             completion: &step.completion.unwrap_or_else(|| usual(status, backend)),
         };
         let mut before = Instant::now();

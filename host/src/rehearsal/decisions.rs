@@ -1,7 +1,12 @@
 //! A request for a policy, and the policy's decisions.
 
+use std::sync::Arc;
+
+use crate::config::TargetRights;
 use crate::message::{Fields, RequestHead};
-use crate::policy::{Fault, Hook, HookAnswer, LogLine, Reply, Script, Selected};
+use crate::policy::{
+    Fault, Hook, HookAnswer, LogLine, NO_POOL, Reply, RoutePools, Routed, Script, Selected,
+};
 use crate::upstream::{Completion, FailedAttempt};
 
 /// A request, with the draws, clock readings and facts that a policy gets for it.
@@ -11,6 +16,8 @@ pub(super) struct Question {
     pub head: RequestHead,
     /// The pool's id.
     pub pool: u32,
+    /// Where else the request may go.
+    pub ways: Ways,
     /// Which attempt the selection is for; 1 is the first.
     pub attempt: u32,
     /// The attempts that failed.
@@ -26,7 +33,31 @@ pub(super) struct Question {
     pub script: Script,
 }
 
-/// A backend's response.
+/// Where a request may go.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ways {
+    /// The ids of the pools that a policy may choose, if there are several.
+    pub pools: Vec<u32>,
+    /// What a policy may edit of what the backend is asked for.
+    pub rights: TargetRights,
+    /// The port and the user, if the request is one to a forward proxy.
+    pub destination: Option<(u16, Option<Arc<str>>)>,
+}
+
+impl Ways {
+    /// The pools, of which this one is chosen.
+    pub(super) fn from(&self, chosen: u32) -> RoutePools<'_> {
+        RoutePools {
+            chosen: match self.destination {
+                Some(_) => NO_POOL,
+                None => chosen,
+            },
+            all: &self.pools,
+        }
+    }
+}
+
+/// A response.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Response {
     /// Its status.
@@ -35,6 +66,8 @@ pub(super) struct Response {
     pub fields: Fields,
     /// The backend that gave it; the one that was selected if `None`.
     pub backend: Option<u32>,
+    /// Whether the proxy has made it, and no backend.
+    pub is_local: bool,
 }
 
 /// The decisions of the hooks.
@@ -46,6 +79,8 @@ pub(super) struct Decisions {
     pub head: RequestHead,
     /// The fields of the response after they were edited.
     pub response_fields: Fields,
+    /// The fields of the policy's own answer after they were edited, if there is one.
+    pub answer_fields: Option<Fields>,
     /// The instructions of each call, where the engine counts them.
     pub fuel: Vec<u64>,
     /// The policy's log lines, at most 256 of each call.
@@ -76,6 +111,18 @@ impl Decisions {
         match self.selection() {
             Some(Ok(Selected::Backend(backend))) => Some(*backend),
             _ => None,
+        }
+    }
+
+    /// What the policy decided about the pool, if it was asked.
+    pub(super) fn routed(&self) -> Option<Result<&Routed, &Fault>> {
+        let asked = self
+            .of(Hook::Routing)
+            .or_else(|| self.of(Hook::Destination));
+        match asked? {
+            Ok(HookAnswer::Routed(routed)) => Some(Ok(routed)),
+            Ok(_) => None,
+            Err(fault) => Some(Err(fault)),
         }
     }
 

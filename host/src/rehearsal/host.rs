@@ -14,12 +14,16 @@ use crate::decision::{
     ChainRoute, Environment, HookFacts, PolicyChain, PolicySlot, RequestPolicyState, Stop,
     WorkerPolicies, ask_hook, may_ask_for_range,
 };
-use crate::message::RequestHead;
+use crate::message::{Fields, RequestHead};
 use crate::policy::{
-    Attempt, Hook, LogLine, Message, PolicyHandle, PolicyId, PolicyIds, Script, Store,
+    Attempt, Hook, LocalSource, LogLine, Message, PolicyHandle, PolicyId, PolicyIds, Reply, Script,
+    Store,
 };
 use crate::stats::{PolicyShard, PolicyStats};
 use crate::upstream::Completion;
+
+/// The port of a destination that names none, when one hook is measured.
+pub(super) const HTTPS: u16 = 443;
 
 /// A policy that can be asked.
 pub(super) struct Host {
@@ -64,6 +68,7 @@ impl Host {
         let Question {
             mut head,
             pool,
+            ways,
             attempt,
             failed,
             mut response,
@@ -81,7 +86,8 @@ impl Host {
         let chain = PolicyChain {
             route: ChainRoute {
                 number: 0,
-                pool,
+                pools: ways.from(pool),
+                rights: ways.rights,
                 policies: &[self.policy],
             },
             policies: &self.policies,
@@ -89,10 +95,20 @@ impl Host {
             environment: Scripted::new(&notes, &self.facts),
         };
         chain.begin(&head);
-        // The notes contain the policy's answer in place of a backend.
-        let selected = decide(chain, &mut head, attempt, response.as_mut());
+        // The notes contain what was decided.
+        let selected = match &ways.destination {
+            Some((port, user)) => {
+                let decided = chain.decide(&mut head, (*port, user.as_ref()));
+                decided.map(|_| None)
+            }
+            None => decide(chain, &mut head, attempt, response.as_mut()),
+        };
+        if let Err(Stop::Reply { reply, .. }) = &selected {
+            let fields = edited_answer(chain, &mut head, reply);
+            notes.borrow_mut().decisions.answer_fields = Some(fields);
+        }
         chain.end();
-        if let Some(mut completion) = completion {
+        if let Some(mut completion) = completion.filter(|_| ways.destination.is_none()) {
             completion.backend = completion.backend.or(selected.ok().flatten());
             chain.complete(&mut head, &completion, &failed);
         }
@@ -104,6 +120,7 @@ impl Host {
         let Question {
             mut head,
             pool,
+            ways,
             attempt,
             failed,
             mut response,
@@ -116,14 +133,19 @@ impl Host {
         let (status, backend) = response
             .as_ref()
             .map_or((0, 0), |r| (r.status, r.backend.unwrap_or(0)));
+        let destination = ways.destination.as_ref();
         let facts = HookFacts {
-            pool,
+            pools: ways.from(pool),
+            rights: ways.rights,
             attempt: Attempt {
                 number: attempt.max(1),
                 failed: &failed,
             },
             status,
             backend,
+            source: LocalSource::Proxy,
+            port: destination.map_or(HTTPS, |(port, _)| *port),
+            user: destination.and_then(|(_, user)| user.as_ref()),
             completion: &completion.unwrap_or_else(|| usual(status, backend)),
         };
         let notes = Notes::new(script);
@@ -221,16 +243,41 @@ fn decide<E: Environment>(
 ) -> Result<Option<u32>, Stop> {
     let has_range = head.fields.contains("range");
     chain.prepare(head, has_range)?;
+    let mut chain = chain;
+    if let Some(position) = chain.route(head)? {
+        let pools = &mut chain.route.pools;
+        pools.chosen = pools.all[position as usize];
+    }
     let selected = match chain.select(head, attempt) {
         // The response hook can still be called.
         Err(Stop::NoBackend) => None,
         selected => Some(selected?),
     };
-    if let Some(response) = response {
+    let Some(response) = response else {
+        return Ok(selected);
+    };
+    if response.is_local {
+        let about = (response.status, LocalSource::Proxy);
+        chain.edit_local_response(head, about, &mut response.fields);
+    } else {
         let backend = response.backend.or(selected).unwrap_or(0);
         chain.edit_response(head, response.status, backend, &mut response.fields)?;
     }
     Ok(selected)
+}
+
+/// The fields of a policy's own answer, as the policy then edits them.
+fn edited_answer<E: Environment>(
+    chain: PolicyChain<'_, E>,
+    head: &mut RequestHead,
+    reply: &Reply,
+) -> Fields {
+    let mut fields = Fields::new();
+    for (name, value) in &reply.headers {
+        fields.append(name.as_bytes(), value);
+    }
+    chain.edit_local_response(head, (reply.status, LocalSource::Policy), &mut fields);
+    fields
 }
 
 /// What became of a request to which this backend has given a response with this status.

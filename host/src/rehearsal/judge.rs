@@ -1,5 +1,8 @@
 //! Compares the expectations of a step with the results.
 
+mod way;
+
+use self::way::way;
 use super::decisions::Decisions;
 use super::harness::PoolSetup;
 use super::host::Host;
@@ -36,9 +39,9 @@ impl Difference {
 }
 
 /// Compares one run of a step with the expectations for each run.
-pub(super) fn judge(step: &Step, decisions: &Decisions, pool: &PoolSetup) -> Vec<Difference> {
+pub(super) fn judge(step: &Step, decisions: &Decisions, pools: &[PoolSetup]) -> Vec<Difference> {
     let mut found = Vec::new();
-    let expect = &step.expect;
+    let (expect, pool) = (&step.expect, &pools[step.final_pool()]);
     script(step, decisions, &mut found);
     faults(&expect.faults, decisions, &mut found);
     answer(expect, decisions, &mut found);
@@ -62,6 +65,7 @@ pub(super) fn judge(step: &Step, decisions: &Decisions, pool: &PoolSetup) -> Vec
             found.push(Difference::new("range", range, actual));
         }
     }
+    way(step, decisions, pools, &mut found);
     fields(
         "request field",
         &expect.request,
@@ -197,7 +201,17 @@ fn answer(expect: &Expect, decisions: &Decisions, found: &mut Vec<Difference>) {
                 .map_or_else(|| "an answer".to_owned(), |status| status.to_string());
             found.push(Difference::new("answer", status, "none"));
         }
-        (Some(wanted), Some((hook, reply))) => compare_reply(wanted, hook, reply, found),
+        (Some(wanted), Some((hook, reply))) => {
+            compare_reply(wanted, hook, reply, found);
+            let given = || {
+                let mut fields = Fields::new();
+                let headers = reply.headers.iter();
+                headers.for_each(|(name, value)| fields.append(name.as_bytes(), value));
+                fields
+            };
+            let answered = decisions.answer_fields.clone().unwrap_or_else(given);
+            fields("answer field", &wanted.headers, &answered, found);
+        }
     }
 }
 
@@ -212,12 +226,6 @@ fn compare_reply(wanted: &Answer, hook: Hook, reply: &Reply, found: &mut Vec<Dif
     if let Some(wanted) = wanted.hook.filter(|wanted| *wanted != hook) {
         found.push(Difference::new("answer by", wanted.name(), hook.name()));
     }
-    let mut headers = Fields::new();
-    reply
-        .headers
-        .iter()
-        .for_each(|(name, value)| headers.append(name.as_bytes(), value));
-    fields("answer field", &wanted.headers, &headers, found);
     if let Some(body) = wanted.body.as_ref().filter(|body| **body != reply.body) {
         found.push(Difference::new(
             "answer body",

@@ -136,7 +136,7 @@ fn depends_on_the_scenario(reason: &Refusal) -> bool {
 /// Does a step as often as it says. Of its runs the first that is not as expected is decisions, and
 /// the shares of all.
 fn take(host: &mut Host, scenario: &Scenario, step: &Step) -> Option<Failure> {
-    let pool = &scenario.setup.pools[step.pool as usize];
+    let pools = &scenario.setup.pools;
     host.set_time(step.monotonic);
     host.facts().set_pool(step.pool, &step.states);
     host.facts().set_pool_queue(step.pool_queue);
@@ -150,7 +150,7 @@ fn take(host: &mut Host, scenario: &Scenario, step: &Step) -> Option<Failure> {
     };
     for run in 0..step.repeat {
         let decisions = host.ask(step.question(run));
-        let mut differences = judge(step, &decisions, pool);
+        let mut differences = judge(step, &decisions, pools);
         if run == 0 {
             differences.extend(set_up(step, host));
         }

@@ -20,10 +20,10 @@ use memchr::{memchr_iter, memrchr_iter};
 use self::candidates::{Asked, Candidate, Facts, best, in_order};
 use self::layer4::Layer4Table;
 pub use self::rewrite::{fill, rewritten};
-pub use self::target::{RuleMirror, RuleTarget};
+pub use self::target::{RuleMirror, RuleTarget, numbers};
 use crate::config::{
     Compression, FixedResponse, HostPattern, ProxyHeader, Route, RouteAnswer, RouteEdits,
-    TcpForward, Timeouts,
+    TargetRights, TcpForward, Timeouts,
 };
 use crate::message::RequestHead;
 use crate::message::path::{self, PathNotes};
@@ -102,6 +102,10 @@ pub struct Rule {
     pub targets: Box<[RuleTarget]>,
     /// The policies, in the order in which they are asked.
     pub policies: Box<[PolicyId]>,
+    /// The numbers of its pools, if there are several.
+    pub pools: Box<[u32]>,
+    /// What its policies may edit of a request's target.
+    pub rights: TargetRights,
     /// Whether header names keep the case in which client and backend sent them.
     pub preserve_case: bool,
     /// Where copies of its requests go.
@@ -126,11 +130,14 @@ impl Rule {
         let ids = route.policies.iter().map(|at| policies.get(*at).copied());
         let traffic = &route.traffic;
         let targets = traffic.targets.iter().map(|to| RuleTarget::new(to, pools));
+        let targets = targets.collect::<Option<Box<[RuleTarget]>>>()?;
         let mirror = traffic.mirror.as_ref();
         Some(Self {
             number,
-            targets: targets.collect::<Option<_>>()?,
+            pools: numbers(&targets),
+            targets,
             policies: ids.collect::<Option<_>>()?,
+            rights: route.rights,
             preserve_case: route.preserve_header_case,
             mirror: mirror
                 .and_then(|to| RuleMirror::new(to, pools))

@@ -23,6 +23,14 @@ pub struct RuleMirror {
     pub bounds: Mirror,
 }
 
+/// The numbers of the pools, if there are several.
+pub fn numbers(targets: &[RuleTarget]) -> Box<[u32]> {
+    match targets {
+        [_] => Box::default(),
+        several => several.iter().map(|to| to.pool.number()).collect(),
+    }
+}
+
 impl RuleTarget {
     /// `None` if the pool is not there.
     pub(super) fn new(target: &RouteTarget, pools: &[PoolId]) -> Option<Self> {

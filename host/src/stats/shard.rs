@@ -8,7 +8,7 @@ use super::{
 };
 
 /// How many hooks are counted, in the order of [`crate::policy::Hook`].
-pub const HOOKS: usize = 5;
+pub const HOOKS: usize = 9;
 
 /// The number of status codes: 100 to 999.
 pub const STATUSES: usize = 900;

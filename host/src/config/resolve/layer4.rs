@@ -4,7 +4,7 @@ use super::Table;
 use crate::config::upgrade::default_upgrade;
 use crate::config::{
     Certificates, Conditions, HostPattern, Layer4, Layer4Match, Listener, PathMatch, Pool,
-    PoolProtocol, RetryOn, RetryPolicy, Route, RouteEdits, Traffic,
+    PoolProtocol, RetryOn, RetryPolicy, Route, RouteEdits, TargetRights, Traffic,
 };
 use crate::document::{At, Place};
 
@@ -41,6 +41,7 @@ impl Table<'_> {
                 answer: None,
                 edits: RouteEdits::default(),
                 policies: policies.clone(),
+                rights: TargetRights::default(),
                 preserve_header_case: false,
                 upgrade: default_upgrade(),
                 compress: None,

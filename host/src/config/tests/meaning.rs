@@ -202,6 +202,7 @@ fn the_long_form_means_what_it_says() {
         answer: None,
         edits: Default::default(),
         policies: vec![1, 0],
+        rights: Default::default(),
         preserve_header_case: false,
         upgrade: vec!["websocket".to_owned()],
         compress: None,

@@ -147,7 +147,7 @@ fn a_request_of_an_older_list_has_its_selection_translated() {
         failure: Failure::Closed,
     });
     let question = Select {
-        pool: 0,
+        pools: 0.into(),
         attempt: Attempt {
             number: 4,
             failed: &failed,
@@ -175,7 +175,7 @@ fn the_backend_that_answered_has_the_position_of_the_newer_list_or_none() {
     change(&engine, &mut handle);
     for (backend, seen) in [(1, "200 0"), (0, "200 4294967295")] {
         let question = EditResponse {
-            pool: 0,
+            pools: 0.into(),
             status: 200,
             backend,
         };

@@ -62,7 +62,7 @@ impl<'a> Exchange<'a> {
             Ok(disposition) => disposition,
             Err(local) => {
                 count(&worker, &local);
-                self.answer(&worker, &state, local).await
+                self.answer(&worker, (&state, None), local).await
             }
         };
         drop(active);

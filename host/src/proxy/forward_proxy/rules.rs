@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::address::{is_own, is_public};
 use super::destination::Destination;
-use crate::config::{Config, ForwardProxy, Listener, RetryPolicy};
+use crate::config::{Config, ForwardProxy, Listener, RetryPolicy, TargetRights};
 use crate::message::websocket::WEBSOCKET;
 use crate::proxy::refusal::ForwardRefusal;
 use crate::route::{Rule, RuleTarget};
@@ -43,6 +43,8 @@ impl ForwardRules {
                 number: u32::MAX,
                 targets: Box::default(),
                 policies: Box::default(),
+                pools: Box::default(),
+                rights: TargetRights::default(),
                 preserve_case: false,
                 mirror: None,
                 timeouts: None,

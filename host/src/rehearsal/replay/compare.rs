@@ -3,7 +3,7 @@
 use super::log::RecordedCall;
 use super::replayer::Played;
 use crate::policy::Hook;
-use crate::recording::{Answer, Field, Reply, is_redacted};
+use crate::recording::{Answer, Field, Reply, Target, is_redacted};
 
 /// Whether a component decided as was recorded.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,16 +18,24 @@ impl Verdict {
     pub(super) fn of_replay(recorded: &RecordedCall<'_>, played: &Played) -> Self {
         let call = recorded.call;
         let before: &[Field] = match (call.hook, &call.response) {
-            (Hook::ResponseHeaders, Some(response)) => &response.fields,
+            (Hook::ResponseHeaders | Hook::LocalResponse, Some(response)) => &response.fields,
             (Hook::RequestHeaders, _) => recorded.fields,
             _ => &[],
         };
         let edited = call.edited.as_deref().unwrap_or(before);
         let edits = match call.hook {
-            Hook::RequestHeaders | Hook::ResponseHeaders => {
+            Hook::RequestHeaders | Hook::ResponseHeaders | Hook::LocalResponse => {
                 edits_differing(edited, &played.fields, &recorded.lineup.redact)
             }
-            Hook::Range | Hook::Selection | Hook::Completion => Vec::new(),
+            Hook::RequestTarget => parts_apart(
+                call.edited_target.as_ref().or(call.target.as_ref()),
+                played.target.as_ref(),
+            ),
+            Hook::Destination
+            | Hook::Range
+            | Hook::Routing
+            | Hook::Selection
+            | Hook::Completion => Vec::new(),
         };
         Self {
             same_answer: same(&call.answer, &played.answer, &recorded.lineup.redact),
@@ -38,6 +46,12 @@ impl Verdict {
     pub(super) fn agrees(&self) -> bool {
         self.same_answer && self.edits.is_empty()
     }
+}
+
+/// The names of the parts of what a backend is asked for that are not the same.
+pub(super) fn parts_apart(one: Option<&Target>, other: Option<&Target>) -> Vec<String> {
+    one.zip(other)
+        .map_or_else(Vec::new, |(one, other)| one.parts_apart(other))
 }
 
 /// Whether two answers are one decision. Of faults only the kind counts; of a value that was

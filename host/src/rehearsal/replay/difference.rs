@@ -66,8 +66,7 @@ impl Differences {
         }
         of.differing += 1;
         if !same {
-            let label =
-                |played: &Played| labelled(&played.answer, recorded.lineup, recorded.request.pool);
+            let label = |played: &Played| labelled(&played.answer, recorded);
             count(
                 &mut of.changes,
                 Change {

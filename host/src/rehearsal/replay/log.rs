@@ -77,6 +77,13 @@ pub(super) struct RecordedCall<'a> {
     pub line: u64,
 }
 
+impl RecordedCall<'_> {
+    /// The pool that the request was to go to then.
+    pub(super) fn pool(&self) -> u32 {
+        self.call.pool.unwrap_or(self.request.pool)
+    }
+}
+
 impl Log {
     pub(super) fn open(
         path: &Path,
@@ -313,9 +320,8 @@ pub(super) fn find<'a>(lineup: &'a Lineup, name: &str) -> Option<&'a Policy> {
 
 /// Updates the request's fields after a call.
 fn follow(fields: &mut Vec<Field>, call: &Call) {
-    if let (Hook::RequestHeaders | Hook::Range | Hook::Selection, true, Some(edited)) =
-        (call.hook, call.role != Role::Shadow, &call.edited)
-    {
+    // The fields of a response are not the request's.
+    if let (None, true, Some(edited)) = (&call.response, call.role != Role::Shadow, &call.edited) {
         fields.clone_from(edited);
     }
 }

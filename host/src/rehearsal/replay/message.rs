@@ -8,7 +8,7 @@ use super::super::RehearsalError;
 use super::log::RecordedCall;
 use crate::document::brief;
 use crate::message::{Fields, RequestHead, Scheme, Version, syntax};
-use crate::recording::{Field, Tls};
+use crate::recording::{Field, Target, Tls};
 
 /// Longer than any name that the proxy takes.
 const LONGEST_NAME: usize = u16::MAX as usize;
@@ -41,6 +41,8 @@ pub(super) fn head(recorded: &RecordedCall<'_>) -> Result<RequestHead, Rehearsal
         ..RequestHead::default()
     };
     head.set_target(&target);
+    let by_route = recorded.call.target.as_ref().map(Target::by_route);
+    head.by_route = by_route.map(Box::new);
     Ok(head)
 }
 

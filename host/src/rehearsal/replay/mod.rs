@@ -22,7 +22,7 @@ use super::RehearsalError;
 use super::manner::{Manner, Outcome, print, settings};
 use super::options::{Diff, Playback, Replay};
 use super::source::Source;
-use compare::{Verdict, edits_differing};
+use compare::{Verdict, edits_differing, parts_apart};
 use difference::Differences;
 use loaded::Overrides;
 use log::{Log, Next};
@@ -121,7 +121,8 @@ pub(super) fn diff(asked: &Diff, manner: Manner) -> Result<Outcome, RehearsalErr
         let [one, other] = [&mut old, &mut new]
             .map(|replayer| replayer.ask(&recorded).map_err(RehearsalError::unusable));
         let (one, other) = (one?, other?);
-        let edits = edits_differing(&one.fields, &other.fields, &[]);
+        let mut edits = edits_differing(&one.fields, &other.fields, &[]);
+        edits.extend(parts_apart(one.target.as_ref(), other.target.as_ref()));
         differences.add(&recorded, &one, &other, edits);
         progress.show(&log);
     }

@@ -13,8 +13,10 @@ use super::loaded::{Loaded, Moment, Overrides, engine};
 use super::log::{RecordedCall, find};
 use super::message::{broken, fields, head};
 use crate::decision::{Caller, HookFacts, ask_hook};
-use crate::policy::{Ask, Attempt, Engine, Fault, Hook, Message, PolicyHandle, Recorded, Tape};
-use crate::recording::{self, Answer, Fact, Field, Policy, Recordable};
+use crate::policy::{
+    Ask, Attempt, Engine, Fault, Hook, Message, PolicyHandle, Recorded, RoutePools, Tape,
+};
+use crate::recording::{self, Answer, Fact, Field, Policy, Recordable, Target};
 use crate::upstream::{BackendHealth, FailedAttempt};
 
 /// Handles at most: a worker's requests beyond them share one with another's.
@@ -39,6 +41,8 @@ pub(super) struct Played {
     pub answer: Answer,
     /// The fields that the hook may edit, as it left them; none for hooks that edit nothing.
     pub fields: Vec<Field>,
+    /// What the backend is asked for after it, if the hook may edit that.
+    pub target: Option<Target>,
     pub took: Duration,
     /// Instructions, if they are counted.
     pub fuel: Option<u64>,
@@ -82,7 +86,7 @@ impl Replayer {
             ));
         };
         let states: Vec<BackendState> = recorded.facts.iter().map(state).collect();
-        loaded.facts.set_pool(recorded.request.pool, &states);
+        loaded.facts.set_pool(recorded.pool(), &states);
         loaded.facts.set_pool_queue(recorded.call.pool_queue);
 
         let mut head = head(recorded)?;
@@ -104,12 +108,14 @@ impl Replayer {
         }
         let fields = match recorded.call.hook {
             Hook::RequestHeaders => recording::fields(&head.fields),
-            Hook::ResponseHeaders => recording::fields(&response),
-            Hook::Range | Hook::Selection | Hook::Completion => Vec::new(),
+            Hook::ResponseHeaders | Hook::LocalResponse => recording::fields(&response),
+            _ => Vec::new(),
         };
+        let edits_target = recorded.call.hook == Hook::RequestTarget;
         Ok(Played {
             answer,
             fields,
+            target: edits_target.then(|| Target::of(&head)),
             took,
             fuel,
         })
@@ -212,14 +218,23 @@ fn ask_recorded(
     let response = call.response.as_ref();
     let (status, backend) = response.map_or((200, 0), |r| (r.status, r.backend));
     let completion = call.completion.unwrap_or_default();
+    let destination = call.destination.as_ref();
+    let user: Option<Arc<str>> = destination.and_then(|d| d.user.as_deref().map(Into::into));
     let facts = HookFacts {
-        pool: recorded.request.pool,
+        pools: RoutePools {
+            chosen: recorded.pool(),
+            all: &recorded.request.pools,
+        },
+        rights: call.may_edit.as_ref().map(Into::into).unwrap_or_default(),
         attempt: Attempt {
             number: call.attempt.unwrap_or(1),
             failed: &failed,
         },
         status,
         backend,
+        source: call.source.unwrap_or_default(),
+        port: destination.map_or(0, |destination| destination.port),
+        user: user.as_ref(),
         completion: &completion,
     };
     ask_hook(OnTape(tape), handle, call.hook, facts, message).answer()

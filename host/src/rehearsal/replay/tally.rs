@@ -104,7 +104,7 @@ impl Tally {
         if let Answer::Backend(backend) = played.answer {
             count(
                 &mut self.backends,
-                backend_name(recorded.lineup, recorded.request.pool, backend),
+                backend_name(recorded.lineup, recorded.pool(), backend),
             );
         }
         if let Answer::Fault { kind, message } = &played.answer {
@@ -159,7 +159,7 @@ impl Sample {
         if let Some(attempt) = recorded.call.attempt.filter(|attempt| *attempt > 1) {
             line.push_str(&format!(", attempt {attempt}"));
         }
-        let described = |answer: &Answer| described(answer, recorded.lineup, request.pool);
+        let described = |answer: &Answer| described(answer, recorded);
         Self {
             line: recorded.line,
             hook: recorded.call.hook,
@@ -185,6 +185,7 @@ pub(super) fn count<K: Ord + From<&'static str>>(counts: &mut BTreeMap<K, u64>, 
 pub(super) fn kind(answer: &Answer) -> String {
     match answer {
         Answer::Backend(_) => "backend".to_owned(),
+        Answer::Pool(_) => "pool".to_owned(),
         Answer::NoChoice => "no choice".to_owned(),
         Answer::Done => "done".to_owned(),
         Answer::Untouched => "untouched".to_owned(),
@@ -197,9 +198,13 @@ pub(super) fn kind(answer: &Answer) -> String {
 }
 
 /// A decision in all its words.
-pub(super) fn described(answer: &Answer, lineup: &Lineup, pool: u32) -> String {
+pub(super) fn described(answer: &Answer, recorded: &RecordedCall<'_>) -> String {
     match answer {
-        Answer::Backend(backend) => format!("backend {}", backend_name(lineup, pool, *backend)),
+        Answer::Backend(backend) => {
+            let name = backend_name(recorded.lineup, recorded.pool(), *backend);
+            format!("backend {name}")
+        }
+        Answer::Pool(position) => format!("pool {}", pool_name(recorded, *position)),
         Answer::Ranges(ranges) => format!("bytes={}", ranges.join(",")),
         Answer::Reply(reply) => format!("answer {} of {} bytes", reply.status, reply.body.0.len()),
         Answer::Fault { kind, message } => format!("fault: {kind}: {message}"),
@@ -207,13 +212,24 @@ pub(super) fn described(answer: &Answer, lineup: &Lineup, pool: u32) -> String {
     }
 }
 
-/// The same in as many words as differ much from each other: a backend by its address, the rest by
-/// its kind.
-pub(super) fn labelled(answer: &Answer, lineup: &Lineup, pool: u32) -> String {
+/// The same in as many words as differ much from each other: backends and pools by their
+/// names, the rest by its kind.
+pub(super) fn labelled(answer: &Answer, recorded: &RecordedCall<'_>) -> String {
     match answer {
-        Answer::Backend(_) => described(answer, lineup, pool),
+        Answer::Backend(_) | Answer::Pool(_) => described(answer, recorded),
         other => kind(other),
     }
+}
+
+/// The pool at this position of those that there were to choose from.
+fn pool_name(recorded: &RecordedCall<'_>, position: u32) -> String {
+    let number = recorded.request.pools.get(position as usize);
+    let mut pools = recorded.lineup.pools.iter();
+    let pool = number.and_then(|number| pools.find(|pool| pool.id == *number));
+    pool.map_or_else(
+        || position.to_string(),
+        |pool| format!("{position} ({})", pool.name),
+    )
 }
 
 fn backend_name(lineup: &Lineup, pool: u32, backend: u32) -> String {

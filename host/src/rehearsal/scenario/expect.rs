@@ -3,6 +3,7 @@
 use tracing::Level;
 
 use super::values;
+use super::ways;
 use super::{Answer, Expect, ExpectedFault, ExpectedLine, ExpectedLog, Field, Pick};
 use crate::document::{Findings, Node, Section};
 use crate::rehearsal::harness::PoolSetup;
@@ -14,11 +15,18 @@ const MAX_PICKS: usize = 1_000;
 pub(super) const NOT_ASKED: &str = "contradicts `expect.refused`: a refused policy gets no \
     request; remove it";
 
-/// `expect`, for a question about this pool.
-pub(super) fn expect(mut section: Section, pool: &PoolSetup, findings: &mut Findings) -> Expect {
+/// `expect`, for a question about one of these pools.
+pub(super) fn expect(
+    mut section: Section,
+    (pool, pools): (u32, &[PoolSetup]),
+    findings: &mut Findings,
+) -> Expect {
     if let Some(node) = section.take("refused") {
         return refusal(node, section, findings);
     }
+    let way = ways::expected(&mut section, pools, findings);
+    // Backends are those of the pool that the policy is to choose.
+    let pool = &pools[way.pool.flatten().unwrap_or(pool) as usize];
     let expect = Expect {
         refused: None,
         backend: section
@@ -29,6 +37,7 @@ pub(super) fn expect(mut section: Section, pool: &PoolSetup, findings: &mut Find
             .and_then(|node| answer(node, findings)),
         request: fields(&mut section, "request-headers", findings),
         response: fields(&mut section, "response-headers", findings),
+        way,
         range: section
             .take("range")
             .and_then(|n| n.parsed(findings, range))

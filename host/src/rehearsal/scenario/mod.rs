@@ -10,6 +10,7 @@ mod room;
 mod state;
 mod step;
 mod values;
+mod ways;
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use tracing::Level;
 
-use super::decisions::{Question, Response};
+use super::decisions::{Question, Response, Ways};
 use super::facts::BackendState;
 use super::harness::Setup;
 use crate::message::RequestHead;
@@ -27,6 +28,7 @@ use crate::policy::{Hook, Script};
 use crate::upstream::{Completion, FailedAttempt};
 
 pub(super) use file::{default_setup, parse, read};
+pub(super) use ways::ExpectedWay;
 
 /// A scenario file.
 #[derive(Debug)]
@@ -67,6 +69,8 @@ pub(super) struct Step {
     pub clients: IpNet,
     /// The pool's id.
     pub pool: u32,
+    /// Where else it may go.
+    pub ways: Ways,
     /// Which attempt it is.
     pub attempt: u32,
     /// Those that failed.
@@ -118,6 +122,8 @@ pub(super) struct Expect {
     pub request: Vec<Field>,
     /// Fields of the response after it was edited.
     pub response: Vec<Field>,
+    /// Where the request goes.
+    pub way: ExpectedWay,
     /// A verdict, as text.
     pub range: Option<String>,
     /// The policy's counters, since the scenario began.
@@ -224,6 +230,11 @@ impl Pick {
 }
 
 impl Step {
+    /// The pool that its backends are of: the one that a policy is to choose, if it is.
+    pub(super) fn final_pool(&self) -> usize {
+        self.expect.way.pool.flatten().unwrap_or(self.pool) as usize
+    }
+
     /// A policy's draws and clock readings during setup, if this is the first step: the time is
     /// that of the step, and the draws follow from its seed, but differ from those of its hooks.
     pub(super) fn setup_script(&self) -> Script {
@@ -244,6 +255,7 @@ impl Step {
         Question {
             head,
             pool: self.pool,
+            ways: self.ways.clone(),
             attempt: self.attempt,
             failed: self.failed.clone(),
             response: Some(self.response.clone()),

@@ -12,11 +12,13 @@ use super::request::{
 };
 use super::state::{State, facts};
 use super::values;
+use super::ways;
 use super::{Expect, Step};
 use crate::document::{Findings, Node, Section};
 use crate::message::RequestHead;
+use crate::rehearsal::decisions::{Response, Ways};
 use crate::rehearsal::facts::BackendState;
-use crate::rehearsal::{decisions::Response, harness::PoolSetup};
+use crate::rehearsal::harness::PoolSetup;
 use crate::units::parse_duration;
 use crate::upstream::FailedAttempt;
 
@@ -30,9 +32,13 @@ const MAX_REPEAT: u32 = 10_000_000;
 /// More attempts than any request has.
 const MAX_ATTEMPTS: u32 = 1_000;
 /// The keys of a step about its request.
-const OF_A_REQUEST: [&str; 11] = [
+const OF_A_REQUEST: [&str; 15] = [
     "request",
     "pool",
+    "route-pools",
+    "policies-may-edit",
+    "destination",
+    "local-response",
     "pool-queue",
     "facts",
     "response",
@@ -50,6 +56,7 @@ pub(super) struct Base {
     head: RequestHead,
     clients: IpNet,
     pool: u32,
+    ways: Ways,
     seed: u64,
     /// Nanoseconds of the monotonic clock when the scenario begins.
     monotonic: u64,
@@ -76,6 +83,7 @@ impl Default for Base {
             clients: head.client.into(),
             head,
             pool: 0,
+            ways: Ways::default(),
             seed: 0,
             monotonic: START_MONOTONIC,
             unix: START_UNIX,
@@ -102,18 +110,8 @@ impl Base {
             self.request(node, findings);
         }
         if let Some(node) = section.take("pool") {
-            let known = |written: &str| match pools.iter().position(|pool| pool.name == written) {
-                Some(at) => Ok(at as u32),
-                None => {
-                    let names: Vec<&str> = pools.iter().map(|pool| pool.name.as_str()).collect();
-                    Err(format!(
-                        "there is no pool {written:?}; there are: {}",
-                        names.join(", ")
-                    ))
-                }
-            };
             self.pool = node
-                .parsed(findings, known)
+                .parsed(findings, |name| ways::named(name, pools))
                 .map_or(self.pool, |pool| pool.value);
         }
         self.seed = section
@@ -134,6 +132,11 @@ impl Base {
         if let Some(node) = section.take("response") {
             self.response(node, pool, findings);
         }
+        if let Some(node) = section.take("local-response") {
+            self.response(node, pool, findings);
+            self.response.is_local = true;
+        }
+        ways::take(section, pools, &mut self.ways, findings);
         if self.response_pool != self.pool {
             self.response.backend = None;
         }
@@ -170,8 +173,9 @@ impl Base {
         let repeat = section
             .take("repeat")
             .and_then(|n| n.integer(findings, 1..=MAX_REPEAT));
-        let expect =
-            expected.map_or_else(Expect::default, |section| expect(section, pool, findings));
+        let expect = expected.map_or_else(Expect::default, |section| {
+            expect(section, (base.pool, pools), findings)
+        });
         if !expect.share.is_empty() && repeat.is_none() {
             findings.error(
                 &section.place,
@@ -190,6 +194,7 @@ impl Base {
             head: base.head,
             clients: base.clients,
             pool: base.pool,
+            ways: base.ways,
             response: base.response,
             random,
             seed: base.seed,

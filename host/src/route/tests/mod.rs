@@ -26,6 +26,7 @@ fn table(routes: &[(HostPattern, &str)]) -> RouteTable {
             answer: None,
             edits: Default::default(),
             policies: vec![],
+            rights: Default::default(),
             preserve_header_case: false,
             upgrade: vec![],
             compress: None,

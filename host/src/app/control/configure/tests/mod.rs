@@ -143,7 +143,8 @@ fn chain<'a>(
     PolicyChain {
         route: ChainRoute {
             number: rule.number,
-            pool: rule.targets[0].pool.number(),
+            pools: rule.targets[0].pool.number().into(),
+            rights: rule.rights,
             policies: &rule.policies,
         },
         policies: &worker.policies,
