@@ -82,5 +82,6 @@ mod tls_backends;
 mod tolerated_requests;
 mod tunnels;
 mod upgrades;
+mod ways;
 mod websocket;
 mod weights;

@@ -32,13 +32,17 @@ const IMPORTS: [&str; 10] = [
     "store",
 ];
 /// The interfaces of the contract that a policy may implement.
-const EXPORTS: [&str; 7] = [
+const EXPORTS: [&str; 11] = [
     "configuration",
     "topology",
     "selection",
     "request-headers",
     "response-headers",
     "completion",
+    "destination",
+    "request-target",
+    "routing",
+    "local-response",
     "range",
 ];
 

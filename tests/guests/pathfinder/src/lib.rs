@@ -154,7 +154,7 @@ impl request_headers::Guest for Pathfinder {
 }
 
 impl request_target::Guest for Pathfinder {
-    /// `x-path`, `x-query` (`none` for none) and `x-host` are what they are to be. The response
+    /// `x-path`, `x-query` (`none` for none) and `x-authority` are what they are to be. The response
     /// tells what came of that, and what there was, in `x-edited`.
     fn edit_target(request: &Request, target: &Target) -> Result<(), Response> {
         let before = format!(
@@ -179,7 +179,7 @@ impl request_target::Guest for Pathfinder {
             let query = Some(query).filter(|query| query != "none");
             note(target.set_query(query.as_deref()));
         }
-        if let Some(host) = text(request, "x-host") {
+        if let Some(host) = text(request, "x-authority") {
             note(target.set_host(&host));
         }
         if let Some(count) = text(request, "x-many") {

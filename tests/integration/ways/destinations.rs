@@ -1,0 +1,1 @@
+//! A policy decides about destinations of the forward proxy.
