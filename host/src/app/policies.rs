@@ -80,20 +80,13 @@ pub(super) fn loads_the_same(was: &Policy, next: &Policy) -> bool {
     next == *was
 }
 
-/// The pools of the routes that name this policy.
+/// The pools of the routes that name this policy, and those of a forward proxy that does.
 pub(super) fn pools(
     config: &Config,
     topologies: &[Arc<PoolTopology>],
     policy: usize,
 ) -> Vec<PoolSpec> {
-    let mut pools: Vec<usize> = config
-        .routes
-        .iter()
-        .filter(|r| r.policies.contains(&policy))
-        .flat_map(|r| r.traffic.pools())
-        .collect();
-    pools.sort_unstable();
-    pools.dedup();
+    let pools = config.pools_of(policy);
     let backends = |topology: &PoolTopology| {
         let spec = topology.endpoints.iter().map(|b| BackendSpec {
             address: b.address.to_string(),

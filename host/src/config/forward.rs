@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 use super::listeners::{Listener, Protocols, forward_listener};
-use super::{HostPattern, host, values};
+use super::{HostPattern, RouteTarget, host, values};
 use crate::document::{At, Findings, Node, Section};
 
 /// The ports of an entry that names none: those of `http` and `https`.
@@ -31,6 +31,11 @@ pub struct ForwardProxy {
     pub tunnels: usize,
     /// `tunnels-per-client`: how many of them may be one client's. Default 256.
     pub tunnels_per_client: usize,
+    /// `policies`: indices into [`super::Config::policies`] of those that decide about
+    /// destinations, in the order of their calls.
+    pub policies: Vec<usize>,
+    /// `pools`: where those may send requests in place of their destinations.
+    pub pools: Vec<RouteTarget>,
 }
 
 /// An entry of `allow`. What it says of a destination must all be so.
@@ -87,6 +92,8 @@ impl HostPattern {
 pub(super) struct ForwardEntry {
     pub listeners: Vec<At<Listener>>,
     pub proxy: ForwardProxy,
+    pub policies: Vec<At<String>>,
+    pub pools: Vec<At<String>>,
 }
 
 /// Reads the section; `None` if it is missing.
@@ -111,6 +118,8 @@ pub(super) fn forward(
         .take("authentication")
         .and_then(|node| node.section(findings))
         .and_then(|section| authentication(section, base, findings));
+    let policies = names(&mut section, "policies", findings);
+    let pools = names(&mut section, "pools", findings);
     let mut tunnels = |key| {
         let node = section.take(key)?;
         node.integer(findings, 1..=MOST_TUNNELS)
@@ -136,8 +145,29 @@ pub(super) fn forward(
             authentication,
             tunnels: total,
             tunnels_per_client: of_client.map_or(256.min(total), |n| n.value),
+            policies: Vec::new(),
+            pools: Vec::new(),
         },
+        policies,
+        pools,
     })
+}
+
+/// The names that a key lists.
+fn names(section: &mut Section, key: &'static str, findings: &mut Findings) -> Vec<At<String>> {
+    let Some(node) = section.take(key) else {
+        return Vec::new();
+    };
+    let place = node.place.clone();
+    let nodes = node.list(findings).unwrap_or_default();
+    if nodes.is_empty() {
+        findings.error(
+            &place,
+            "is empty; write at least one name, or remove the key",
+        );
+    }
+    let names = nodes.into_iter();
+    names.filter_map(|node| node.string(findings)).collect()
 }
 
 /// Ports 80 and 443 of all public addresses.

@@ -126,6 +126,25 @@ impl Config {
         Ok(config)
     }
 
+    /// The pools, by their indices, that a policy may be asked about: those of its routes, and those
+    /// of the forward proxy.
+    pub fn pools_of(&self, policy: usize) -> Vec<usize> {
+        let routes = self
+            .routes
+            .iter()
+            .filter(|route| route.policies.contains(&policy));
+        let forward = self
+            .forward
+            .iter()
+            .filter(|proxy| proxy.policies.contains(&policy));
+        let of_forward = forward.flat_map(|proxy| proxy.pools.iter().map(|to| to.pool));
+        let of_routes = routes.flat_map(|route| route.traffic.pools());
+        let mut pools: Vec<usize> = of_routes.chain(of_forward).collect();
+        pools.sort_unstable();
+        pools.dedup();
+        pools
+    }
+
     /// Reads and validates a text; paths in it are relative to `base`.
     pub fn from_toml(text: &str, base: &Path) -> Result<Self, ConfigErrors> {
         let file = FileSource::Text {

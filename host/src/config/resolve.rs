@@ -1,6 +1,7 @@
 //! From the file to its meaning: merges the layers, resolves names and checks keys against each
 //! other.
 
+mod forward;
 mod layer4;
 mod range_parameter;
 
@@ -36,12 +37,15 @@ pub(super) fn resolve(
     findings: &mut Findings,
 ) -> Config {
     let common = file.common.overlaid_by(environment).overlaid_by(flags);
-    let (of_forward, forward) = file.forward.map(|f| (f.listeners, f.proxy)).unzip();
+    let mut of_forward = file.forward;
+    let listening = of_forward
+        .as_mut()
+        .map(|f| std::mem::take(&mut f.listeners));
     let written = Written {
         short: common.listen,
         long: file.listeners,
         self_signed: common.self_signed,
-        forward: of_forward.unwrap_or_default(),
+        forward: listening.unwrap_or_default(),
         has_routes: !common.hosts.is_empty() || !file.routes.is_empty(),
     };
     let listeners = listeners(written, findings);
@@ -56,6 +60,7 @@ pub(super) fn resolve(
     let routes = file.routes.into_iter().chain(file.tcp);
     routes.for_each(|route| table.add_route(route));
     table.check_passthrough(&listeners);
+    let forward = of_forward.map(|entry| table.forward(&entry));
     if let Some(counts) = common.range_parameter {
         table.range_parameter(&counts);
     }
@@ -135,6 +140,8 @@ pub(super) struct Table<'f> {
     routes: Vec<At<Route>>,
     /// Where a route is, by its host, path and conditions.
     known: HashMap<String, usize>,
+    /// The pools and the policies that `[forward]` names.
+    of_forward: (Vec<usize>, Vec<usize>),
     /// `[timeouts]`
     pub(super) timeouts: Timeouts,
 }
@@ -158,6 +165,7 @@ impl<'f> Table<'f> {
             pool_retries,
             routes: Vec::new(),
             known: HashMap::new(),
+            of_forward: Default::default(),
             timeouts: timeouts.clone(),
         }
     }
@@ -342,7 +350,9 @@ impl<'f> Table<'f> {
             let of_pool = all.clone().flat_map(|to| to.retries(index, response));
             let mut retries: Vec<_> = of_pool.collect();
             if retries.is_empty() {
-                if !all.clone().any(|to| to.is_mirrored_to(index)) {
+                let is_used = self.of_forward.0.contains(&index)
+                    || all.clone().any(|to| to.is_mirrored_to(index));
+                if !is_used {
                     self.findings.warning(place, "no route leads to this pool");
                 }
                 retries.push((&self.pools[index].retry, response));
@@ -350,11 +360,10 @@ impl<'f> Table<'f> {
             self.pool_retries[index].check(&retries, self.findings);
         }
         for (index, place) in self.policy_places.iter().enumerate() {
-            if self
-                .routes
-                .iter()
-                .all(|r| !r.value.policies.contains(&index))
-            {
+            let mut routes = self.routes.iter();
+            let names = |policies: &[usize]| policies.contains(&index);
+            let is_named = names(&self.of_forward.1) || routes.any(|r| names(&r.value.policies));
+            if !is_named {
                 self.findings.warning(place, "no route names this policy");
             }
         }

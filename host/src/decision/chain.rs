@@ -70,6 +70,7 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
 
     #[cold]
     fn choose_generations(self, head: &RequestHead) {
+        self.state.begun.set(true);
         self.links()
             .for_each(|link| trial::choose(link, head.client));
     }
@@ -224,7 +225,7 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
     #[inline]
     pub fn conclude(self, outcome: &Outcome) {
         // Without a status the client was gone, which says nothing of the policy.
-        if self.policies.on_trial && outcome.status != 0 {
+        if self.policies.on_trial && self.state.begun.get() && outcome.status != 0 {
             self.count(outcome);
         }
     }

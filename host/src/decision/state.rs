@@ -25,6 +25,8 @@ pub struct RequestPolicyState {
     pub(super) asked: Cell<u64>,
     /// The same of generations on trial.
     pub(super) tried: Cell<u64>,
+    /// Whether generations were chosen, because some policy has one on trial.
+    pub(super) begun: Cell<bool>,
     /// The position of the pool that a policy has chosen, among those of the route.
     pub(super) routed: Cell<Option<u32>>,
     /// When a backend's answer began, and how long the backend took for it; noted only while

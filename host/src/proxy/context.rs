@@ -151,6 +151,17 @@ pub(super) fn chain<'a>(
     }
 }
 
+impl<'a> WorkerEnvironment<'a> {
+    /// For policies that are asked before there is a pool.
+    pub(super) fn without_pool(worker: &'a Worker, view: &'a WorkerSnapshot) -> Self {
+        Self {
+            worker,
+            pools: &view.pools,
+            pool: PoolId::NOWHERE,
+        }
+    }
+}
+
 /// Where an attempt goes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target<'a> {

@@ -15,10 +15,9 @@ use super::target::target;
 use super::worker::Worker;
 use crate::decision::{EXPLAIN, RecordedRequest, RequestPolicyState};
 use crate::message::{BodyLength, RequestHead, Version, websocket};
-use crate::policy::RoutePools;
+use crate::policy::{PolicyId, RoutePools};
 use crate::recording::Sampling;
 use crate::route::{Action, Rule, RuleTarget, Sureness};
-use crate::upstream::PoolId;
 
 impl<'a> Exchange<'a> {
     /// Finds the route, and settles what is captured of the request.
@@ -39,9 +38,13 @@ impl<'a> Exchange<'a> {
         let target = target(worker, self.view, rule).ok_or(Refusal::NoBackend)?;
         self.normalise(rule)?;
         if let Some(sampling) = &self.view.settings.sampling
-            && samples(sampling, worker, rule)
+            && samples(sampling, worker, &rule.policies)
         {
-            self.keep_record(sampling, (rule, target.pool), state);
+            let pools = RoutePools {
+                chosen: target.pool.number(),
+                all: &rule.pools,
+            };
+            self.keep_record(sampling, pools, state);
         }
         Ok((rule, target))
     }
@@ -51,7 +54,7 @@ impl<'a> Exchange<'a> {
     pub(super) fn keep_record(
         &self,
         sampling: &Sampling,
-        (rule, pool): (&Rule, PoolId),
+        pools: RoutePools<'_>,
         state: &mut RequestPolicyState,
     ) {
         let worker = self.client.worker();
@@ -59,10 +62,6 @@ impl<'a> Exchange<'a> {
             return;
         };
         let lineup = Arc::clone(self.view.lineup(sampling));
-        let pools = RoutePools {
-            chosen: pool.number(),
-            all: &rule.pools,
-        };
         let head = &self.scratch.head;
         let record = RecordedRequest::begin(recorder, lineup, worker.index, pools, head);
         state.keep_record(record);
@@ -225,7 +224,7 @@ fn offers(head: &mut RequestHead, rule: &Rule, worker: &Worker) -> Result<bool, 
 }
 
 /// Whether this request is one of those that are recorded.
-pub(super) fn samples(sampling: &Sampling, worker: &Worker, rule: &Rule) -> bool {
+pub(super) fn samples(sampling: &Sampling, worker: &Worker, policies: &[PolicyId]) -> bool {
     sampling.takes(worker.rng.borrow_mut().next_u32())
-        && rule.policies.iter().any(|policy| sampling.wants(*policy))
+        && policies.iter().any(|policy| sampling.wants(*policy))
 }

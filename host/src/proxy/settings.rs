@@ -9,6 +9,7 @@ use crate::h1::HeadLimits;
 use crate::message::websocket::WEBSOCKET;
 use crate::policy::PolicyId;
 use crate::recording::Sampling;
+use crate::upstream::PoolId;
 
 /// The bounds of heads of responses. As large as nginx takes them at most.
 pub(super) const RESPONSE_LIMITS: HeadLimits = HeadLimits {
@@ -45,9 +46,14 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The settings of a configuration whose policies have these ids, after those of another one of
-    /// the same process.
-    pub fn next(former: Option<&Self>, config: &Config, policies: &[PolicyId]) -> Self {
+    /// The settings of a configuration whose policies and pools have these ids, after those of
+    /// another one of the same process.
+    pub fn next(
+        former: Option<&Self>,
+        config: &Config,
+        policies: &[PolicyId],
+        pools: &[PoolId],
+    ) -> Self {
         let Config {
             limits,
             forwarded,
@@ -77,7 +83,7 @@ impl Settings {
             logged: config.access_log.requests,
             sampling: Sampling::new(config, policies),
             keeps_spelling: config.routes.iter().any(|route| route.preserve_header_case),
-            forward: ForwardRules::new(config).map(Arc::new),
+            forward: ForwardRules::new(config, policies, pools).map(Arc::new),
         }
     }
 }

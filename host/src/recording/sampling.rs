@@ -52,16 +52,8 @@ impl Sampling {
 /// The recorded facts about the policies that the configuration determines.
 pub(super) fn lineup(record: &RecordingConfig, config: &Config) -> Lineup {
     let policy = |(index, policy): (usize, &config::Policy)| {
-        let routes = config
-            .routes
-            .iter()
-            .filter(|route| route.policies.contains(&index));
-        let mut pools: Vec<u32> = routes
-            .flat_map(|route| route.traffic.pools())
-            .filter_map(|pool| u32::try_from(pool).ok())
-            .collect();
-        pools.sort_unstable();
-        pools.dedup();
+        let pools = config.pools_of(index).into_iter();
+        let pools = pools.filter_map(|pool| u32::try_from(pool).ok()).collect();
         Policy {
             name: policy.name.clone(),
             settings: policy.settings.clone(),

@@ -33,7 +33,7 @@ pub fn numbers(targets: &[RuleTarget]) -> Box<[u32]> {
 
 impl RuleTarget {
     /// `None` if the pool is not there.
-    pub(super) fn new(target: &RouteTarget, pools: &[PoolId]) -> Option<Self> {
+    pub fn new(target: &RouteTarget, pools: &[PoolId]) -> Option<Self> {
         Some(Self {
             pool: *pools.get(target.pool)?,
             weight: target.weight,

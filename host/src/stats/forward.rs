@@ -13,6 +13,8 @@ pub enum ForwardRefused {
     Unchecked,
     /// Host and port are not allowed.
     Destination,
+    /// A policy has given an answer, or failed.
+    Policy,
     /// None of the host's addresses is allowed.
     Address,
     /// No address was found.
@@ -25,11 +27,12 @@ pub enum ForwardRefused {
 
 impl ForwardRefused {
     /// All of them, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Request,
         Self::Authentication,
         Self::Unchecked,
         Self::Destination,
+        Self::Policy,
         Self::Address,
         Self::Name,
         Self::Tunnels,
@@ -43,6 +46,7 @@ impl ForwardRefused {
             Self::Authentication => "authentication",
             Self::Unchecked => "unchecked",
             Self::Destination => "destination",
+            Self::Policy => "policy",
             Self::Address => "address",
             Self::Name => "name",
             Self::Tunnels => "tunnels",

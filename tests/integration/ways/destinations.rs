@@ -1,1 +1,137 @@
 //! A policy decides about destinations of the forward proxy.
+
+use std::net::SocketAddr;
+
+use super::finding;
+use crate::fixtures::{Builder, Request, TestProxy, TestUpstream, refusing_address};
+use crate::forward_proxy::{
+    THIS_MACHINE, assert_open, client, connect_with, refused, tunnel, with_forward,
+};
+
+/// A forward proxy whose policy has these rules: `HOST:PORT ACTION`.
+fn deciding(rules: &[String], lines: &str) -> Builder {
+    let settings = format!("settings = {{ rules = {rules:?} }}");
+    let lines = format!("{THIS_MACHINE}\npolicies = [\"finder\"]\n{lines}");
+    with_forward(finding(&settings), &lines)
+}
+
+/// A GET of the forward proxy for this address.
+fn get(proxy: &TestProxy, to: &str) -> (u16, String) {
+    let request = Request::new("GET", &format!("http://{to}/path?q")).host(to);
+    let answer = client(proxy).ask(request.bytes());
+    (answer.status, answer.text())
+}
+
+fn rule(of: SocketAddr, action: &str) -> String {
+    format!("{of} {action}")
+}
+
+#[test]
+fn a_policy_refuses_destinations_of_tunnels_and_of_requests() {
+    let [open, closed] = ["open", "closed"].map(TestUpstream::named);
+    let proxy = deciding(&[rule(closed.address(), "refuse=451")], "").start();
+    let to_closed = closed.address().to_string();
+    assert_eq!(refused(&proxy, &to_closed), (451, "refused".to_owned()));
+    assert_eq!(get(&proxy, &to_closed), (451, "refused".to_owned()));
+    assert_eq!(
+        get(&proxy, &open.address().to_string()),
+        (200, "open".to_owned())
+    );
+    let mut client = tunnel(&proxy, open.address());
+    let through = client.ask(Request::new("GET", "/").host("a").bytes());
+    assert_eq!(through.text(), "open");
+    assert_eq!(closed.connections(), 0);
+    assert_eq!(proxy.stat("/policies/finder/calls_by_hook/destination"), 4);
+    proxy.wait_for_stat("/forward/refused/policy", 2);
+}
+
+#[test]
+fn a_policy_sees_who_asks_for_what() {
+    let backend = TestUpstream::named("backend");
+    let at = backend.address();
+    let pool = format!("[pools.inner]\nbackends = [\"{at}\"]\n");
+    let rules = [rule(at, "tell"), "b.test:8443 tell".to_owned()];
+    let proxy = deciding(&rules, "pools = [\"inner\"]")
+        .tables(&pool)
+        .start();
+    let told = |method: &str, to: &str| {
+        format!(
+            "{method} {to} user=none client=127.0.0.1 protocol=1.1 tls=false pool=4294967295 \
+             pools=inner"
+        )
+    };
+    assert_eq!(
+        get(&proxy, &at.to_string()),
+        (403, told("GET", &at.to_string()))
+    );
+    let (status, text) = refused(&proxy, "B.test.:8443");
+    assert_eq!((status, text), (403, told("CONNECT", "b.test:8443")));
+}
+
+#[test]
+fn a_pool_takes_the_place_of_a_destination() {
+    let inner = TestUpstream::echo();
+    let (_socket, dead) = refusing_address();
+    // The first has nobody behind it, so that the second is tried.
+    let pool = format!(
+        "[pools.inner]\nbackends = [\"{dead}\", \"{}\"]\n",
+        inner.address()
+    );
+    let rules = [
+        "outside.test:80 pool=inner".to_owned(),
+        "outside.test:443 pool=inner".to_owned(),
+        "10.0.0.1:80 index=0".to_owned(),
+        "outside.test:81 index=1".to_owned(),
+    ];
+    let proxy = deciding(&rules, "pools = [\"inner\"]")
+        .tables(&pool)
+        .start();
+    assert_eq!(get(&proxy, "outside.test").0, 200);
+    let got = inner.only_request();
+    assert_eq!(
+        (got.target(), got.value("host").as_deref()),
+        ("/path?q", Some("outside.test"))
+    );
+    // The rules of the proxy are not asked: it is the operator's pool.
+    assert_eq!(get(&proxy, "10.0.0.1").0, 200);
+    for _ in 0..4 {
+        let mut client = client(&proxy);
+        client.send(connect_with("outside.test:443", ""));
+        assert_open(&mut client);
+        let through = client.ask(Request::new("GET", "/through").host("a").bytes());
+        assert_eq!(through.status, 200);
+    }
+    // An index of no pool is a fault, and the rules decide.
+    let (status, _) = get(&proxy, "outside.test:81");
+    assert_ne!(status, 200);
+    assert_eq!(proxy.stat("/policies/finder/invalid"), 1);
+}
+
+#[test]
+fn a_policy_allows_nothing_that_the_rules_refuse() {
+    let proxy = deciding(&["10.0.0.1:80 none".to_owned()], "").start();
+    let (status, text) = refused(&proxy, "10.0.0.1:80");
+    assert_eq!(status, 403, "{text}");
+}
+
+#[test]
+fn no_answer_of_a_policy_is_taken_for_a_tunnel() {
+    let proxy = deciding(&["a.test:443 refuse=200".to_owned()], "").start();
+    assert_eq!(refused(&proxy, "a.test:443").0, 403);
+}
+
+#[test]
+fn a_policy_that_fails_guards_if_it_is_to() {
+    let backend = TestUpstream::named("backend");
+    let at = backend.address();
+    for (on_failure, status) in [("\"random\"", 200), ("503", 503)] {
+        let settings = format!(
+            "on-failure = {on_failure}\nsettings = {{ rules = [\"{}\"] }}",
+            rule(at, "trap")
+        );
+        let lines = format!("{THIS_MACHINE}\npolicies = [\"finder\"]");
+        let proxy = with_forward(finding(&settings), &lines).start();
+        assert_eq!(get(&proxy, &at.to_string()).0, status, "{on_failure}");
+        assert_eq!(proxy.stat("/policies/finder/traps"), 1);
+    }
+}

@@ -28,19 +28,17 @@ impl Snapshot {
             }
         }
         let ids = || -> Vec<PolicyId> { policies.iter().map(|entry| entry.id).collect() };
+        let pools = || -> Vec<PoolId> { topology.pools.iter().map(|pool| pool.id).collect() };
         let settings = match same {
             Some(previous) => Arc::clone(&previous.settings),
             None => {
                 let former = previous.map(|p| &*p.settings);
-                Arc::new(Settings::next(former, config, &ids()))
+                Arc::new(Settings::next(former, config, &ids(), &pools()))
             }
         };
         let routes = match same_lists {
             Some(previous) => Arc::clone(&previous.routes),
-            None => {
-                let pools: Vec<PoolId> = topology.pools.iter().map(|pool| pool.id).collect();
-                Arc::new(RouteTable::new(&config.routes, &pools, &ids()))
-            }
+            None => Arc::new(RouteTable::new(&config.routes, &pools(), &ids())),
         };
         if same.is_none() {
             for (entry, policy) in policies.iter_mut().zip(&config.policies) {

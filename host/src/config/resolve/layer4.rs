@@ -71,7 +71,7 @@ impl Table<'_> {
     }
 
     /// A client's bytes are passed on as they are, so nothing can be put around them.
-    fn check_plain(&mut self, at: usize, place: &Place) {
+    pub(super) fn check_plain(&mut self, at: usize, place: &Place) {
         let pool = &self.pools[at];
         let Some(what) = not_plain(pool) else {
             return;

@@ -7,13 +7,14 @@ use super::tunnels::TunnelPlace;
 use crate::h1::{Framing, write_response_end, write_status_line};
 use crate::message::BodyLength;
 use crate::net::Buffer;
+use crate::policy::Attempt;
 use crate::proxy::client::Client;
 use crate::proxy::connection::Disposition;
+use crate::proxy::context::RequestContext;
 use crate::proxy::exchange::{Attempted, Exchange};
 use crate::proxy::refusal::{ForwardRefusal, LocalReply, Refusal};
 use crate::proxy::switched::Backend;
 use crate::proxy::tries::Tries;
-use crate::proxy::worker::Worker;
 use crate::upstream::{AttemptOutcome, Carrier, Connection, FailedAttempt, Lease, WorkerPool};
 
 impl Exchange<'_> {
@@ -21,7 +22,7 @@ impl Exchange<'_> {
     /// tunnel's.
     pub(super) async fn open_tunnel(
         &mut self,
-        worker: &Rc<Worker>,
+        context: RequestContext<'_>,
         rules: &ForwardRules,
         pool: &WorkerPool,
     ) -> Result<Disposition, Box<LocalReply>> {
@@ -31,16 +32,24 @@ impl Exchange<'_> {
             return Err(ForwardRefusal::Body.into());
         }
         self.facts.body = BodyLength::None;
-        let client = self.scratch.head.client;
+        let (worker, client) = (context.worker, self.scratch.head.client);
         let tunnels = &worker.shared.tunnels;
-        let place = tunnels.take(client, &rules.config, &worker.shard)?;
+        let mut place = Some(tunnels.take(client, &rules.config, &worker.shard)?);
         let mut failed: Vec<FailedAttempt> = Vec::new();
         let mut last = AttemptOutcome::ConnectFailed;
-        for (number, endpoint) in (1..).zip(&pool.endpoints) {
-            let lease = pool.lease(number - 1);
+        for number in 1..=context.target.retry.attempts.max(1) {
+            let attempt = Attempt {
+                number,
+                failed: &failed,
+            };
+            if failed.len() >= pool.endpoints.len() {
+                break;
+            }
+            let lease = pool.lease(context.select(&mut self.scratch.head, attempt)?);
+            let position = lease.position();
             self.outcome.attempts = number;
-            self.outcome.backend = Some(Rc::clone(endpoint));
-            let tries = Tries::new(&rules.target.retry, pool, &failed, number);
+            self.outcome.backend = Some(Rc::clone(lease.endpoint()));
+            let tries = Tries::new(&context.target.retry, pool, &failed, number);
             // In a box, as everywhere.
             let opened = Box::pin(self.open(worker, &lease, &tries));
             let Some(opened) = self.presence().during(opened).await else {
@@ -48,16 +57,19 @@ impl Exchange<'_> {
                 lease.finish(left, &mut self.doubt, client);
                 return Ok(self.client_left());
             };
-            last = match opened {
-                Ok(Carrier::H1(connection)) => {
+            last = match (opened, place.take()) {
+                (Ok(Carrier::H1(connection)), Some(place)) => {
                     return self.opened_tunnel(lease, connection, place).await;
                 }
-                Ok(Carrier::H2(_)) => AttemptOutcome::Unfit,
-                Err(outcome) => outcome,
+                (Ok(_), _) => AttemptOutcome::Unfit,
+                (Err(outcome), kept) => {
+                    place = kept;
+                    outcome
+                }
             };
             lease.finish(last, &mut self.doubt, client);
             failed.push(FailedAttempt {
-                backend: number - 1,
+                backend: position,
                 failure: last.failure(),
             });
         }

@@ -8,6 +8,7 @@
 //! one with a route, with the pool that was made for its destination.
 
 mod address;
+mod asked;
 mod connect;
 mod destination;
 mod door;
@@ -56,8 +57,10 @@ impl<'a> Exchange<'a> {
         worker.shard.requests.increment();
         worker.shard.forward.requests.increment();
         let active = ActiveRequest::new(&worker.shard);
-        let state = RequestPolicyState::default();
-        let ended = self.forwarded((&worker, &entry), &state, to_proxy).await;
+        let mut state = RequestPolicyState::default();
+        let ended = self
+            .forwarded((&worker, &entry), &mut state, to_proxy)
+            .await;
         let disposition = match ended {
             Ok(disposition) => disposition,
             Err(local) => {
@@ -67,14 +70,19 @@ impl<'a> Exchange<'a> {
         };
         drop(active);
         self.outcome.end(self.scratch.head.client);
+        if let Some(rules) = view.settings.forward.as_deref() {
+            let chain = rules.chain(&worker, view, &state);
+            chain.conclude(&self.outcome);
+        }
         report(&self.client, view, self.scratch, &self.outcome);
+        state.end(view.recorder.as_ref(), &worker.shard, self.outcome.status);
         disposition
     }
 
     async fn forwarded(
         &mut self,
         (worker, entry): (&Rc<Worker>, &Entry),
-        state: &RequestPolicyState,
+        state: &mut RequestPolicyState,
         to_proxy: ToProxy<'_>,
     ) -> Result<Disposition, Box<LocalReply>> {
         let view = self.view;
@@ -98,27 +106,35 @@ impl<'a> Exchange<'a> {
         }
         let destination = Destination::read(head, to_proxy.form)?;
         self.outcome.asked.get_or_insert_default().port = destination.port;
-        let host = head.host.clone();
+        let chosen = match rules.asked.policies.is_empty() {
+            true => None,
+            false => self.ask_policies(worker, rules, state, destination)?,
+        };
+        let route = (&rules.rule, chosen.unwrap_or(&rules.target));
+        let context = RequestContext::new(worker, entry, view, route, state);
+        if chosen.is_some() {
+            let pool = context.pool().ok_or(Refusal::NoBackend)?;
+            return match is_connect {
+                true => self.open_tunnel(context, rules, pool).await,
+                false => self.pass_on(context).await,
+            };
+        }
+        let host = self.scratch.head.host.clone();
         let addresses = self.reachable(worker, rules, destination, &host).await?;
         let pool = worker
             .destinations
             .pool(&host, &addresses, worker.timers.now());
-        if is_connect {
-            return self.open_tunnel(worker, rules, &pool).await;
-        }
-        let route = (&rules.rule, &rules.target);
         let context = RequestContext {
             destination: Some(&pool),
-            ..RequestContext::new(worker, entry, view, route, state)
+            ..context
         };
-        self.pass_on(context).await
+        match is_connect {
+            true => self.open_tunnel(context, rules, &pool).await,
+            false => self.pass_on(context).await,
+        }
     }
 
     /// The addresses at which the destination may be reached.
-    ///
-    /// This is the place where policies will be asked: what they see is the host, the port and the
-    /// client, before a name is looked up; to refuse, they give the answer, which is the error
-    /// here; to choose another way, the pool.
     async fn reachable(
         &self,
         worker: &Worker,
@@ -166,6 +182,7 @@ impl<'a> Exchange<'a> {
 fn count(worker: &Worker, local: &LocalReply) {
     let reason = match local {
         LocalReply::Refusal(Refusal::Forward(refusal)) => refusal.counted(),
+        local if local.is_of_policy() => ForwardRefused::Policy,
         LocalReply::Refusal(refusal) if refusal.status() >= 500 => ForwardRefused::Unreachable,
         LocalReply::Refusal(_) => ForwardRefused::Request,
         _ => return,

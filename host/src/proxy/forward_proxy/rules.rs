@@ -7,6 +7,7 @@ use super::address::{is_own, is_public};
 use super::destination::Destination;
 use crate::config::{Config, ForwardProxy, Listener, RetryPolicy, TargetRights};
 use crate::message::websocket::WEBSOCKET;
+use crate::policy::PolicyId;
 use crate::proxy::refusal::ForwardRefusal;
 use crate::route::{Rule, RuleTarget};
 use crate::upstream::PoolId;
@@ -24,13 +25,51 @@ pub(in crate::proxy) struct ForwardRules {
     pub(super) rule: Rule,
     /// What it would say of the destination's pool.
     pub(super) target: RuleTarget,
+    /// What policies are asked about destinations.
+    pub(super) asked: Asked,
     /// The ports of this process's own listeners.
     own_ports: Vec<u16>,
 }
 
+/// The policies that decide about destinations.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// What a trial counts them as: the route after the last.
+    pub number: u32,
+    /// In the order in which they are asked.
+    pub policies: Box<[PolicyId]>,
+    /// The pools that they may choose.
+    pub targets: Box<[RuleTarget]>,
+    /// The numbers of those.
+    pub pools: Box<[u32]>,
+}
+
+impl Asked {
+    fn new(config: &Config, policies: &[PolicyId], pools: &[PoolId]) -> Option<Self> {
+        let forward = config.forward.as_ref()?;
+        let ids = forward.policies.iter();
+        let ids = ids.map(|at| policies.get(*at).copied());
+        let targets = forward.pools.iter();
+        let targets = targets.map(|to| RuleTarget::new(to, pools));
+        let targets = targets.collect::<Option<Box<[RuleTarget]>>>()?;
+        Some(Self {
+            number: u32::try_from(config.routes.len()).unwrap_or(u32::MAX),
+            policies: ids.collect::<Option<_>>()?,
+            pools: targets.iter().map(|to| to.pool.number()).collect(),
+            targets,
+        })
+    }
+}
+
 impl ForwardRules {
     /// Those of a configuration, if it has a forward proxy.
-    pub(in crate::proxy) fn new(config: &Config) -> Option<Self> {
+    pub(in crate::proxy) fn new(
+        config: &Config,
+        policies: &[PolicyId],
+        pools: &[PoolId],
+    ) -> Option<Self> {
+        // Without its policies it would let through what they refuse.
+        let asked = Asked::new(config, policies, pools)?;
         let forward = config.forward.clone()?;
         let realm = forward.authentication.as_ref().map(|a| a.realm.as_str());
         let realm = realm.unwrap_or_default();
@@ -62,6 +101,7 @@ impl ForwardRules {
                     ..RetryPolicy::default()
                 },
             },
+            asked,
             own_ports: ports.filter(|port| *port > 0).collect(),
             config: forward,
         })

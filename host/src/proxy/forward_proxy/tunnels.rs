@@ -103,6 +103,8 @@ mod tests {
             authentication: None,
             tunnels: 3,
             tunnels_per_client: 2,
+            policies: Vec::new(),
+            pools: Vec::new(),
         };
         let take = |client: &str| open.take(client.parse().unwrap(), &limits, &shard);
         let first = take("2001:db8::1").unwrap();
