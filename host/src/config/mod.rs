@@ -126,8 +126,8 @@ impl Config {
         Ok(config)
     }
 
-    /// The pools, by their indices, that a policy may be asked about: those of its routes, and those
-    /// of the forward proxy.
+    /// The pools, by their indices, that a policy may be asked about: those of its routes, and
+    /// those of the forward proxy.
     pub fn pools_of(&self, policy: usize) -> Vec<usize> {
         let routes = self
             .routes

@@ -30,8 +30,8 @@ impl<E: Environment> PolicyChain<'_, E> {
         Ok(())
     }
 
-    /// Asks which of the route's pools takes the request, by its position; `None` leaves it to their
-    /// weights.
+    /// Asks which of the route's pools takes the request, by its position; `None` leaves it to
+    /// their weights.
     #[inline]
     pub fn route(self, head: &mut RequestHead) -> Result<Option<u32>, Stop> {
         let pools = self.route.pools;

@@ -136,8 +136,9 @@ pub enum Refusal {
     ImportMismatch(String),
     /// No hook that could be asked about a request.
     #[error(
-        "the component exports no hook of `{0}`: at least one of `selection`, `request-headers`, \
-         `response-headers` and `range` is needed"
+        "the component exports no hook of `{0}` that decides: at least one of `selection`, \
+         `request-headers`, `request-target`, `routing`, `response-headers`, `local-response`, \
+         `range` and `destination` is needed"
     )]
     NoHook(String),
     /// A hook of another type than the contract's.

@@ -15,6 +15,7 @@ use super::snapshot::WorkerSnapshot;
 use super::worker::Worker;
 use crate::decision::RequestPolicyState;
 use crate::message::Fields;
+use crate::policy::LocalSource;
 
 impl Exchange<'_> {
     /// Sends an answer that is not a backend's.
@@ -40,27 +41,35 @@ impl Exchange<'_> {
             true => answer.for_call(call::status(&local)),
             false => answer,
         };
-        let mut fields = Fields::new();
-        // What the route changes has the last word, as in a backend's answer.
-        let chain = context.map(RequestContext::chain);
-        let chain = chain.filter(|chain| chain.edits_local_responses());
-        let answer = match (self.edits, chain) {
-            (None, None) => answer,
-            (edits, chain) => {
-                let (head, status) = (&mut self.scratch.head, answer.status());
-                answer.changed(&mut fields, |fields| {
-                    if let Some(chain) = chain {
-                        chain.edit_local_response(head, (status, local.source()), fields);
-                    }
-                    if let Some(edits) = edits {
-                        change_answer(edits, head, fields);
-                    }
-                })
-            }
-        };
+        let (mut fields, source) = (Fields::new(), local.source());
+        let answer = self.edited(answer, (context, source), &mut fields);
         let trace = state.trace().map(|trace| trace.to_owned());
         self.reply(worker, !tunnel && !hides, trace.as_deref(), &answer)
             .await
+    }
+
+    /// An answer as policies and the route change it. The route has the last word, as in an answer
+    /// of a backend.
+    fn edited<'f>(
+        &mut self,
+        answer: Answer<'f>,
+        (context, source): (Option<RequestContext<'_>>, LocalSource),
+        fields: &'f mut Fields,
+    ) -> Answer<'f> {
+        let chain = context.map(RequestContext::chain);
+        let chain = chain.filter(|chain| chain.edits_local_responses());
+        if self.edits.is_none() && chain.is_none() {
+            return answer;
+        }
+        let (head, status) = (&mut self.scratch.head, answer.status());
+        answer.changed(fields, |fields| {
+            if let Some(chain) = chain {
+                chain.edit_local_response(head, (status, source), fields);
+            }
+            if let Some(edits) = self.edits {
+                change_answer(edits, head, fields);
+            }
+        })
     }
 
     /// The statistics, if this is their path.

@@ -2,8 +2,10 @@
 
 mod destinations;
 mod local;
+mod mistakes;
 mod pools;
 mod recorded;
+mod scenarios;
 mod targets;
 
 use crate::fixtures::{Builder, Request, TestProxy, TestUpstream, guest};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::policy::Hook;
 use crate::stats::{HealthReading, HealthReadings, HealthState, Stats};
 
 /// A backend's health, by worker.
@@ -67,7 +68,7 @@ pub(super) fn record(stats: &Stats) {
     *spread.counter_names.lock().unwrap() = vec!["hits".to_owned(), "<b>".to_owned()];
     for (i, shard) in spread.shards.iter().enumerate() {
         let n = i as u64 + 1;
-        shard.hook_nanoseconds[2].record(300 * n);
+        shard.hook_nanoseconds[Hook::Selection.index()].record(300 * n);
         shard.traps.add(n);
         shard.memory.set(1_000 * n);
         shard.memory_peak.set(5_000 * n);

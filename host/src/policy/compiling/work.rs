@@ -6,6 +6,7 @@ use wasmtime::component::{Component, InstancePre};
 use super::super::bulk;
 use super::super::contract::{ExportIndices, PACKAGE, interface};
 use super::super::error::Refusal;
+use super::super::hook::Hook;
 use super::super::inspect::inspected;
 use super::super::lines::sentence;
 use super::super::profiles::{self, EngineProfile};
@@ -142,7 +143,11 @@ pub(in super::super) fn link(
     let pre = pre.map_err(|e| Refusal::ImportMismatch(sentence(format_args!("{e:#}"))))?;
     let exports = ExportIndices::find(&pre)?;
     let hooks = exports.hooks();
-    if !(hooks.selection || hooks.request_headers || hooks.response_headers || hooks.range) {
+    // What only hears decides nothing.
+    let mut deciding = Hook::ALL
+        .into_iter()
+        .filter(|hook| *hook != Hook::Completion);
+    if !deciding.any(|hook| hooks.has(hook)) {
         return Err(Refusal::NoHook(PACKAGE.to_owned()));
     }
     Ok((pre, exports))

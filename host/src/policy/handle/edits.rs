@@ -61,8 +61,8 @@ impl PolicyHandle {
         )
     }
 
-    /// Lets the policy edit what the backend is asked for, as far as the route allows. After a fault
-    /// it is as it was before.
+    /// Lets the policy edit what the backend is asked for, as far as the route allows. After a
+    /// fault it is as it was before.
     pub fn edit_target(
         &mut self,
         request: &mut RequestHead,

@@ -1,5 +1,6 @@
 use super::*;
 use crate::message::Fields;
+use crate::policy::Hook;
 
 #[test]
 fn the_built_in_random_chooses_a_healthy_backend_that_did_not_fail() {
@@ -251,7 +252,7 @@ fn calls_are_timed_and_memory_is_shown() {
             .unwrap();
     }
     let mut times = crate::stats::HistogramSnapshot::default();
-    times.add(&test.shard().hook_nanoseconds[2]);
+    times.add(&test.shard().hook_nanoseconds[Hook::Selection.index()]);
     assert_eq!(times.count, 3);
     let before = test.shard().memory.value();
     assert!(before > 0);

@@ -154,8 +154,8 @@ impl request_headers::Guest for Pathfinder {
 }
 
 impl request_target::Guest for Pathfinder {
-    /// `x-path`, `x-query` (`none` for none) and `x-authority` are what they are to be. The response
-    /// tells what came of that, and what there was, in `x-edited`.
+    /// `x-path`, `x-query` (`none` for none) and `x-authority` are what they are to be. What came
+    /// of that, and what there was, is told by `select`.
     fn edit_target(request: &Request, target: &Target) -> Result<(), Response> {
         let before = format!(
             "{} {} {}",
