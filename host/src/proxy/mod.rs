@@ -36,6 +36,7 @@ mod compress;
 mod conditions;
 mod connection;
 mod context;
+mod declared;
 mod download;
 mod edits;
 mod end;

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use http::Method;
 use rand::{Rng, RngExt};
 
+use super::declared::check_length;
 use super::exchange::Exchange;
 use super::forwarding::Contradiction;
 use super::hops;
 use super::refusal::{LocalReply, Refusal};
-use super::settings::Settings;
 use super::target::target;
 use super::worker::Worker;
 use crate::decision::{EXPLAIN, RecordedRequest, RequestPolicyState};
-use crate::message::{BodyLength, RequestHead, Version, websocket};
+use crate::message::{RequestHead, Version, websocket};
 use crate::policy::{PolicyId, RoutePools};
 use crate::recording::Sampling;
 use crate::route::{Action, Rule, RuleTarget, Sureness};
@@ -187,20 +187,6 @@ impl<'a> Exchange<'a> {
             head.fields.append(b"connection", b"te");
         }
         Ok(())
-    }
-}
-
-/// Refuses a body whose declared length is above the limit of its route, or of all.
-#[inline]
-pub(super) fn check_length(
-    length: BodyLength,
-    of_route: Option<u64>,
-    settings: &Settings,
-) -> Result<(), Refusal> {
-    let limit = of_route.unwrap_or(settings.limits.body_bytes);
-    match length {
-        BodyLength::Known(n) if limit > 0 && n > limit => Err(Refusal::BodyTooLarge),
-        _ => Ok(()),
     }
 }
 

@@ -32,42 +32,29 @@ impl Exchange<'_> {
             return Err(ForwardRefusal::Body.into());
         }
         self.facts.body = BodyLength::None;
-        let (worker, client) = (context.worker, self.scratch.head.client);
-        let tunnels = &worker.shared.tunnels;
-        let mut place = Some(tunnels.take(client, &rules.config, &worker.shard)?);
+        let tunnels = &context.worker.shared.tunnels;
+        let place = tunnels.take(
+            self.scratch.head.client,
+            &rules.config,
+            &context.worker.shard,
+        )?;
         let mut failed: Vec<FailedAttempt> = Vec::new();
         let mut last = AttemptOutcome::ConnectFailed;
-        for number in 1..=context.target.retry.attempts.max(1) {
+        let most = context.target.retry.attempts.max(1) as usize;
+        for _ in 0..most.min(pool.endpoints.len()) {
             let attempt = Attempt {
-                number,
+                number: failed.len() as u32 + 1,
                 failed: &failed,
             };
-            if failed.len() >= pool.endpoints.len() {
-                break;
-            }
             let lease = pool.lease(context.select(&mut self.scratch.head, attempt)?);
             let position = lease.position();
-            self.outcome.attempts = number;
-            self.outcome.backend = Some(Rc::clone(lease.endpoint()));
-            let tries = Tries::new(&context.target.retry, pool, &failed, number);
-            // In a box, as everywhere.
-            let opened = Box::pin(self.open(worker, &lease, &tries));
-            let Some(opened) = self.presence().during(opened).await else {
-                let left = AttemptOutcome::ClientFailed;
-                lease.finish(left, &mut self.doubt, client);
-                return Ok(self.client_left());
-            };
-            last = match (opened, place.take()) {
-                (Ok(Carrier::H1(connection)), Some(place)) => {
+            match self.tunnel_by(context, lease, pool, attempt).await {
+                Some(Ok((lease, connection))) => {
                     return self.opened_tunnel(lease, connection, place).await;
                 }
-                (Ok(_), _) => AttemptOutcome::Unfit,
-                (Err(outcome), kept) => {
-                    place = kept;
-                    outcome
-                }
-            };
-            lease.finish(last, &mut self.doubt, client);
+                Some(Err(outcome)) => last = outcome,
+                None => return Ok(self.client_left()),
+            }
             failed.push(FailedAttempt {
                 backend: position,
                 failure: last.failure(),
@@ -78,6 +65,30 @@ impl Exchange<'_> {
             AttemptOutcome::OutOfResources => Refusal::OutOfConnections.into(),
             _ => Refusal::Unreachable.into(),
         })
+    }
+
+    /// A connection for a tunnel, or why there is none; `None` if the client has left meanwhile.
+    async fn tunnel_by<'l>(
+        &mut self,
+        context: RequestContext<'_>,
+        lease: Lease<'l>,
+        pool: &WorkerPool,
+        attempt: Attempt<'_>,
+    ) -> Option<Result<(Lease<'l>, Connection), AttemptOutcome>> {
+        self.outcome.attempts = attempt.number;
+        self.outcome.backend = Some(Rc::clone(lease.endpoint()));
+        let retry = &context.target.retry;
+        let tries = Tries::new(retry, pool, attempt.failed, attempt.number);
+        // In a box, as everywhere.
+        let opened = Box::pin(self.open(context.worker, &lease, &tries));
+        let outcome = match self.presence().during(opened).await {
+            Some(Ok(Carrier::H1(connection))) => return Some(Ok((lease, connection))),
+            Some(Ok(Carrier::H2(_))) => AttemptOutcome::Unfit,
+            Some(Err(outcome)) => outcome,
+            None => AttemptOutcome::ClientFailed,
+        };
+        lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
+        (outcome != AttemptOutcome::ClientFailed).then_some(Err(outcome))
     }
 
     /// Tells the client that its tunnel is open.

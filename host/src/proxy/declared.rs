@@ -1,0 +1,19 @@
+//! The length that a body is declared to have.
+
+use super::refusal::Refusal;
+use super::settings::Settings;
+use crate::message::BodyLength;
+
+/// Refuses a body whose declared length is above the limit of its route, or of all.
+#[inline]
+pub(super) fn check_length(
+    length: BodyLength,
+    of_route: Option<u64>,
+    settings: &Settings,
+) -> Result<(), Refusal> {
+    let limit = of_route.unwrap_or(settings.limits.body_bytes);
+    match length {
+        BodyLength::Known(n) if limit > 0 && n > limit => Err(Refusal::BodyTooLarge),
+        _ => Ok(()),
+    }
+}
