@@ -50,6 +50,32 @@ struct Next {
     completion: Option<Completion>,
 }
 
+impl Next {
+    fn failed_before(&self, hook: Hook) -> Vec<recording::FailedAttempt> {
+        match hook {
+            Hook::Selection | Hook::Completion => self.failed.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn response_of(&self, hook: Hook, fields: Option<&Fields>) -> Option<Response> {
+        let is_seen = matches!(hook, Hook::ResponseHeaders | Hook::LocalResponse);
+        let about = self.response.filter(|_| is_seen);
+        about
+            .zip(fields)
+            .map(|(about, fields)| response(about, fields))
+    }
+
+    fn destination_of(&self, hook: Hook) -> Option<recording::Destination> {
+        let destination = self.destination.as_ref();
+        destination.filter(|_| hook == Hook::Destination).cloned()
+    }
+
+    fn rights_of(&self, hook: Hook) -> Option<TargetRights> {
+        self.rights.filter(|_| hook == Hook::RequestTarget)
+    }
+}
+
 impl RecordedRequest {
     /// Begins the record of a request for these pools, on this worker. `lineup` is that of the
     /// snapshot that decides it.
@@ -172,29 +198,13 @@ impl RecordedRequest {
             role,
             hook,
             attempt: self.next.attempt.filter(|_| is(Hook::Selection)),
-            failed: match hook {
-                Hook::Selection | Hook::Completion => self.next.failed.clone(),
-                _ => Vec::new(),
-            },
-            response: self
-                .next
-                .response
-                .zip(message.response.as_deref())
-                .filter(|_| is(Hook::ResponseHeaders) || is(Hook::LocalResponse))
-                .map(|(about, fields)| response(about, fields)),
+            failed: self.next.failed_before(hook),
+            response: self.next.response_of(hook, message.response.as_deref()),
             source: self.next.source.filter(|_| is(Hook::LocalResponse)),
-            destination: self
-                .next
-                .destination
-                .clone()
-                .filter(|_| is(Hook::Destination)),
+            destination: self.next.destination_of(hook),
             pool: self.next.pool,
             target: is(Hook::RequestTarget).then(|| Target::of(message.head)),
-            may_edit: self
-                .next
-                .rights
-                .filter(|_| is(Hook::RequestTarget))
-                .map(Into::into),
+            may_edit: self.next.rights_of(hook).map(Into::into),
             edited_target: None,
             completion: self.next.completion.filter(|_| is(Hook::Completion)),
             pool_queue: facts.queued_in_pool(self.pool()),

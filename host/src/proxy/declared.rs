@@ -1,7 +1,6 @@
 //! The length that a body is declared to have.
 
 use super::refusal::Refusal;
-use super::settings::Settings;
 use crate::message::BodyLength;
 
 /// Refuses a body whose declared length is above the limit of its route, or of all.
@@ -9,9 +8,9 @@ use crate::message::BodyLength;
 pub(super) fn check_length(
     length: BodyLength,
     of_route: Option<u64>,
-    settings: &Settings,
+    of_all: u64,
 ) -> Result<(), Refusal> {
-    let limit = of_route.unwrap_or(settings.limits.body_bytes);
+    let limit = of_route.unwrap_or(of_all);
     match length {
         BodyLength::Known(n) if limit > 0 && n > limit => Err(Refusal::BodyTooLarge),
         _ => Ok(()),

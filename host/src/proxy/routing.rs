@@ -101,7 +101,7 @@ impl<'a> Exchange<'a> {
         let rule = match action {
             Action::Forward(rule) => rule,
             Action::Answer(answer) => {
-                check_length(self.facts.body, None, &self.view.settings)?;
+                check_length(self.facts.body, None, self.view.settings.limits.body_bytes)?;
                 return Err(self.of_route(answer));
             }
         };

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{finding, request, with_pools};
 use crate::fixtures::{Scratch, TestUpstream, command, guest, run};
+use crate::forward_proxy::{THIS_MACHINE, refused, with_forward};
 
 #[test]
 fn recorded_ways_are_replayed() {
@@ -74,4 +75,42 @@ fn recorded_ways_are_replayed() {
             compared.stdout
         );
     }
+}
+
+#[test]
+fn recorded_destinations_are_replayed() {
+    let backend = TestUpstream::named("inner");
+    let lines = format!("{THIS_MACHINE}\npolicies = [\"finder\"]\npools = [\"inner\"]");
+    let settings = "settings = { rules = [\"a.test:443 refuse=451\", \"b.test:443 tell\"] }";
+    let builder = with_forward(finding(settings), &lines).tables(&format!(
+        "[pools.inner]\nbackends = [\"{}\"]\n\
+         [record]\nfile = \"requests.jsonl\"\nsample = 1.0\npolicies = [\"finder\"]\n",
+        backend.address()
+    ));
+    let folder = builder.folder().to_owned();
+    let mut proxy = builder.start();
+    assert_eq!(refused(&proxy, "a.test:443").0, 451);
+    assert_eq!(refused(&proxy, "b.test:443").0, 403);
+    proxy.signal("TERM");
+    assert_eq!(proxy.exit_code(), 0);
+    let text = std::fs::read_to_string(folder.join("requests.jsonl")).unwrap();
+    let recorded = text.matches("\"hook\":\"destination\"").count();
+    assert_eq!(recorded, 2, "{text}");
+    assert!(text.contains("\"destination\":{\"port\":443}"), "{text}");
+
+    let scratch = Scratch::new();
+    scratch.write("requests.jsonl", &text);
+    scratch.write("pathfinder.wasm", guest("pathfinder"));
+    let mut command = command();
+    let arguments = [
+        "policy",
+        "replay",
+        "pathfinder.wasm",
+        "requests.jsonl",
+        "--json",
+    ];
+    let replayed = run(command.args(arguments).current_dir(scratch.path()));
+    assert_eq!(replayed.code, Some(0), "{replayed:?}");
+    let told: Value = serde_json::from_str(&replayed.stdout).unwrap();
+    assert_eq!(told["hooks"]["destination"]["calls"], 2, "{told:#}");
 }

@@ -32,12 +32,9 @@ impl Exchange<'_> {
             return Err(ForwardRefusal::Body.into());
         }
         self.facts.body = BodyLength::None;
-        let tunnels = &context.worker.shared.tunnels;
-        let place = tunnels.take(
-            self.scratch.head.client,
-            &rules.config,
-            &context.worker.shard,
-        )?;
+        let (worker, client) = (context.worker, self.scratch.head.client);
+        let tunnels = &worker.shared.tunnels;
+        let place = tunnels.take(client, &rules.config, &worker.shard)?;
         let mut failed: Vec<FailedAttempt> = Vec::new();
         let mut last = AttemptOutcome::ConnectFailed;
         let most = context.target.retry.attempts.max(1) as usize;
@@ -60,11 +57,7 @@ impl Exchange<'_> {
                 failure: last.failure(),
             });
         }
-        Err(match last {
-            AttemptOutcome::ConnectTimedOut => Refusal::ConnectTimeout.into(),
-            AttemptOutcome::OutOfResources => Refusal::OutOfConnections.into(),
-            _ => Refusal::Unreachable.into(),
-        })
+        Err(no_tunnel(last).into())
     }
 
     /// A connection for a tunnel, or why there is none; `None` if the client has left meanwhile.
@@ -122,5 +115,14 @@ impl Exchange<'_> {
             tunnel.place = Some(place);
         }
         Ok(disposition)
+    }
+}
+
+/// Why there is no tunnel, whose last attempt ended so.
+fn no_tunnel(last: AttemptOutcome) -> Refusal {
+    match last {
+        AttemptOutcome::ConnectTimedOut => Refusal::ConnectTimeout,
+        AttemptOutcome::OutOfResources => Refusal::OutOfConnections,
+        _ => Refusal::Unreachable,
     }
 }

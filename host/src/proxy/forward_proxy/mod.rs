@@ -39,6 +39,7 @@ use super::worker::Worker;
 use crate::decision::{EXPLAIN, RequestPolicyState};
 use crate::h1::{TargetForm, ToProxy};
 use crate::observe::Asked;
+use crate::route::RuleTarget;
 use crate::stats::ForwardRefused;
 
 impl From<ForwardRefusal> for Box<LocalReply> {
@@ -110,6 +111,21 @@ impl<'a> Exchange<'a> {
             true => None,
             false => self.ask_policies(worker, rules, state, destination)?,
         };
+        let side = (worker, entry);
+        self.go_on(side, rules, state, (destination, chosen), is_connect)
+            .await
+    }
+
+    /// Sends a request to its destination, or to the pool that a policy has chosen in its place.
+    async fn go_on(
+        &mut self,
+        (worker, entry): (&Rc<Worker>, &Entry),
+        rules: &ForwardRules,
+        state: &RequestPolicyState,
+        (destination, chosen): (Destination, Option<&RuleTarget>),
+        is_connect: bool,
+    ) -> Result<Disposition, Box<LocalReply>> {
+        let view = self.view;
         let route = (&rules.rule, chosen.unwrap_or(&rules.target));
         let context = RequestContext::new(worker, entry, view, route, state);
         if chosen.is_some() {
@@ -159,7 +175,7 @@ impl<'a> Exchange<'a> {
         context: RequestContext<'_>,
     ) -> Result<Disposition, Box<LocalReply>> {
         let settings = &context.view.settings;
-        check_length(self.facts.body, None, settings)?;
+        check_length(self.facts.body, None, settings.limits.body_bytes)?;
         let (head, notes) = (&mut self.scratch.head, self.facts.notes);
         if settings.forwarding.has_passed(head, notes) {
             return Err(Refusal::Loop.into());

@@ -61,6 +61,25 @@ impl Asked {
     }
 }
 
+/// What a route would say of requests that go on by HTTP.
+fn rule() -> Rule {
+    Rule {
+        number: u32::MAX,
+        targets: Box::default(),
+        policies: Box::default(),
+        pools: Box::default(),
+        rights: TargetRights::default(),
+        preserve_case: false,
+        mirror: None,
+        timeouts: None,
+        body_bytes: None,
+        upgrade: Box::new([WEBSOCKET.into()]),
+        edits: None,
+        compress: None,
+        proxy_protocol: None,
+    }
+}
+
 impl ForwardRules {
     /// Those of a configuration, if it has a forward proxy.
     pub(in crate::proxy) fn new(
@@ -78,21 +97,7 @@ impl ForwardRules {
         let ports = tcp.chain(admin).map(|address| address.port());
         Some(Self {
             challenge: format!("Basic realm=\"{realm}\", charset=\"UTF-8\"").into(),
-            rule: Rule {
-                number: u32::MAX,
-                targets: Box::default(),
-                policies: Box::default(),
-                pools: Box::default(),
-                rights: TargetRights::default(),
-                preserve_case: false,
-                mirror: None,
-                timeouts: None,
-                body_bytes: None,
-                upgrade: Box::new([WEBSOCKET.into()]),
-                edits: None,
-                compress: None,
-                proxy_protocol: None,
-            },
+            rule: rule(),
             target: RuleTarget {
                 pool: PoolId::NOWHERE,
                 weight: 1,

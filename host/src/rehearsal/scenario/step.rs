@@ -173,9 +173,8 @@ impl Base {
         let repeat = section
             .take("repeat")
             .and_then(|n| n.integer(findings, 1..=MAX_REPEAT));
-        let expect = expected.map_or_else(Expect::default, |section| {
-            expect(section, (base.pool, pools), findings)
-        });
+        let of = (base.pool, pools);
+        let expect = expected.map_or_else(Expect::default, |s| expect(s, of, findings));
         if !expect.share.is_empty() && repeat.is_none() {
             findings.error(
                 &section.place,
