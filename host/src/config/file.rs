@@ -76,7 +76,7 @@ pub(super) struct File {
     pub common: Common,
     /// `[[listeners]]`
     pub listeners: Option<Vec<At<Listener>>>,
-    pub forward: Option<ForwardEntry>,
+    pub forward: Option<(Vec<At<Listener>>, ForwardEntry)>,
     pub acme: Option<At<Acme>>,
     pub policies: Vec<At<Policy>>,
     pub pools: Vec<At<(Pool, RetryEntry)>>,

@@ -87,21 +87,20 @@ impl HostPattern {
     }
 }
 
-/// `[forward]` as written.
+/// `[forward]` as written, without its listeners.
 #[derive(Debug)]
 pub(super) struct ForwardEntry {
-    pub listeners: Vec<At<Listener>>,
     pub proxy: ForwardProxy,
     pub policies: Vec<At<String>>,
     pub pools: Vec<At<String>>,
 }
 
-/// Reads the section; `None` if it is missing.
+/// Reads the section, its listeners apart; `None` if it is missing.
 pub(super) fn forward(
     root: &mut Section,
     base: &Path,
     findings: &mut Findings,
-) -> Option<ForwardEntry> {
+) -> Option<(Vec<At<Listener>>, ForwardEntry)> {
     let mut section = root.take("forward")?.section(findings)?;
     let listeners = match section.take("listen") {
         Some(node) => listen(node, base, findings),
@@ -138,8 +137,7 @@ pub(super) fn forward(
         );
         findings.error(&of_client.place, message);
     }
-    Some(ForwardEntry {
-        listeners,
+    let entry = ForwardEntry {
         proxy: ForwardProxy {
             allow: allow.unwrap_or_else(public),
             authentication,
@@ -150,7 +148,8 @@ pub(super) fn forward(
         },
         policies,
         pools,
-    })
+    };
+    Some((listeners, entry))
 }
 
 /// The names that a key lists.

@@ -37,10 +37,7 @@ pub(super) fn resolve(
     findings: &mut Findings,
 ) -> Config {
     let common = file.common.overlaid_by(environment).overlaid_by(flags);
-    let mut of_forward = file.forward;
-    let listening = of_forward
-        .as_mut()
-        .map(|f| std::mem::take(&mut f.listeners));
+    let (listening, of_forward) = file.forward.unzip();
     let written = Written {
         short: common.listen,
         long: file.listeners,

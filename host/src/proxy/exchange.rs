@@ -129,11 +129,8 @@ impl Exchange<'_> {
     ) -> Result<Disposition, Box<LocalReply>> {
         let chain = context.chain();
         chain.begin(&self.scratch.head);
-        check_length(
-            self.facts.body,
-            context.rule.body_bytes,
-            &self.view.settings,
-        )?;
+        let usual = self.view.settings.limits.body_bytes;
+        check_length(self.facts.body, context.rule.body_bytes, usual)?;
         self.note_deadline();
         let ended = match self.prepared(context) {
             // A policy may have set another deadline, and chosen the pool.
