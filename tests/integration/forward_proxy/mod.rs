@@ -4,7 +4,7 @@ mod answers;
 mod destinations;
 mod messages;
 mod tunnels;
-mod users;
+pub(crate) mod users;
 
 use std::net::SocketAddr;
 

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use super::finding;
-use crate::fixtures::{Builder, Request, TestProxy, TestUpstream, refusing_address};
+use crate::fixtures::{Builder, Request, TestProxy, TestUpstream, eventually, refusing_address};
+use crate::forward_proxy::users::{SECRET, basic};
 use crate::forward_proxy::{
     THIS_MACHINE, assert_open, client, connect_with, refused, tunnel, with_forward,
 };
@@ -134,4 +135,51 @@ fn a_policy_that_fails_guards_if_it_is_to() {
         assert_eq!(get(&proxy, &at.to_string()).0, status, "{on_failure}");
         assert_eq!(proxy.stat("/policies/finder/traps"), 1);
     }
+}
+
+#[test]
+fn a_policy_sees_who_has_signed_in() {
+    let proxy = deciding(
+        &["a.test:443 tell".to_owned()],
+        "authentication = { file = \"users\" }",
+    )
+    .file("users", format!("ann:{SECRET}\n"))
+    .start();
+    let mut client = client(&proxy);
+    let answer = client.ask(connect_with("a.test:443", &basic("ann", "secret")));
+    assert_eq!(answer.status, 403);
+    assert!(answer.text().contains("user=ann"), "{}", answer.text());
+    // Who has not signed in is no policy's business.
+    assert_eq!(refused(&proxy, "a.test:443").0, 407);
+    assert_eq!(proxy.stat("/policies/finder/calls_by_hook/destination"), 1);
+}
+
+#[test]
+fn a_reload_changes_what_policies_may_say() {
+    let backend = TestUpstream::echo();
+    let proxy = finding("")
+        .tables(&format!(
+            "[pools.a]\nbackends = [\"{0}\"]\n[pools.b]\nbackends = [\"{0}\"]\n\
+             [[routes]]\npool = \"a\"\npolicies = [\"finder\"]\n",
+            backend.address()
+        ))
+        .start();
+    let told = || {
+        let fields = [("X-Tell", "1"), ("X-Path", "/x"), ("X-Route", "pool=b")];
+        proxy.ask(super::request(&fields).bytes()).text()
+    };
+    assert_eq!(told(), "pool=a of=a pools=a path=/asked edited=");
+    let file = proxy.scratch.path().join("waypost.toml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let next = text.replace(
+        "pool = \"a\"\n",
+        "pools = [{ pool = \"a\" }, { pool = \"b\" }]\npolicies-may-edit = \"path\"\n",
+    );
+    assert_ne!(text, next);
+    proxy.scratch.write("waypost.toml", next);
+    proxy.signal("HUP");
+    let expected = "pool=b of=b pools=a,b path=/asked edited=a.test /asked for=this|ok";
+    eventually("the reload", || (told() == expected).then_some(()));
+    let config = proxy.admin(Request::new("GET", "/config")).text();
+    assert!(config.contains("\"policies_may_edit\""), "{config}");
 }

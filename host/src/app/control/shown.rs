@@ -71,6 +71,7 @@ fn route(route: &Route, config: &Config) -> Value {
         "edits": (!route.edits.is_empty()).then(|| route.edits.to_string()),
         "compress": route.compress.as_ref().map(ToString::to_string),
         "policies": policies.collect::<Vec<_>>(),
+        "policies_may_edit": route.rights.is_any().then(|| route.rights.to_string()),
         "proxy_protocol": proxy_protocol.map(|version| version.to_string()),
     })
 }
