@@ -21,7 +21,7 @@ use crate::config::{
     Config, ListenAddress, OnFailure, Policy, Pool, ResolverConfig, Route, Sources,
 };
 use crate::ground;
-use crate::policy::{Engine, EngineOptions, Generation, Hook, PolicyError};
+use crate::policy::{Engine, EngineOptions, Generation, Hook, Hooks, PolicyError};
 use crate::rollout::StateDir;
 use crate::stats::Stats;
 use crate::units::counted;
@@ -171,9 +171,13 @@ impl Check {
         let loaded = tokio::task::spawn_blocking(load)
             .await
             .context("loading the policies failed")?;
+        let exported: Vec<Option<Hooks>> = loaded
+            .iter()
+            .map(|loaded| loaded.as_ref().ok().map(|generation| generation.hooks()))
+            .collect();
         for (at, loaded) in loaded.into_iter().enumerate() {
             self.errors += usize::from(loaded.is_err());
-            let hooks = loaded.as_ref().ok().map(|generation| generation.hooks());
+            let hooks = exported[at];
             report(&self.config.policies[at], loaded)?;
             if let Some(route) = self.unasked_by(at)
                 && hooks.is_some_and(|hooks| !hooks.has(Hook::Selection))
@@ -182,6 +186,42 @@ impl Check {
                 say!(
                     "warning: policy {name:?} is not asked about connections of the route \
                      \"{route}\": only the hook `select` is, and it has none"
+                )?;
+            }
+        }
+        self.without_hooks(&exported)
+    }
+
+    /// Names what no policy can be asked for want of a hook.
+    fn without_hooks(&self, exported: &[Option<Hooks>]) -> Result<()> {
+        // One that could not be loaded has its own line.
+        let lacks = |at: &usize, hook: Hook| exported[*at].is_some_and(|hooks| !hooks.has(hook));
+        let forward = self
+            .config
+            .forward
+            .iter()
+            .flat_map(|forward| &forward.policies);
+        for at in forward.filter(|at| lacks(at, Hook::Destination)) {
+            let name = &self.config.policies[*at].name;
+            say!(
+                "warning: policy {name:?} is not asked about destinations of the forward proxy: \
+                 only the hook `decide` is, and it has none"
+            )?;
+        }
+        for route in self
+            .config
+            .routes
+            .iter()
+            .filter(|route| route.rights.is_any())
+        {
+            if route
+                .policies
+                .iter()
+                .all(|at| lacks(at, Hook::RequestTarget))
+            {
+                say!(
+                    "warning: no policy of the route \"{route}\" exports `request-target`, so its \
+                     `policies-may-edit` has no effect"
                 )?;
             }
         }

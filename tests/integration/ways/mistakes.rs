@@ -74,3 +74,23 @@ fn a_right_that_nobody_can_use_is_a_warning() {
     assert!(!said.contains("no route leads to this pool"), "{said}");
     assert_eq!(checked.code, Some(0), "{said}");
 }
+
+#[test]
+fn policies_without_the_hook_that_is_meant_are_named() {
+    let scratch = Scratch::new();
+    scratch.write("hearer.wasm", guest("hearer"));
+    scratch.write(
+        "waypost.toml",
+        "[forward]\nlisten = \"127.0.0.1:0\"\npolicies = [\"hearer\"]\n\
+         [[routes]]\npool = \"a\"\npolicies = [\"hearer\"]\npolicies-may-edit = \"path\"\n\
+         [pools.a]\nbackends = \"127.0.0.1:1\"\n\
+         [policies.hearer]\ncomponent = \"hearer.wasm\"\n",
+    );
+    let mut command = command();
+    let arguments = ["check", "--config", "waypost.toml"];
+    let checked = run(command.args(arguments).current_dir(scratch.path()));
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    for said in ["about destinations", "exports `request-target`"] {
+        assert!(checked.stdout.contains(said), "{said}: {checked:?}");
+    }
+}
