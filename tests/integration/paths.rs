@@ -61,7 +61,8 @@ const SPELLINGS: [&str; 13] = [
 ];
 
 /// Paths that some servers take for `/admin` or for something in it, and others don't.
-const AMBIGUOUS: [&str; 18] = [
+const AMBIGUOUS: [&str; 19] = [
+    "/%2e%2f%2fg/admin",
     "/x/..%2fadmin",
     "/x%2F..%2Fadmin",
     "/public/..%2Fadmin",
@@ -84,7 +85,13 @@ const AMBIGUOUS: [&str; 18] = [
 
 /// Paths that have another route for servers that resolve dots before they merge slashes, that take
 /// what follows two slashes for an authority, or that look for a rule before they resolve anything.
-const UNUSUAL: [&str; 14] = [
+const UNUSUAL: [&str; 19] = [
+    // An authority that stands behind dot segments, or behind another one.
+    "/.//g/admin",
+    "/%2e//g/admin",
+    "/x/..//g/admin",
+    "/.;//g/admin",
+    "//g//h/admin",
     "/admin//../x",
     "/admin//./../x",
     "/admin/a//../../x",

@@ -1,8 +1,10 @@
 //! The routes of one host, in the order in which they are asked.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::ptr;
 
 use memchr::memchr;
 use percent_encoding::percent_decode;
@@ -79,6 +81,78 @@ impl Candidate {
     }
 }
 
+/// Decoded text of a request.
+type Text<'h> = Cow<'h, [u8]>;
+
+/// What conditions look at, which is the same whatever the path is read as.
+pub(super) struct Facts<'h> {
+    head: &'h RequestHead,
+    /// The parameters of the query by name, decoded when the first condition asks.
+    parameters: OnceCell<HashMap<Text<'h>, Vec<Text<'h>>>>,
+    /// Which conditions hold, by where they are in the table, for requests whose path is read in
+    /// several ways.
+    held: Option<RefCell<HashMap<*const Conditions, bool>>>,
+}
+
+impl<'h> Facts<'h> {
+    #[inline]
+    pub(super) fn new(head: &'h RequestHead) -> Self {
+        Self {
+            head,
+            parameters: OnceCell::new(),
+            held: None,
+        }
+    }
+
+    /// For several readings of one path.
+    pub(super) fn remembered(head: &'h RequestHead) -> Self {
+        Self {
+            held: Some(RefCell::default()),
+            ..Self::new(head)
+        }
+    }
+
+    fn hold(&self, conditions: &Conditions) -> bool {
+        let Some(held) = &self.held else {
+            return self.look(conditions);
+        };
+        let known = held.borrow().get(&ptr::from_ref(conditions)).copied();
+        known.unwrap_or_else(|| {
+            let holds = self.look(conditions);
+            held.borrow_mut().insert(conditions, holds);
+            holds
+        })
+    }
+
+    fn look(&self, conditions: &Conditions) -> bool {
+        let Conditions {
+            methods,
+            headers,
+            query,
+        } = conditions;
+        let head = self.head;
+        let of_method = methods.is_empty() || methods.contains(&head.method);
+        let mut headers = headers.iter();
+        let mut query = query.iter();
+        of_method
+            && headers.all(|(name, value)| value.holds(head.fields.values(name)))
+            && query.all(|(name, value)| value.holds(self.parameter(name.as_bytes())))
+    }
+
+    /// The decoded values of the query's parameters of this name.
+    fn parameter(&self, name: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let all = self.parameters.get_or_init(|| {
+            let mut all: HashMap<_, Vec<_>> = HashMap::new();
+            for (name, value) in parameters(self.head.query().unwrap_or_default()) {
+                all.entry(name).or_default().push(value);
+            }
+            all
+        });
+        let values = all.get(name).into_iter().flatten();
+        values.map(|value| &**value)
+    }
+}
+
 /// A path, and what candidates want to know of it: worked out once, when the first asks.
 pub(super) struct Asked<'p> {
     path: &'p str,
@@ -119,7 +193,7 @@ impl<'p> Asked<'p> {
 #[inline]
 pub(super) fn best<'c>(
     of_host: &'c [Candidate],
-    head: &RequestHead,
+    facts: &Facts<'_>,
     path: &Asked<'_>,
 ) -> Option<&'c Candidate> {
     of_host.iter().find(|candidate| {
@@ -127,7 +201,7 @@ pub(super) fn best<'c>(
             && candidate
                 .more
                 .as_ref()
-                .is_none_or(|more| more.takes(&candidate.prefix, head, path))
+                .is_none_or(|more| more.takes(&candidate.prefix, facts, path))
     })
 }
 
@@ -159,7 +233,7 @@ pub(super) fn in_order(of_host: &mut [Candidate]) {
 
 impl More {
     #[inline(never)]
-    fn takes(&self, path: &str, head: &RequestHead, asked: &Asked<'_>) -> bool {
+    fn takes(&self, path: &str, facts: &Facts<'_>, asked: &Asked<'_>) -> bool {
         let fits = match &self.kind {
             Kind::Prefix => true,
             Kind::Exact => asked.rest(path).is_some_and(<[u8]>::is_empty),
@@ -168,35 +242,16 @@ impl More {
                 pattern.is_in(looked_at.as_bytes())
             }
         };
-        fits && hold(&self.conditions, head)
+        fits && facts.hold(&self.conditions)
     }
 }
 
-fn hold(conditions: &Conditions, head: &RequestHead) -> bool {
-    let Conditions {
-        methods,
-        headers,
-        query,
-    } = conditions;
-    let of_method = methods.is_empty() || methods.contains(&head.method);
-    let mut headers = headers.iter();
-    let mut query = query.iter();
-    of_method
-        && headers.all(|(name, value)| value.holds(head.fields.values(name)))
-        && query.all(|(name, value)| {
-            value.holds(parameters(
-                head.query().unwrap_or_default(),
-                name.as_bytes(),
-            ))
-        })
-}
-
-/// The decoded values of a query's parameters of this name, which are read as forms are written.
-fn parameters<'q>(query: &'q str, name: &'q [u8]) -> impl Iterator<Item = Cow<'q, [u8]>> {
+/// The decoded parameters of a query, which are read as forms are written.
+fn parameters(query: &str) -> impl Iterator<Item = (Text<'_>, Text<'_>)> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs.filter_map(move |pair| {
+    pairs.map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (*decoded(key) == *name).then(|| decoded(value))
+        (decoded(key), decoded(value))
     })
 }
 

@@ -15,7 +15,7 @@ use foldhash::fast::RandomState;
 use memchr::{memchr_iter, memrchr_iter};
 
 pub use self::candidates::rest;
-use self::candidates::{Asked, Candidate, best, in_order};
+use self::candidates::{Asked, Candidate, Facts, best, in_order};
 use crate::config::{FixedResponse, HostPattern, RetryPolicy, Route, RouteAnswer};
 use crate::message::RequestHead;
 use crate::message::path::{self, PathNotes};
@@ -155,7 +155,8 @@ impl RouteTable {
 
     /// What becomes of a request, whose host and path are in normal form.
     pub fn find(&self, head: &RequestHead) -> Option<&Action> {
-        self.locate(head, head.path()).map(|(_, action)| action)
+        let found = self.locate(&head.host, &Facts::new(head), head.path());
+        found.map(|(_, action)| action)
     }
 
     /// The response that stands at this place of the table.
@@ -170,9 +171,9 @@ impl RouteTable {
     }
 
     /// The same for another path.
-    fn locate(&self, head: &RequestHead, path: &str) -> Option<(&Candidate, &Action)> {
-        let (mut hosts, asked) = (self.by_host(&head.host), Asked::new(path));
-        let found = hosts.find_map(|of_host| best(of_host, head, &asked));
+    fn locate(&self, host: &str, facts: &Facts<'_>, path: &str) -> Option<(&Candidate, &Action)> {
+        let (mut hosts, asked) = (self.by_host(host), Asked::new(path));
+        let found = hosts.find_map(|of_host| best(of_host, facts, &asked));
         found.map(|candidate| (candidate, &self.actions[candidate.action]))
     }
 
@@ -202,12 +203,15 @@ impl RouteTable {
         };
         // The first is the normal form.
         let (mut own, mut sure) = (None, Sureness::AsMeant);
-        let mut seen = HashSet::new();
+        let (facts, mut seen) = (Facts::remembered(head), HashSet::new());
         for reading in readings {
+            let Some(reading) = reading else {
+                return Sureness::Neither;
+            };
             if !seen.insert((reading.unusual, reading.path.clone())) {
                 continue;
             }
-            let found = self.locate(head, &reading.path);
+            let found = self.locate(&head.host, &facts, &reading.path);
             let is_above = |candidate: &Candidate| own.is_some_and(|own| candidate.is_above(own));
             match found {
                 Some((_, other)) if std::ptr::eq(other, action) => {}

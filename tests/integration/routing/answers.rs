@@ -175,6 +175,8 @@ fn a_guard_above_is_not_passed_by_two_slashes() {
         ("//open/secret?a", "/open/secret?a"),
         ("///open//secret", "/open/secret"),
         ("/x//../open/y", "/open/y"),
+        ("/.//open/secret", "/open/secret"),
+        ("/open/..//open/secret", "/open/secret"),
     ] {
         let before = upstream.received().len();
         assert_eq!(proxy.get("a.test", asked).status, 200, "{asked}");

@@ -22,9 +22,6 @@ pub fn normalise(path: &str, normal: &mut String) -> PathNotes {
     if is_plain(path.as_bytes()) || !path.starts_with('/') {
         return notes;
     }
-    if path.starts_with("//") {
-        notes.note(PathNotes::LEADING);
-    }
     let mut bytes = std::mem::take(normal).into_bytes();
     decode(path.as_bytes(), 0, &mut bytes, &mut notes);
     if hides(&bytes) {
@@ -78,6 +75,9 @@ pub(super) fn resolve(path: &mut Vec<u8>, notes: &mut PathNotes) {
     while read < path.len() {
         let slashes = path[read..].iter().take_while(|b| **b == b'/').count();
         empty |= slashes > 1;
+        if slashes > 1 && written == 0 {
+            notes.note(PathNotes::LEADING);
+        }
         let start = read + slashes;
         let end = memchr::memchr(b'/', &path[start..]).map_or(path.len(), |at| start + at);
         let segment = &path[start..end];
@@ -98,10 +98,9 @@ pub(super) fn resolve(path: &mut Vec<u8>, notes: &mut PathNotes) {
                 written = memchr::memrchr(b'/', &path[..written]).unwrap_or(0);
             }
             _ => {
-                let length = end - start;
                 path[written] = b'/';
                 path.copy_within(start..end, written + 1);
-                written += 1 + length;
+                written += 1 + end - start;
             }
         }
         read = end;

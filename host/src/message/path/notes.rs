@@ -23,7 +23,8 @@ impl PathNotes {
     pub(super) const EMPTY_BEFORE_DOTS: u16 = 1 << 11;
     /// A `..` segment: some servers hold the path against their rules before they resolve it.
     pub(super) const DOTS: u16 = 1 << 12;
-    /// More than one slash at the beginning: where a URL is expected, an authority follows.
+    /// More than one slash at the beginning, or behind dot segments that lead there: where a URL is
+    /// expected, an authority follows.
     pub(super) const LEADING: u16 = 1 << 13;
 
     pub(super) fn note(&mut self, bit: u16) {

@@ -7,6 +7,8 @@ use super::octets::decode;
 /// Ambiguous constructs in one path up to which every combination is looked at. Real paths have
 /// fewer.
 const MOST_AT_ONCE: u32 = 4;
+/// How often a server may take the beginning of a path for an authority.
+const MOST_AUTHORITIES: usize = 4;
 /// How often a server may decode.
 const ROUNDS: usize = 4;
 
@@ -19,13 +21,14 @@ pub struct Reading {
     pub unusual: bool,
 }
 
-/// The other ways in which servers read an ambiguous path; `None` if there are too many.
+/// The other ways in which servers read an ambiguous path; `None`, also as one of them, if there
+/// are too many.
 ///
 /// A server may decode more than others. It may then resolve the result in the normal way; without
 /// merging slashes first (RFC 3986 section 5.2.4 to the letter); after it removed an authority (as
-/// a URL parser does with the target as a relative reference); or not at all before it matches a
-/// rule.
-pub fn readings(path: &str, notes: PathNotes) -> Option<impl Iterator<Item = Reading>> {
+/// a URL parser does with the target as a relative reference), which may lie behind dot segments
+/// (`/.//host/path`) or behind another one; or not at all before it matches a rule.
+pub fn readings(path: &str, notes: PathNotes) -> Option<impl Iterator<Item = Option<Reading>>> {
     let mut present = notes.0;
     let mut unwrapped = path.as_bytes().to_vec();
     if notes.has(PathNotes::TWICE) {
@@ -51,35 +54,43 @@ pub fn readings(path: &str, notes: PathNotes) -> Option<impl Iterator<Item = Rea
             path: String::from_utf8(path).unwrap_or_default(),
             unusual,
         };
-        resolutions(bytes).map(move |(path, unusual)| reading(path, unusual))
+        resolutions(bytes).map(move |read| read.map(|(path, unusual)| reading(path, unusual)))
     }))
 }
 
-/// What servers make of a path that is decoded.
-fn resolutions(decoded: Vec<u8>) -> impl Iterator<Item = (Vec<u8>, bool)> {
-    let without_authority = decoded.starts_with(b"//").then(|| {
-        let slashes = decoded.iter().take_while(|b| **b == b'/').count();
-        let authority = decoded[slashes..]
-            .iter()
-            .take_while(|b| **b != b'/')
-            .count();
-        [
-            b"/",
-            decoded[slashes + authority..]
-                .strip_prefix(b"/")
-                .unwrap_or_default(),
-        ]
-        .concat()
-    });
+/// What servers make of a path that is decoded; the last is `None` if there is more.
+fn resolutions(decoded: Vec<u8>) -> impl Iterator<Item = Option<(Vec<u8>, bool)>> {
     let usual = resolved(decoded.clone());
-    let others = [Some(decoded), without_authority.clone()]
-        .into_iter()
-        .flatten()
-        .flat_map(|path| unusual(&path));
-    let others = others.chain(without_authority.map(resolved));
-    [(usual, false)]
-        .into_iter()
-        .chain(others.map(|path| (path, true)))
+    let literally = has_dots(&decoded).then(|| resolved_literally(&decoded));
+    let starts = [Some(decoded), literally].into_iter().flatten();
+    let others = starts.flat_map(|path| {
+        let (mut without, mut rest) = (vec![Some(path.clone())], path);
+        while rest.starts_with(b"//") {
+            if without.len() > MOST_AUTHORITIES {
+                without.push(None);
+                break;
+            }
+            rest = without_authority(&rest);
+            without.push(Some(rest.clone()));
+        }
+        without
+    });
+    let others = others.flat_map(|path| match path {
+        None => vec![None],
+        Some(path) => {
+            let all = unusual(&path).chain([resolved(path)]);
+            all.map(|path| Some((path, true))).collect()
+        }
+    });
+    [Some((usual, false))].into_iter().chain(others)
+}
+
+/// What a URL parser leaves of a path that begins with two slashes.
+fn without_authority(path: &[u8]) -> Vec<u8> {
+    let slashes = path.iter().take_while(|b| **b == b'/').count();
+    let behind = memchr::memchr(b'/', &path[slashes..]);
+    // Its path begins with the slash behind the authority.
+    behind.map_or(b"/".to_vec(), |at| path[slashes + at..].to_vec())
 }
 
 fn resolved(mut path: Vec<u8>) -> Vec<u8> {
@@ -87,9 +98,14 @@ fn resolved(mut path: Vec<u8>) -> Vec<u8> {
     path
 }
 
+fn has_dots(path: &[u8]) -> bool {
+    let mut segments = path.split(|b| *b == b'/');
+    segments.any(|segment| matches!(segment, b"." | b".."))
+}
+
 /// Resolved before slashes are merged, and not resolved.
 fn unusual(path: &[u8]) -> impl Iterator<Item = Vec<u8>> + use<> {
-    let has_dots = path.split(|b| *b == b'/').any(|segment| segment == b"..");
+    let has_dots = has_dots(path);
     let literally = has_dots.then(|| resolved(resolved_literally(path)));
     [literally, has_dots.then(|| merged(path))]
         .into_iter()

@@ -1,6 +1,6 @@
 //! Endpoints that fail more often, or take longer, than the others of their pool.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::super::marks::Marks;
 use super::super::shared::milliseconds;
@@ -14,9 +14,11 @@ const TIMES: f64 = 2.0;
 /// A mean latency that is not above the median by as many microseconds is no outlier, whatever the
 /// factor.
 const LEAST: u64 = 10_000;
-/// A response counts as this many times the usual at most: one that hung for seconds among hundreds
-/// must not cost a backend its share.
-const MOST: u64 = 100;
+/// A response counts as this many times the usual, or ten times what is too slow, or as so many
+/// microseconds at most: one that hung for seconds among hundreds must not cost a backend its
+/// share.
+const MOST: f64 = 100.0;
+const MOST_ANYHOW: f64 = 20.0 * LEAST as f64;
 
 /// The interval that is under way.
 #[derive(Debug, Default)]
@@ -25,6 +27,8 @@ pub(super) struct Interval {
     ends_at: u64,
     /// What had been counted when it began.
     began: HashMap<EndpointId, Totals>,
+    /// Those that took too long in the one before it.
+    slow: HashSet<EndpointId>,
 }
 
 /// An endpoint in an interval.
@@ -50,6 +54,8 @@ impl Review {
             let counted = seen.interval.next(totals);
             if !is_first {
                 compare(pool, &counted);
+                seen.interval.slow = too_slow(pool, &counted);
+                self.forgive_slowness(&counted);
             }
             for (endpoint, _) in &counted {
                 if let Some(seen) = self.endpoints.get_mut(&endpoint.id)
@@ -58,6 +64,22 @@ impl Review {
                     seen.forgives_at = now + interval;
                     seen.health.shared.was_well();
                 }
+            }
+        }
+    }
+}
+
+impl Review {
+    /// Those of an interval's endpoints that no pool has found too slow any more. Several pools may
+    /// have one, and those that send it nothing don't know.
+    fn forgive_slowness(&self, counted: &[Of<'_>]) {
+        for (endpoint, _) in counted {
+            let shared = &endpoint.health.shared;
+            let mut pools = self.pools.values();
+            if shared.marks().has(Marks::SLOW)
+                && !pools.any(|seen| seen.interval.slow.contains(&endpoint.id))
+            {
+                shared.change(Marks::NONE, Marks::SLOW, String::new);
             }
         }
     }
@@ -94,45 +116,45 @@ fn compare(pool: &PoolTopology, counted: &[Of<'_>]) {
             }
         }
     }
-    compare_latencies(pool, counted);
 }
 
-fn compare_latencies(pool: &PoolTopology, counted: &[Of<'_>]) {
+/// Degrades or ejects those that take too long, and returns those that are degraded.
+fn too_slow(pool: &PoolTopology, counted: &[Of<'_>]) -> HashSet<EndpointId> {
     let rules = &pool.health.ejection;
-    if rules.latency_factor <= 0.0 && counted.iter().all(|(e, _)| !is_slow_already(e)) {
-        return;
+    let mut found = HashSet::new();
+    if rules.latency_factor <= 0.0 {
+        return found;
     }
     let is_measured = |of: &Totals| of.latency.count >= rules.min_requests;
     let usual = |mean: &dyn Fn(&Totals) -> u64| {
         let measured = counted.iter().filter(|(_, of)| is_measured(of));
         median(measured.map(|(_, of)| mean(of)).collect()).unwrap_or(0)
     };
-    let most = usual(&|of| of.latency.quantile(0.5)).max(1) * MOST;
-    let mean = |of: &Totals| of.latency.mean_up_to(most);
+    let most = usual(&|of| of.latency.quantile(0.5)) as f64 * MOST.max(10.0 * rules.latency_factor);
+    let mean = |of: &Totals| of.latency.mean_up_to(most.max(MOST_ANYHOW) as u64);
     let usual = usual(&mean);
     for (endpoint, of) in counted {
         let shared = &endpoint.health.shared;
         let mean = mean(of);
-        let is_slow = rules.latency_factor > 0.0
-            && is_measured(of)
-            && mean >= usual + LEAST
-            && mean as f64 >= usual as f64 * rules.latency_factor;
+        if !is_measured(of)
+            || mean < usual + LEAST
+            || (mean as f64) < usual as f64 * rules.latency_factor
+        {
+            continue;
+        }
         let reason = || {
-            let [mean, usual] = [mean, usual].map(|us| us.div_ceil(1_000));
+            let [mean, usual] = [of.latency.mean(), usual].map(|us| us.div_ceil(1_000));
             format!("it takes {mean} ms on average, others {usual} ms")
         };
-        match is_slow {
-            true if rules.latency_ejects => pool.eject(endpoint, Marks::NONE, reason),
-            true => {
-                shared.set_share(super::SLOW_SHARE);
-                shared.change(Marks::SLOW, Marks::NONE, reason);
-            }
-            false if is_slow_already(endpoint) => {
-                shared.change(Marks::NONE, Marks::SLOW, String::new);
-            }
-            false => {}
+        if rules.latency_ejects {
+            pool.eject(endpoint, Marks::NONE, reason);
+        } else {
+            found.insert(endpoint.id);
+            shared.set_share(super::SLOW_SHARE);
+            shared.change(Marks::SLOW, Marks::NONE, reason);
         }
     }
+    found
 }
 
 /// The share of failures among requests; those that were never sent failed as well.
@@ -141,8 +163,4 @@ fn failure_share(requests: u64, failures: u64) -> f64 {
         0 => 0.0,
         all => failures as f64 / all as f64,
     }
-}
-
-fn is_slow_already(endpoint: &Endpoint) -> bool {
-    endpoint.health.shared.marks().has(Marks::SLOW)
 }

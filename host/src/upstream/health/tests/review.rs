@@ -164,6 +164,55 @@ fn one_that_fails_or_takes_longer_than_others_is_found_in_an_interval() {
     assert_eq!(states(&pool)[3], "healthy", "an interval without requests");
 }
 
+/// A pool of endpoints of another one, which sends them nothing, knows nothing of them.
+#[test]
+fn a_slow_one_stays_slow_whatever_a_pool_without_requests_finds() {
+    for (factor, took, usual) in [
+        (5.0, 300_000, 2_000),
+        (120.0, 500_000, 1_000),
+        (5.0, 500_000, 50),
+    ] {
+        let mut often = rules();
+        often.ejection.interval = Duration::from_millis(1);
+        often.ejection.min_requests = 10;
+        often.ejection.latency_factor = factor;
+        let registry = Registry::new(1);
+        let ids = registry.pools(["a", "b"]);
+        let mut silent = often.clone();
+        silent.ejection.latency_factor = 0.0;
+        let pool = Arc::new(pool_of(&registry, ids[0], 1..=3, often));
+        let other = Arc::new(pool_of(&registry, ids[1], 3..=5, silent));
+        let mut topology = topology(1, &pool);
+        topology.pools.push(Arc::clone(&other));
+        let (stats, mut review) = (Stats::new(1), Review::default());
+        let look = |review: &mut Review| {
+            next_millisecond(&pool.endpoints[0].health);
+            next_millisecond(&pool.endpoints[0].health);
+            review.look(&topology, &stats);
+        };
+        look(&mut review);
+        for (at, took) in [(0, usual), (1, usual), (2, took)] {
+            let health = Arc::clone(&pool.endpoints[at].health) as Arc<dyn HealthReadings>;
+            let shard = Arc::clone(&stats.backend(&pool.endpoints[at].label, health).shards[0]);
+            shard.requests.add(20);
+            (0..20).for_each(|_| shard.latency_microseconds.record(took));
+        }
+        look(&mut review);
+        assert_eq!(
+            states(&pool),
+            ["healthy", "healthy", "degraded"],
+            "{factor}"
+        );
+        let reason = pool.endpoints[2].health.state().reason;
+        assert!(
+            reason.starts_with(&format!("it takes {} ms", took / 1_000)),
+            "{reason}"
+        );
+        look(&mut review);
+        assert_eq!(states(&pool), ["healthy"; 3], "{factor}");
+    }
+}
+
 #[test]
 fn a_fault_of_all_is_held_against_none() {
     let mut often = rules();
