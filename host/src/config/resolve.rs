@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::acme;
-use super::file::{Common, File, HostEntry, RouteEntry};
+use super::file::{Common, File, HostEntry};
 use super::forward::warn_if_idle;
 use super::listeners::{Written, admin, listeners};
 use super::pools::default_pool;
 use super::record::RecordEntry;
 use super::retry::RetryEntry;
+use super::route_entry::RouteEntry;
 use super::sections::{BUILTIN_POLICIES, default_policy};
 use super::upgrade::default_upgrade;
 use super::{
@@ -45,20 +46,20 @@ pub(super) fn resolve(
         has_routes: !common.hosts.is_empty() || !file.routes.is_empty(),
     };
     let listeners = listeners(written, findings);
-    let own = (common.admin_listen, common.admin_token);
-    let admin = admin(own, &listeners, findings);
+    let admin = admin(
+        (common.admin_listen, common.admin_token),
+        &listeners,
+        findings,
+    );
     acme::check(&file.acme, &file.state_dir, &listeners, findings);
     let mut table = Table::new(file.policies, file.pools, &file.timeouts, findings);
-    let preserve_header_case = common.preserve_header_case.unwrap_or(false);
-    for entry in common.hosts {
-        table.add_host(entry, preserve_header_case);
-    }
+    let preserve_case = common.preserve_header_case.unwrap_or(false);
+    let hosts = common.hosts.into_iter();
+    hosts.for_each(|host| table.add_host(host, preserve_case));
     let routes = file.routes.into_iter().chain(file.tcp);
     routes.for_each(|route| table.add_route(route));
     table.check_passthrough(&listeners);
-    if let Some(counts) = common.range_parameter {
-        table.range_parameter(&counts);
-    }
+    table.range_parameter(common.range_parameter);
     let record = file.record.map(|entry| table.record(entry));
     table.warn();
     warn_if_idle(table.routes.len(), &listeners, table.findings);

@@ -101,7 +101,8 @@ impl Table<'_> {
         for listener in peeking {
             let tls = listener.value.tls.as_ref();
             let is_bare = tls.is_some_and(|tls| tls.certificates == Certificates::None);
-            if is_bare && routes.is_empty() {
+            // A route that can't be read may have it.
+            if is_bare && routes.is_empty() && self.findings.count() == 0 {
                 let message = "has `tls.passthrough`, and no route has `passthrough`: every \
                                connection is refused";
                 self.findings.error(&listener.place, message);

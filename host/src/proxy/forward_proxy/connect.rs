@@ -25,12 +25,7 @@ impl Exchange<'_> {
         rules: &ForwardRules,
         pool: &WorkerPool,
     ) -> Result<Disposition, Box<LocalReply>> {
-        // RFC 9110 section 9.3.6 gives a body no meaning, and others would read it as the tunnel's
-        // first bytes. Some clients say that they have none.
-        if !matches!(self.facts.body, BodyLength::None | BodyLength::Known(0)) {
-            return Err(ForwardRefusal::Body.into());
-        }
-        self.facts.body = BodyLength::None;
+        self.take_no_body()?;
         let client = self.scratch.head.client;
         let tunnels = &worker.shared.tunnels;
         let place = tunnels.take(client, &rules.config, &worker.shard)?;
@@ -61,11 +56,19 @@ impl Exchange<'_> {
                 failure: last.failure(),
             });
         }
-        Err(match last {
-            AttemptOutcome::ConnectTimedOut => Refusal::ConnectTimeout.into(),
-            AttemptOutcome::OutOfResources => Refusal::OutOfConnections.into(),
-            _ => Refusal::Unreachable.into(),
-        })
+        Err(unreached(last).into())
+    }
+
+    /// RFC 9110 section 9.3.6 gives a body no meaning, and others would read it as the tunnel's
+    /// first bytes. Some clients say that they have none.
+    fn take_no_body(&mut self) -> Result<(), ForwardRefusal> {
+        match self.facts.body {
+            BodyLength::None | BodyLength::Known(0) => {
+                self.facts.body = BodyLength::None;
+                Ok(())
+            }
+            _ => Err(ForwardRefusal::Body),
+        }
     }
 
     /// Tells the client that its tunnel is open.
@@ -99,5 +102,14 @@ impl Exchange<'_> {
             tunnel.place = Some(place);
         }
         Ok(disposition)
+    }
+}
+
+/// Why there is no tunnel, after the last attempt.
+fn unreached(last: AttemptOutcome) -> Refusal {
+    match last {
+        AttemptOutcome::ConnectTimedOut => Refusal::ConnectTimeout,
+        AttemptOutcome::OutOfResources => Refusal::OutOfConnections,
+        _ => Refusal::Unreachable,
     }
 }
