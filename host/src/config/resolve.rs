@@ -19,8 +19,8 @@ use super::route_entry::RouteEntry;
 use super::sections::{BUILTIN_POLICIES, default_policy};
 use super::upgrade::default_upgrade;
 use super::{
-    Conditions, Config, PathMatch, Policy, PolicySource, Pool, RecordingConfig, Route, RouteEdits,
-    Timeouts, Traffic, shadowed,
+    Conditions, Config, Listener, PathMatch, Policy, PolicySource, Pool, RecordingConfig, Route,
+    RouteEdits, Timeouts, Traffic, shadowed,
 };
 use crate::document::{At, Findings, Place};
 
@@ -46,11 +46,8 @@ pub(super) fn resolve(
         has_routes: !common.hosts.is_empty() || !file.routes.is_empty(),
     };
     let listeners = listeners(written, findings);
-    let admin = admin(
-        (common.admin_listen, common.admin_token),
-        &listeners,
-        findings,
-    );
+    let own = (common.admin_listen, common.admin_token);
+    let admin = admin(own, &listeners, findings);
     acme::check(&file.acme, &file.state_dir, &listeners, findings);
     let mut table = Table::new(file.policies, file.pools, &file.timeouts, findings);
     let preserve_case = common.preserve_header_case.unwrap_or(false);
@@ -61,9 +58,7 @@ pub(super) fn resolve(
     table.check_passthrough(&listeners);
     table.range_parameter(common.range_parameter);
     let record = file.record.map(|entry| table.record(entry));
-    table.warn();
-    warn_if_idle(table.routes.len(), &listeners, table.findings);
-    shadowed::check(&table.routes, table.findings);
+    table.warn(&listeners);
     let Table {
         policies,
         pools,
@@ -333,7 +328,9 @@ impl<'f> Table<'f> {
         Some(self.policies.len() - 1)
     }
 
-    fn warn(&mut self) {
+    fn warn(&mut self, listeners: &[At<Listener>]) {
+        warn_if_idle(self.routes.len(), listeners, self.findings);
+        shadowed::check(&self.routes, self.findings);
         for (index, place) in self.pool_places.iter().enumerate() {
             let all = self.routes.iter().map(|route| &route.value.traffic);
             let response = self.timeouts.response;

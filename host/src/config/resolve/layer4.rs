@@ -36,7 +36,7 @@ impl Table<'_> {
                 path: PathMatch::Prefix("/".to_owned()),
                 conditions: Conditions::default(),
                 traffic: pool.map_or_else(Traffic::default, |at| {
-                    Traffic::to(at, without_requests(of_pool.clone()))
+                    Traffic::to(at, without_requests(&of_pool))
                 }),
                 answer: None,
                 edits: RouteEdits::default(),
@@ -121,14 +121,14 @@ impl Table<'_> {
 
 /// No bytes are passed on before there is a connection, so another backend may always be tried;
 /// what is about answers has no meaning.
-fn without_requests(of_pool: RetryPolicy) -> RetryPolicy {
+fn without_requests(of_pool: &RetryPolicy) -> RetryPolicy {
     let mut on = RetryOn::nothing();
     on.connect = true;
     RetryPolicy {
         on,
         buffering: 0,
         hedge: None,
-        ..of_pool
+        ..of_pool.clone()
     }
 }
 
