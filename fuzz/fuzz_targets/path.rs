@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use waypost::config::{Conditions, HostPattern, PathMatch, Route};
+use waypost::config::{Conditions, HostPattern, PathMatch, Route, Traffic};
 use waypost::message::RequestHead;
 use waypost::message::path::{literal, normal, normalise, readings};
 use waypost::message::syntax::host_of_authority;
@@ -41,11 +41,13 @@ fuzz_target!(|bytes: &[u8]| {
         host: HostPattern::Any,
         path: PathMatch::Prefix(path.to_owned()),
         conditions: Conditions::default(),
-        pool: Some(pool),
+        traffic: Traffic::to(pool, Default::default()),
         answer: None,
+        edits: Default::default(),
         policies: Vec::new(),
         preserve_header_case: false,
-        retry: Default::default(),
+        layer4: None,
+        compress: None,
         upgrade: Vec::new(),
     };
     let pools = Registry::new(1).pools(["all", "admin"]);

@@ -25,6 +25,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("stats", ""),
     ("text", ""),
     ("units", ""),
+    ("users", ""),
     ("origin", "units"),
     ("document", "text units"),
     ("h1", "message"),
@@ -51,7 +52,7 @@ const ARROWS: &[(&str, &str)] = &[
     ),
     (
         "proxy",
-        "config decision ground h1 h2 message net observe policy recording route stats upstream",
+        "config decision ground h1 h2 message net observe policy recording route stats upstream users",
     ),
     (
         "rehearsal",
@@ -60,7 +61,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("admin", "decision ground policy proxy rollout stats units"),
     (
         "app",
-        "admin cli config decision files ground net observe origin policy proxy recording rehearsal remote rollout route scaffold stats units upstream",
+        "admin cli config decision files ground net observe origin policy proxy recording rehearsal remote rollout route scaffold stats units upstream users",
     ),
 ];
 

@@ -114,6 +114,7 @@ impl Page<'_> {
                 ("reused to backends", number(r.connections.upstream_reused)),
                 ("tunnels open", number(r.tunnels.active)),
                 ("tunnels so far", number(r.tunnels.opened)),
+                ("forward proxy", number(r.forward.requests)),
                 ("access-log lines dropped", number(r.log_lines_dropped)),
                 ("log lines lost", number(r.process.log_lines_lost)),
                 ("panics", number(r.process.panics)),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::stats::{Counter, PoolShard};
+use crate::stats::{Counter, Gauge, PoolShard};
 
 /// The requests of one pool that wait for connections, over all its backends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -15,6 +15,21 @@ pub struct Pool {
     pub refused: u64,
     /// Requests aborted because their clients were slow while others waited.
     pub slow_clients: u64,
+    /// Copies of other pools' requests.
+    pub mirror: Mirror,
+}
+
+/// Copies of other pools' requests for one pool.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Mirror {
+    /// Copies under way now.
+    pub under_way: u64,
+    /// Copies that were begun.
+    pub sent: u64,
+    /// Of these, those to which no response came.
+    pub failed: u64,
+    /// Requests that were not copied.
+    pub dropped: u64,
 }
 
 impl Pool {
@@ -22,11 +37,20 @@ impl Pool {
         let sum = |counter: fn(&PoolShard) -> &Counter| {
             shards.iter().map(|s| counter(s.as_ref()).value()).sum()
         };
+        let now = |gauge: fn(&PoolShard) -> &Gauge| {
+            shards.iter().map(|s| gauge(s.as_ref()).value()).sum()
+        };
         Self {
-            queue_length: shards.iter().map(|s| s.as_ref().waiting.value()).sum(),
+            queue_length: now(|s| &s.waiting),
             waits: sum(|s| &s.waits),
             refused: sum(|s| &s.refused),
             slow_clients: sum(|s| &s.slow_clients),
+            mirror: Mirror {
+                under_way: now(|s| &s.mirror.under_way),
+                sent: sum(|s| &s.mirror.sent),
+                failed: sum(|s| &s.mirror.failed),
+                dropped: sum(|s| &s.mirror.dropped),
+            },
         }
     }
 }

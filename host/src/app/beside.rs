@@ -9,6 +9,7 @@ use super::acme;
 use super::backend_files;
 use super::certificates::{ListenerCertificates, watch as watch_certificates, watch_pools};
 use super::control::{ControlPlane, forget};
+use super::forward::watch_users;
 use super::health::review;
 use super::probes::probe;
 use super::reload::{Source, watch_file};
@@ -73,6 +74,7 @@ fn policies(control: &Arc<ControlPlane>) -> JoinSet<()> {
 fn backends(control: &Arc<ControlPlane>) -> JoinSet<()> {
     let mut all = JoinSet::new();
     all.spawn(backend_files::watch(Arc::clone(control)));
+    all.spawn(watch_users(Arc::clone(control)));
     all
 }
 

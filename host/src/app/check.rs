@@ -11,14 +11,17 @@ use anyhow::{Context, Result};
 use super::backend_files;
 use super::certificates::ListenerCertificates;
 use super::descriptors::Shares;
+use super::forward::read_users;
 use super::names::Names;
 use super::pid_file::pid_file_problem;
 use super::policies;
 use super::reload::{log_problem, record_problem};
 use super::unix_socket;
-use crate::config::{Config, ListenAddress, OnFailure, Policy, Pool, ResolverConfig, Sources};
+use crate::config::{
+    Config, ListenAddress, OnFailure, Policy, Pool, ResolverConfig, Route, Sources,
+};
 use crate::ground;
-use crate::policy::{Engine, EngineOptions, Generation, PolicyError};
+use crate::policy::{Engine, EngineOptions, Generation, Hook, PolicyError};
 use crate::rollout::StateDir;
 use crate::stats::Stats;
 use crate::units::counted;
@@ -48,6 +51,7 @@ pub(super) async fn check(sources: Sources) -> Result<ExitCode> {
     check.policies(engine, topologies).await?;
     check.state_dir()?;
     check.certificates()?;
+    check.users()?;
     check.unix_sockets()?;
     check.files_to_write()?;
     check.descriptors()?;
@@ -167,11 +171,27 @@ impl Check {
         let loaded = tokio::task::spawn_blocking(load)
             .await
             .context("loading the policies failed")?;
-        for (policy, loaded) in self.config.policies.iter().zip(loaded) {
+        for (at, loaded) in loaded.into_iter().enumerate() {
             self.errors += usize::from(loaded.is_err());
-            report(policy, loaded)?;
+            let hooks = loaded.as_ref().ok().map(|generation| generation.hooks());
+            report(&self.config.policies[at], loaded)?;
+            if let Some(route) = self.unasked_by(at)
+                && hooks.is_some_and(|hooks| !hooks.has(Hook::Selection))
+            {
+                let name = &self.config.policies[at].name;
+                say!(
+                    "warning: policy {name:?} is not asked about connections of the route \
+                     \"{route}\": only the hook `select` is, and it has none"
+                )?;
+            }
         }
         Ok(())
+    }
+
+    /// A route that passes connections on and names this policy.
+    fn unasked_by(&self, policy: usize) -> Option<&Route> {
+        let mut routes = self.config.routes.iter();
+        routes.find(|route| route.layer4.is_some() && route.policies.contains(&policy))
     }
 
     fn certificates(&mut self) -> Result<()> {
@@ -192,6 +212,18 @@ impl Check {
             }
         }
         Ok(())
+    }
+
+    /// Those of the forward proxy.
+    fn users(&mut self) -> Result<()> {
+        match read_users(&self.config) {
+            Ok(None) => Ok(()),
+            Ok(Some((_, users))) => say!("forward: {}", counted(users.len(), "user")),
+            Err(problem) => {
+                self.errors += 1;
+                say!("error: {problem}")
+            }
+        }
     }
 
     fn unix_sockets(&mut self) -> Result<()> {

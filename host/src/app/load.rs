@@ -12,6 +12,7 @@ use super::control::{
     Carried, CarriedBackends, ControlPlane, Process, Reloads, UpgradeRequest, warning,
 };
 use super::descriptors::Shares;
+use super::forward::read_users;
 use super::names::Names;
 use crate::config::Config;
 use crate::policy::{Engine, EngineOptions, PolicyError};
@@ -83,9 +84,12 @@ pub(super) async fn load(
         upgrades,
         names,
         backend_files,
+        door: Arc::default(),
     };
     let control = ControlPlane::new(Arc::clone(config), &Arc::new(topology), process);
     let control = Arc::new(control);
+    let users = read_users(config).map_err(anyhow::Error::msg)?;
+    control.follow_users(users);
     if backends.has_changes() {
         // The former process may have had another `state-dir`, or none. What can't be kept was
         // logged.

@@ -21,6 +21,7 @@ mod data_plane;
 #[cfg(feature = "demo")]
 mod demo;
 mod descriptors;
+mod forward;
 mod health;
 mod intake;
 mod load;

@@ -90,7 +90,7 @@ pub(super) fn pools(
         .routes
         .iter()
         .filter(|r| r.policies.contains(&policy))
-        .filter_map(|r| r.pool)
+        .flat_map(|r| r.traffic.pools())
         .collect();
     pools.sort_unstable();
     pools.dedup();

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::control::ControlPlane;
 use super::data_plane::{self, End, Start};
+use super::forward::look_up;
 use super::worker_listeners::CopiesWanted;
 use crate::admin::{self, StatsView};
 use crate::ground;
@@ -115,6 +116,8 @@ pub(super) async fn hand_out_all(
 
 /// The settings that all workers share.
 fn shared(control: &Arc<ControlPlane>) -> Shared {
+    let (registry, door) = (control.registry.clone(), Arc::clone(&control.door));
+    let look_up = look_up(&control.names);
     let (stats, explain) = (control.stats().clone(), control.explain_tokens());
     let control = Arc::clone(control);
     let page = move |accept: Option<&[u8]>| {
@@ -132,6 +135,10 @@ fn shared(control: &Arc<ControlPlane>) -> Shared {
         stats,
         explain,
         stats_page: Arc::new(page),
+        registry,
+        look_up,
+        door,
+        tunnels: Arc::default(),
     }
 }
 

@@ -92,7 +92,8 @@ pub(super) fn check(
              every start would order new ones, and authorities limit how many they give",
         );
     }
-    let is_plain = |l: &At<Listener>| l.value.tls.is_none();
+    let is_plain =
+        |l: &At<Listener>| l.value.tls.is_none() && l.value.tcp.is_none() && !l.value.forward;
     if acme.challenge == AcmeChallenge::Http01 && !listeners.iter().any(is_plain) {
         findings.error(
             place,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::PathMatch;
 use super::template::Template;
 
 /// What a route answers itself.
@@ -22,8 +23,8 @@ pub struct RouteRedirect {
     pub to: Template,
     /// Whether the request's query is appended: unless `to` has one.
     pub keeps_query: bool,
-    /// The route's prefix, which `{rest}` leaves out; empty for all paths.
-    pub prefix: String,
+    /// The route's path, which says what `{rest}` and groups are.
+    pub path: PathMatch,
 }
 
 /// A response.

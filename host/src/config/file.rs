@@ -5,14 +5,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::forward::{self, ForwardEntry};
 use super::record::{self, RecordEntry};
 use super::retry::RetryEntry;
+use super::route_entry::RouteEntry;
+use super::traffic::TrafficEntry;
 use super::{
-    AccessLog, Acme, Backend, Conditions, Forwarded, HostPattern, Limits, Listener, LoggedRequests,
-    PathMatch, Paths, Policy, Pool, ResolverConfig, Rollout, RouteAnswer, Timeouts,
+    AccessLog, Acme, Backend, Forwarded, HostPattern, Limits, Listener, LoggedRequests, Paths,
+    Policy, Pool, ResolverConfig, Rollout, Timeouts,
 };
 use super::{
-    acme, forwarded, host, listeners, matches, pools, resolver, respond, sections, upgrade, values,
+    acme, compression, forwarded, host, listeners, matches, passthrough, pools, resolver, respond,
+    rewrite, sections, upgrade, values,
 };
 use crate::document::{self, At, Findings, Node, Section};
 use crate::message::path;
@@ -46,33 +50,20 @@ pub(super) struct HostEntry {
     pub backends: Vec<Backend>,
 }
 
-/// `[[routes]]` with its names not yet resolved.
-#[derive(Debug)]
-pub(super) struct RouteEntry {
-    pub hosts: Vec<At<HostPattern>>,
-    pub path: PathMatch,
-    pub conditions: Conditions,
-    pub pool: Option<At<String>>,
-    pub answer: Option<RouteAnswer>,
-    /// `None` if the key is missing.
-    pub policies: Option<Vec<At<String>>>,
-    pub preserve_header_case: bool,
-    pub retry: RetryEntry,
-    /// `None` if the key is missing.
-    pub upgrade: Option<Vec<String>>,
-}
-
 /// The whole file.
 #[derive(Debug)]
 pub(super) struct File {
     pub common: Common,
     /// `[[listeners]]`
     pub listeners: Option<Vec<At<Listener>>>,
+    pub forward: Option<ForwardEntry>,
     pub acme: Option<At<Acme>>,
     pub policies: Vec<At<Policy>>,
     pub pools: Vec<At<(Pool, RetryEntry)>>,
     pub resolver: ResolverConfig,
     pub routes: Vec<RouteEntry>,
+    /// `tcp` of listeners.
+    pub tcp: Vec<RouteEntry>,
     pub stats_path: Option<String>,
     pub limits: Limits,
     pub timeouts: Timeouts,
@@ -95,9 +86,11 @@ pub(super) fn read(
 ) -> Option<File> {
     let mut root = document::parse(name, text, findings)?;
     let timeouts = sections::timeouts(root.take_section("timeouts", findings), findings);
+    let mut tcp = Vec::new();
     let file = File {
         common: common(&mut root, findings),
-        listeners: listeners::entries(&mut root, base, findings),
+        listeners: listeners::entries(&mut root, base, &mut tcp, findings),
+        forward: forward::forward(&mut root, base, findings),
         acme: acme::acme(&mut root, base, findings),
         policies: named(&mut root, "policies", findings, |name, node, f| {
             sections::policy(name, node, base, f)
@@ -107,6 +100,7 @@ pub(super) fn read(
         }),
         resolver: resolver::resolver(root.take_section("resolver", findings), findings),
         routes: routes(&mut root, base, findings),
+        tcp,
         stats_path: stats(&mut root, findings),
         limits: sections::limits(root.take_section("limits", findings), findings),
         timeouts,
@@ -238,42 +232,27 @@ fn routes(root: &mut Section, base: &Path, findings: &mut Findings) -> Vec<Route
     let nodes = node.list(findings).unwrap_or_default();
     nodes
         .into_iter()
-        .filter_map(|n| Some(route(n.section(findings)?, base, findings)))
+        .filter_map(|n| {
+            let mut section = n.section(findings)?;
+            let passed_on = passthrough::route(&mut section, findings);
+            Some(passed_on.unwrap_or_else(|| route(section, base, findings)))
+        })
         .collect()
 }
 
 fn route(mut section: Section, base: &Path, findings: &mut Findings) -> RouteEntry {
-    let place = section.place.clone();
-    let hosts = match section.take("host") {
-        None => vec![At::new(HostPattern::Any, place.clone())],
-        Some(node) => {
-            let place = node.place.clone();
-            let nodes = node.one_or_many();
-            if nodes.is_empty() {
-                findings.error(
-                    &place,
-                    "is empty; write at least one host, or remove the key to match any host",
-                );
-            }
-            nodes
-                .into_iter()
-                .filter_map(|n| n.parsed(findings, host::parse_pattern))
-                .collect()
-        }
-    };
+    let mut hosts = hosts(&mut section, findings);
+    let mistakes = findings.count();
     let path = matches::path(&mut section, findings);
     let conditions = matches::conditions(&mut section, findings);
+    if findings.count() > mistakes {
+        // What it takes is not known, so it is compared with no other route.
+        hosts.clear();
+    }
     let answers = section.has("redirect") || section.has("respond");
     let answer = respond::answer(&mut section, &path, base, findings);
-    let pool = section.take("pool");
-    if pool.is_none() && !answers {
-        findings.error(
-            &place,
-            "has no `pool`; name the section of `[pools]` that takes these requests, or write \
-             `redirect` or `respond`",
-        );
-    }
-    let pool = pool.and_then(|n| n.string(findings));
+    let edits = rewrite::edits(&mut section, &path, &conditions, findings);
+    let traffic = TrafficEntry::read(&mut section, answers, findings);
     let policies = section.take("policies").map(|node| {
         let nodes = node.list(findings).unwrap_or_default();
         nodes
@@ -287,18 +266,37 @@ fn route(mut section: Section, base: &Path, findings: &mut Findings) -> RouteEnt
         .unwrap_or(false);
     let retry = RetryEntry::read(&mut section, findings);
     let upgrade = section.take("upgrade").map(|n| upgrade::read(n, findings));
+    let compress = section.take("compress");
+    let compress = compress.and_then(|n| compression::read(n, findings));
     section.finish(findings);
     RouteEntry {
         hosts,
         path,
         conditions,
-        pool,
+        traffic,
         answer,
+        edits,
         policies,
         preserve_header_case,
         retry,
         upgrade,
+        compress,
+        layer4: None,
     }
+}
+
+fn hosts(section: &mut Section, findings: &mut Findings) -> Vec<At<HostPattern>> {
+    let Some(node) = section.take("host") else {
+        return vec![At::new(HostPattern::Any, section.place.clone())];
+    };
+    if node.is_empty() {
+        let message = "is empty; write at least one host, or remove the key to match any host";
+        findings.error(&node.place, message);
+    }
+    let nodes = node.one_or_many().into_iter();
+    nodes
+        .filter_map(|n| n.parsed(findings, host::parse_pattern))
+        .collect()
 }
 
 fn stats(root: &mut Section, findings: &mut Findings) -> Option<String> {

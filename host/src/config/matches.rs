@@ -63,7 +63,7 @@ pub(super) fn conditions(section: &mut Section, findings: &mut Findings) -> Cond
     }
 }
 
-fn methods(node: Node, findings: &mut Findings) -> Vec<Method> {
+pub(super) fn methods(node: Node, findings: &mut Findings) -> Vec<Method> {
     let place = node.place.clone();
     let nodes = node.one_or_many();
     if nodes.is_empty() {

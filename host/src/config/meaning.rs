@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Acme, AdaptiveRequests, Backend, Conditions, H2Limits, Listener, PathMatch, PoolHealth,
-    PoolProtocol, PoolTls, ResolverConfig, RetryPolicy, RouteAnswer, Timeouts, TrustedPeers,
+    Acme, AdaptiveRequests, Backend, Compression, Conditions, ForwardProxy, H2Limits, HostPattern,
+    Layer4, Listener, PathMatch, PoolHealth, PoolProtocol, PoolTls, ResolverConfig, RetryPolicy,
+    RouteAnswer, RouteEdits, Timeouts, Traffic, TrustedPeers,
 };
 
 /// The whole configuration, with defaults filled in.
@@ -15,6 +16,8 @@ use super::{
 pub struct Config {
     /// Where clients connect. Default: a plain one on `0.0.0.0:8080`.
     pub listeners: Vec<Listener>,
+    /// `[forward]`: where the listeners of a forward proxy may go; `None` if there is none.
+    pub forward: Option<ForwardProxy>,
     /// `[acme]`: the authority of the listeners' `tls.acme`; `None` if there is none.
     pub acme: Option<Acme>,
     /// Data-plane workers. Default: one per core.
@@ -226,6 +229,8 @@ pub struct Pool {
     pub slow_client: Duration,
     /// `slow-client-rate`: a client with this many bytes a second is not slow. Default 16 KiB.
     pub slow_client_rate: u64,
+    /// Whether a route has copies of its requests sent here.
+    pub is_mirror: bool,
     /// When its backends are healthy.
     pub health: PoolHealth,
     /// `ping-interval`: a silent connection of HTTP/2 is pinged so often. Default 30 s; 0 = never.
@@ -241,36 +246,32 @@ pub struct Route {
     pub path: PathMatch,
     /// What else a request must have.
     pub conditions: Conditions,
-    /// Index into [`Config::pools`]; `None` if the route answers itself.
-    pub pool: Option<usize>,
+    /// Where the requests go, and how they are sent there.
+    pub traffic: Traffic,
     /// `redirect` or `respond`: the answer of a route without a pool.
     pub answer: Option<RouteAnswer>,
+    /// What it changes of requests and responses.
+    pub edits: RouteEdits,
     /// Indices into [`Config::policies`], in the order of their calls.
     pub policies: Vec<usize>,
     /// `preserve-header-case`: header names keep the case in which they were sent. Default false.
     pub preserve_header_case: bool,
-    /// When a request is sent again; as its pool says where the route says nothing.
-    pub retry: RetryPolicy,
     /// `upgrade`: the protocols to which a connection may change. Default `["websocket"]`.
     pub upgrade: Vec<String>,
+    /// `compress`: which responses are compressed on their way. Default: none.
+    pub compress: Option<Compression>,
+    /// `passthrough`, and `tcp` of a listener: `None` if it is a route of requests.
+    pub layer4: Option<Layer4>,
 }
 
 impl fmt::Display for Route {
     /// What the route is called where it is counted or shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}{}", self.host, self.path, self.conditions)
+        match &self.layer4 {
+            None => write!(f, "{}{}{}", self.host, self.path, self.conditions),
+            Some(layer4) => layer4.write_name(&self.host, f),
+        }
     }
-}
-
-/// A route's host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HostPattern {
-    /// This host, normalised (lower case, no port, no trailing dot).
-    Exact(String),
-    /// `*.example.com`: any host with this ending. Stored with its leading dot: `.example.com`.
-    Suffix(String),
-    /// `*`: any other host.
-    Any,
 }
 
 /// `[limits]`: what clients may use.

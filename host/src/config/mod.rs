@@ -13,17 +13,24 @@ mod answers;
 mod authority;
 mod backend;
 mod backend_list;
+mod compression;
 mod conditions;
+mod cors;
 mod defaults;
 mod doubtful;
+mod edits;
 mod file;
+mod forward;
 mod forwarded;
 mod h2_limits;
 mod host;
 mod judged;
+mod layer4;
 mod listeners;
 mod matches;
 mod meaning;
+mod mirror;
+mod passthrough;
 mod pattern;
 mod pool_health;
 mod pool_tls;
@@ -36,13 +43,17 @@ mod resolver;
 mod respond;
 mod retry;
 mod retry_policy;
+mod rewrite;
+mod route_entry;
 mod sections;
 mod shadowed;
 mod sources;
+mod targets;
 mod template;
 #[cfg(test)]
 mod tests;
 mod timeouts;
+mod traffic;
 mod trusted;
 mod upgrade;
 mod values;
@@ -55,15 +66,20 @@ pub use answers::{FixedResponse, RouteAnswer, RouteRedirect};
 pub use authority::{Acme, AcmeChallenge, ExternalAccount, without_query};
 pub use backend::{can_be_reached, parse_backend};
 pub use backend_list::{MAX_BACKENDS, list_of_one, parse_backends, write_backends};
+pub use compression::{Coding, Compression, MediaTypes};
 pub use conditions::{Conditions, PathMatch, ValueMatch};
+pub use edits::{Cors, CorsList, FieldEdits, HostRewrite, OriginMatch, Rewrite, RouteEdits};
+pub use forward::{Destinations, ForwardProxy, ProxyAuthentication};
 pub use h2_limits::H2Limits;
-pub use host::normalise_host;
+pub use host::{HostPattern, normalise_host};
 pub use judged::{Ejection, PoolHealth, Probe, ProbeKind};
+pub use layer4::{Layer4, Layer4Match, ProxyHeader, TcpForward};
 pub use listeners::{
     CertificateFiles, Certificates, ClientCertificates, ListenAddress, Listener, ListenerTls,
     Protocols, TlsVersion,
 };
 pub use meaning::*;
+pub use mirror::Mirror;
 pub use pattern::Pattern;
 pub use reach::{
     AddressFamily, Backend, BackendKind, KeyPairFiles, PoolProtocol, PoolTls, ResolverConfig,
@@ -73,6 +89,7 @@ pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, MAX_FILE_BYTES, Overrides, Sources};
 pub use template::{Parts, Template};
 pub use timeouts::Timeouts;
+pub use traffic::{RouteTarget, Traffic};
 pub use trusted::TrustedPeers;
 pub use values::{parse_isolation, parse_listen};
 

@@ -55,6 +55,22 @@ impl Pattern {
         })
     }
 
+    /// The number of the group with this number or name; not the whole, which is 0.
+    pub(super) fn group(&self, name: &str) -> Option<usize> {
+        let mut names = self.0.capture_names().enumerate().skip(1);
+        let found = names.find(|(at, of_group)| *of_group == Some(name) || at.to_string() == name);
+        found.map(|(at, _)| at)
+    }
+
+    /// What its groups find in the text, the whole first; nothing for those that find nothing.
+    pub fn groups<'t>(&self, text: &'t str) -> Vec<&'t str> {
+        let found = self.0.captures(text.as_bytes());
+        let groups = found.iter().flat_map(|found| found.iter());
+        let part = |group: regex::bytes::Match<'_>| text.get(group.range());
+        let parts = groups.map(|group| group.and_then(part).unwrap_or_default());
+        parts.collect()
+    }
+
     /// Whether it is found in the text.
     pub fn is_in(&self, text: &[u8]) -> bool {
         self.0.is_match(text)

@@ -156,6 +156,7 @@ pub(super) fn default_pool(name: &str, backends: Vec<Backend>) -> Pool {
         body_wait: Duration::from_secs(1),
         slow_client: Duration::from_secs(2),
         slow_client_rate: 16 * 1024,
+        is_mirror: false,
         health: PoolHealth::default(),
         ping_interval: Duration::from_secs(30),
     }

@@ -3,7 +3,7 @@
 use super::answers::RouteRedirect;
 use super::conditions::PathMatch;
 use super::host;
-use super::template::{Piece, Template};
+use super::template::{Template, check_text};
 use crate::document::{Findings, Node};
 
 /// Reads a URL, or a table of URL and status.
@@ -39,37 +39,13 @@ fn made(status: u16, to: Template, path: &PathMatch) -> RouteRedirect {
         status,
         keeps_query: !to.has_query(),
         to,
-        prefix: match path {
-            PathMatch::Prefix(prefix) => prefix.trim_end_matches('/').to_owned(),
-            PathMatch::Exact(_) | PathMatch::Regex(_) => String::new(),
-        },
+        path: path.clone(),
     }
-}
-
-fn target(written: &str, path: &PathMatch) -> Result<Template, String> {
-    let template = template(written)?;
-    if template.pieces.contains(&Piece::Rest) && !matches!(path, PathMatch::Prefix(_)) {
-        return Err(format!(
-            "{written:?} has {{rest}}, which is what follows the prefix of a route; write {{path}}, \
-             or give the route a prefix as its path"
-        ));
-    }
-    Ok(template)
 }
 
 /// Reads a URL, or a path on the same host.
-fn template(written: &str) -> Result<Template, String> {
-    if written.bytes().any(|b| !b.is_ascii_graphic() || b == b'\\') {
-        return Err(format!(
-            "{written:?} is not a URL; percent-encode spaces, backslashes, control and \
-             non-ASCII characters"
-        ));
-    }
-    if written.contains('#') {
-        return Err(format!(
-            "{written:?} has a fragment, which browsers keep from their own URL; remove it"
-        ));
-    }
+fn target(written: &str, path: &PathMatch) -> Result<Template, String> {
+    check_text(written)?;
     let after_scheme = ["https://", "http://", "{scheme}://"]
         .iter()
         .find_map(|scheme| written.strip_prefix(scheme));
@@ -86,18 +62,14 @@ fn template(written: &str) -> Result<Template, String> {
     if whole.contains("{scheme}") {
         return Err(format!("{written:?} has {{scheme}} in its path; remove it"));
     }
-    Ok(Template {
-        pieces: pieces(written)?,
-    })
+    Template::parse(written, path, true)
 }
 
 /// Checks the host of a URL, and returns what follows it.
 fn check_authority<'w>(written: &str, rest: &'w str) -> Result<&'w str, String> {
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let path = ["{path}", "{rest}"]
-        .iter()
-        .filter_map(|name| rest.find(name))
-        .min();
+    let mut parts = rest.match_indices('{').map(|(at, _)| at);
+    let path = parts.find(|at| !rest[*at..].starts_with("{host}"));
     let end = end.min(path.unwrap_or(end));
     let (authority, rest) = rest.split_at(end);
     let named = authority.replace("{host}", "h");
@@ -113,47 +85,60 @@ fn check_authority<'w>(written: &str, rest: &'w str) -> Result<&'w str, String> 
     Ok(rest)
 }
 
-fn pieces(written: &str) -> Result<Vec<Piece>, String> {
-    let mut pieces = Vec::new();
-    let mut rest = written;
-    while let Some((text, after)) = rest.split_once('{') {
-        let Some((name, after)) = after.split_once('}') else {
-            return Err(format!("{written:?} has a `{{` without its `}}`; add it"));
-        };
-        if !text.is_empty() {
-            pieces.push(Piece::Text(text.to_owned()));
-        }
-        pieces.push(match name {
-            "scheme" => Piece::Scheme,
-            "host" => Piece::Host,
-            "path" => Piece::Path,
-            "rest" => Piece::Rest,
-            _ => {
-                return Err(format!(
-                    "{written:?} has {{{name}}}, which is not known; write {{scheme}}, {{host}}, \
-                     {{path}} or {{rest}} (what follows the route's prefix)"
-                ));
-            }
-        });
-        rest = after;
-    }
-    if !rest.is_empty() {
-        pieces.push(Piece::Text(rest.to_owned()));
-    }
-    Ok(pieces)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::pattern::Pattern;
     use super::super::template::Parts;
+    use super::*;
+
+    fn prefix() -> PathMatch {
+        PathMatch::Prefix("/x".to_owned())
+    }
 
     fn fill(template: &str, path: &str, rest: &str) -> String {
-        super::template(template).unwrap().fill(Parts {
+        fill_by(template, &prefix(), (path, rest, &[]))
+    }
+
+    fn fill_by(template: &str, of: &PathMatch, parts: (&str, &str, &[&str])) -> String {
+        let (path, rest, groups) = parts;
+        target(template, of).unwrap().fill(Parts {
             scheme: "http",
             host: "a.test",
             path,
             rest,
+            groups,
         })
+    }
+
+    #[test]
+    fn a_group_never_becomes_a_host_either() {
+        let of = PathMatch::Regex(Pattern::new("^/(a(?<name>.*))$").unwrap());
+        for (template, groups, url) in [
+            ("https://b.test{1}", ["", "a/x", "/x"], "https://b.test/a/x"),
+            (
+                "https://b.test{name}",
+                ["", "", ".evil"],
+                "https://b.test/.evil",
+            ),
+            ("/{name}", ["", "", "/evil.test"], "/evil.test"),
+            ("/{2}{1}", ["", "\\evil", ""], "/%5Cevil"),
+            ("/new/{1}?of={2}", ["", "a", "&b"], "/new/a?of=%26b"),
+        ] {
+            assert_eq!(
+                fill_by(template, &of, ("/a", "", &groups)),
+                url,
+                "{template}"
+            );
+        }
+        for (template, words) in [
+            ("/{3}", "not known"),
+            ("/{other}", "not known"),
+            ("/{rest}", "what follows the prefix"),
+            ("https://b.test:{1}", "for a host"),
+        ] {
+            let error = target(template, &of).unwrap_err();
+            assert!(error.contains(words), "{template}: {error}");
+        }
     }
 
     #[test]
@@ -222,7 +207,7 @@ mod tests {
             ("/{path", "without its"),
             ("/x{scheme}", "in its path"),
         ] {
-            let error = super::template(template).unwrap_err();
+            let error = target(template, &prefix()).unwrap_err();
             assert!(error.contains(words), "{template}: {error}");
         }
     }

@@ -1,22 +1,26 @@
 //! From the file to its meaning: merges the layers, resolves names and checks keys against each
 //! other.
 
+mod layer4;
+mod range_parameter;
+
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
 
 use super::acme;
-use super::file::{Common, File, HostEntry, RouteEntry};
+use super::file::{Common, File, HostEntry};
+use super::forward::warn_if_idle;
 use super::listeners::{Written, admin, listeners};
 use super::pools::default_pool;
 use super::record::RecordEntry;
 use super::retry::RetryEntry;
+use super::route_entry::RouteEntry;
 use super::sections::{BUILTIN_POLICIES, default_policy};
 use super::upgrade::default_upgrade;
 use super::{
-    Conditions, Config, PathMatch, Policy, PolicySource, Pool, RecordingConfig, RetryPolicy, Route,
-    shadowed,
+    Conditions, Config, Listener, PathMatch, Policy, PolicySource, Pool, RecordingConfig, Route,
+    RouteEdits, Timeouts, Traffic, shadowed,
 };
 use crate::document::{At, Findings, Place};
 
@@ -33,28 +37,28 @@ pub(super) fn resolve(
     findings: &mut Findings,
 ) -> Config {
     let common = file.common.overlaid_by(environment).overlaid_by(flags);
+    let (of_forward, forward) = file.forward.map(|f| (f.listeners, f.proxy)).unzip();
     let written = Written {
         short: common.listen,
         long: file.listeners,
         self_signed: common.self_signed,
+        forward: of_forward.unwrap_or_default(),
+        has_routes: !common.hosts.is_empty() || !file.routes.is_empty(),
     };
     let listeners = listeners(written, findings);
     let own = (common.admin_listen, common.admin_token);
     let admin = admin(own, &listeners, findings);
     acme::check(&file.acme, &file.state_dir, &listeners, findings);
-    let mut table = Table::new(file.policies, file.pools, file.timeouts.response, findings);
-    let preserve_header_case = common.preserve_header_case.unwrap_or(false);
-    for entry in common.hosts {
-        table.add_host(entry, preserve_header_case);
-    }
-    let routes = file.routes.into_iter();
+    let mut table = Table::new(file.policies, file.pools, &file.timeouts, findings);
+    let preserve_case = common.preserve_header_case.unwrap_or(false);
+    let hosts = common.hosts.into_iter();
+    hosts.for_each(|host| table.add_host(host, preserve_case));
+    let routes = file.routes.into_iter().chain(file.tcp);
     routes.for_each(|route| table.add_route(route));
-    if let Some(counts) = common.range_parameter {
-        table.range_parameter(&counts);
-    }
+    table.check_passthrough(&listeners);
+    table.range_parameter(common.range_parameter);
     let record = file.record.map(|entry| table.record(entry));
-    table.warn();
-    shadowed::check(&table.routes, table.findings);
+    table.warn(&listeners);
     let Table {
         policies,
         pools,
@@ -63,6 +67,7 @@ pub(super) fn resolve(
     } = table;
     Config {
         listeners: listeners.into_iter().map(|l| l.value).collect(),
+        forward,
         acme: file.acme.map(|acme| acme.value),
         workers: common.workers.map_or_else(default_workers, |w| w.value),
         admin,
@@ -115,26 +120,26 @@ fn default_workers() -> usize {
 }
 
 /// Policies, pools and routes by index while they are put together.
-struct Table<'f> {
-    findings: &'f mut Findings,
+pub(super) struct Table<'f> {
+    pub(super) findings: &'f mut Findings,
     policies: Vec<Policy>,
     policy_places: Vec<Place>,
-    pools: Vec<Pool>,
+    pub(super) pools: Vec<Pool>,
     /// The number of pools with a section of their own; those of hosts come after them.
-    pool_places: Vec<Place>,
+    pub(super) pool_places: Vec<Place>,
     pool_retries: Vec<RetryEntry>,
     routes: Vec<At<Route>>,
     /// Where a route is, by its host, path and conditions.
     known: HashMap<String, usize>,
-    /// `timeouts.response`
-    response: Duration,
+    /// `[timeouts]`
+    pub(super) timeouts: Timeouts,
 }
 
 impl<'f> Table<'f> {
     fn new(
         policies: Vec<At<Policy>>,
         pools: Vec<At<(Pool, RetryEntry)>>,
-        response: Duration,
+        timeouts: &Timeouts,
         findings: &'f mut Findings,
     ) -> Self {
         let (policies, policy_places) = policies.into_iter().map(|p| (p.value, p.place)).unzip();
@@ -149,7 +154,7 @@ impl<'f> Table<'f> {
             pool_retries,
             routes: Vec::new(),
             known: HashMap::new(),
-            response,
+            timeouts: timeouts.clone(),
         }
     }
 
@@ -166,69 +171,46 @@ impl<'f> Table<'f> {
                 host,
                 path: PathMatch::Prefix("/".to_owned()),
                 conditions: Conditions::default(),
-                pool: Some(pool),
+                traffic: Traffic::to(pool, retry),
                 answer: None,
+                edits: RouteEdits::default(),
                 policies,
                 preserve_header_case,
-                retry,
                 upgrade: default_upgrade(),
+                compress: None,
+                layer4: None,
             },
             place,
         );
     }
 
     fn add_route(&mut self, entry: RouteEntry) {
-        let pool = entry.pool.and_then(|name| self.pool(&name));
+        if let Some(layer4) = entry.layer4 {
+            return self.add_layer4((entry.hosts, entry.traffic.pool(), entry.policies), &layer4);
+        }
+        let traffic = self.traffic(&entry.traffic, &entry.retry);
+        let upgrade = entry.upgrade.as_deref();
+        entry.traffic.check_upgrade(upgrade, self.findings);
         let policies = match entry.policies {
             None if entry.answer.is_some() => Vec::new(),
             None => self.default_policies(),
             Some(names) => self.policies(&names),
         };
-        let of_pool = pool.map_or_else(RetryPolicy::default, |at| self.pools[at].retry.clone());
-        let retry = entry.retry.over(&of_pool);
-        entry.retry.check(&[&retry], self.response, self.findings);
         for host in entry.hosts {
             let route = Route {
                 host: host.value,
                 path: entry.path.clone(),
                 conditions: entry.conditions.clone(),
-                pool,
+                traffic: traffic.clone(),
                 answer: entry.answer.clone(),
+                edits: entry.edits.clone(),
                 policies: policies.clone(),
                 preserve_header_case: entry.preserve_header_case,
-                retry: retry.clone(),
                 upgrade: entry.upgrade.clone().unwrap_or_else(default_upgrade),
+                compress: entry.compress.clone(),
+                layer4: None,
             };
             self.push(route, host.place);
-        }
-    }
-
-    /// `range-parameter` is a setting of the policy that checks ranges.
-    fn range_parameter(&mut self, counts: &At<bool>) {
-        let Some(policy) = self.policies.iter_mut().find(|p| p.name == "range") else {
-            return;
-        };
-        let parameter = serde_json::Value::Bool(counts.value);
-        let is_builtin = policy.source == PolicySource::Builtin("range".to_owned());
-        match policy.settings.as_object_mut() {
-            Some(settings)
-                if is_builtin
-                    && settings
-                        .get("parameter")
-                        .is_none_or(|set| *set == parameter) =>
-            {
-                settings.insert("parameter".to_owned(), parameter);
-            }
-            _ if !is_builtin => {
-                let message = "is a setting of the built-in policy `range`, but `[policies.range]` \
-                               is another policy; remove one of them";
-                self.findings.error(&counts.place, message);
-            }
-            _ => {
-                let message =
-                    "contradicts `parameter` in `[policies.range.settings]`; remove one of them";
-                self.findings.error(&counts.place, message);
-            }
         }
     }
 
@@ -282,22 +264,6 @@ impl<'f> Table<'f> {
             route.path, route.conditions, earlier.place
         );
         self.findings.error(&place, message);
-    }
-
-    fn pool(&mut self, name: &At<String>) -> Option<usize> {
-        let known = &self.pools[..self.pool_places.len()];
-        let found = known.iter().position(|p| p.name == name.value);
-        if found.is_none() && !self.findings.concern_section("pools", &name.value) {
-            let names: Vec<_> = known.iter().map(|p| p.name.as_str()).collect();
-            let message = format!(
-                "there is no pool {:?}; write `[pools.{}]`{}",
-                name.value,
-                name.value,
-                or_one_of(&names)
-            );
-            self.findings.error(&name.place, message);
-        }
-        found
     }
 
     fn policies(&mut self, names: &[At<String>]) -> Vec<usize> {
@@ -362,15 +328,21 @@ impl<'f> Table<'f> {
         Some(self.policies.len() - 1)
     }
 
-    fn warn(&mut self) {
+    fn warn(&mut self, listeners: &[At<Listener>]) {
+        warn_if_idle(self.routes.len(), listeners, self.findings);
+        shadowed::check(&self.routes, self.findings);
         for (index, place) in self.pool_places.iter().enumerate() {
-            let routes = self.routes.iter().filter(|r| r.value.pool == Some(index));
-            let mut retries: Vec<_> = routes.map(|r| &r.value.retry).collect();
+            let all = self.routes.iter().map(|route| &route.value.traffic);
+            let response = self.timeouts.response;
+            let of_pool = all.clone().flat_map(|to| to.retries(index, response));
+            let mut retries: Vec<_> = of_pool.collect();
             if retries.is_empty() {
-                self.findings.warning(place, "no route leads to this pool");
-                retries.push(&self.pools[index].retry);
+                if !all.clone().any(|to| to.is_mirrored_to(index)) {
+                    self.findings.warning(place, "no route leads to this pool");
+                }
+                retries.push((&self.pools[index].retry, response));
             }
-            self.pool_retries[index].check(&retries, self.response, self.findings);
+            self.pool_retries[index].check(&retries, self.findings);
         }
         for (index, place) in self.policy_places.iter().enumerate() {
             if self
@@ -381,19 +353,12 @@ impl<'f> Table<'f> {
                 self.findings.warning(place, "no route names this policy");
             }
         }
-        if self.routes.is_empty() {
-            self.findings.general_warning(
-                "no hosts and no routes: every request is answered 404; write a `[hosts]` \
-                 section or set WAYPOST_HOSTS",
-            );
-        }
     }
 }
 
-fn or_one_of(names: &[&str]) -> String {
-    if names.is_empty() {
-        String::new()
-    } else {
-        format!(", or one of: {}", names.join(", "))
+pub(super) fn or_one_of(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        names => format!(", or one of: {}", names.join(", ")),
     }
 }

@@ -17,14 +17,22 @@ const FIELDS: usize = 64;
 const VALUE: usize = 8 * 1024;
 
 /// Keys of a route that have a meaning only where its requests go to a pool.
-const OF_POOLS: [&str; 7] = [
+const OF_POOLS: [&str; 15] = [
     "policies",
     "retry",
     "retry-buffer",
     "request-buffering",
     "hedge",
     "upgrade",
+    "compress",
     "preserve-header-case",
+    "strip-prefix",
+    "rewrite",
+    "host-rewrite",
+    "request-headers",
+    "mirror",
+    "timeouts",
+    "body-bytes",
 ];
 
 /// Reads the answer of a route; `None` if its requests go to a pool.
@@ -38,7 +46,8 @@ pub(super) fn answer(
     let respond = section.take("respond");
     let node = redirect.as_ref().or(respond.as_ref())?;
     let place = node.place.clone();
-    if section.has("pool") || redirect.is_some() && respond.is_some() {
+    let has_pool = section.has("pool") || section.has("pools");
+    if has_pool || redirect.is_some() && respond.is_some() {
         let message = "is one answer too many: a route has one of `pool`, `redirect` and \
                        `respond`; remove the others";
         findings.error(&place, message);
@@ -89,6 +98,15 @@ fn read_response(node: Node, base: &Path, findings: &mut Findings) -> Option<Fix
         let message = format!("has a body, which a response with {status} can't have; remove it");
         findings.error(&place, message);
     }
+    if matches!(status, 301 | 302 | 303 | 307 | 308)
+        && fields.iter().all(|(name, _)| name != "location")
+    {
+        let message = format!(
+            "is a redirect ({status}) to nowhere: no client follows it without `location`; write \
+             `redirect`, or add that header"
+        );
+        findings.error(&place, message);
+    }
     if !body.is_empty() && fields.iter().all(|(name, _)| name != "content-type") {
         let kind = b"text/plain; charset=utf-8";
         fields.push(("content-type".to_owned(), kind.to_vec()));
@@ -101,7 +119,7 @@ fn read_response(node: Node, base: &Path, findings: &mut Findings) -> Option<Fix
 }
 
 /// Fields of a response: a value, or a list of values, for each name.
-fn read_fields(fields: Section, findings: &mut Findings) -> Vec<(String, Vec<u8>)> {
+pub(super) fn read_fields(fields: Section, findings: &mut Findings) -> Vec<(String, Vec<u8>)> {
     let place = fields.place.clone();
     let mut all = Vec::new();
     for (name, node) in fields.into_entries() {
@@ -114,6 +132,15 @@ fn read_fields(fields: Section, findings: &mut Findings) -> Vec<(String, Vec<u8>
             all.extend(value.map(|value| (name.clone(), value.value)));
         }
     }
+    if all
+        .iter()
+        .filter(|(name, _)| name == "content-type")
+        .count()
+        > 1
+    {
+        let message = "has more than one `content-type`; a body has one type, remove the others";
+        findings.error(&place, message);
+    }
     if all.len() > FIELDS {
         let message = format!("has {} fields; write {FIELDS} at most", all.len());
         findings.error(&place, message);
@@ -122,9 +149,13 @@ fn read_fields(fields: Section, findings: &mut Findings) -> Vec<(String, Vec<u8>
 }
 
 /// The name of a field that an operator may write: those that policies may.
-fn written_name(written: &str) -> Result<String, String> {
+pub(super) fn written_name(written: &str) -> Result<String, String> {
     let name = values::field_name(written)?;
     match names::owned(name.as_bytes()) {
+        None if name == "date" => Err(
+            "can't be written: it is the time of each answer, which the proxy says; remove it"
+                .to_owned(),
+        ),
         None => Ok(name),
         Some(_) => Err(format!(
             "can't be written: {name:?} is a field that the proxy writes or checks itself; remove it"

@@ -59,16 +59,12 @@ impl RetryEntry {
         self.attempts = attempts.or(self.attempts);
     }
 
-    /// Says what is hardly meant in any of the policies that routes have by this.
-    pub(super) fn check(
-        &self,
-        policies: &[&RetryPolicy],
-        response: Duration,
-        findings: &mut Findings,
-    ) {
-        findings.warn_as_all(policies.iter().map(|policy| {
+    /// Says what is hardly meant in any of the policies that routes have by this, where an answer
+    /// may take so long in any case.
+    pub(super) fn check(&self, policies: &[(&RetryPolicy, Duration)], findings: &mut Findings) {
+        findings.warn_as_all(policies.iter().map(|(policy, response)| {
             let mut findings = Findings::default();
-            doubtful::retry(policy, &self.places, response, &mut findings);
+            doubtful::retry(policy, &self.places, *response, &mut findings);
             findings
         }));
     }

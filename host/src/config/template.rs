@@ -2,6 +2,9 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::PathMatch;
+use crate::message::path;
+
 /// What is encoded of a path that is a value in a query.
 const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
@@ -30,6 +33,8 @@ pub(super) enum Piece {
     Path,
     /// What follows the route's prefix in it.
     Rest,
+    /// What this group of the route's expression has found in it.
+    Group(usize),
 }
 
 /// The parts of a request.
@@ -43,9 +48,49 @@ pub struct Parts<'a> {
     pub path: &'a str,
     /// What follows the route's prefix in the path.
     pub rest: &'a str,
+    /// What the groups of the route's expression have found in the path, the whole first.
+    pub groups: &'a [&'a str],
 }
 
 impl Template {
+    /// Reads a text in which `{path}` and its like are parts of a request whose path matches this;
+    /// `{scheme}` and `{host}` only in a URL.
+    pub(super) fn parse(written: &str, path: &PathMatch, of_url: bool) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut rest = written;
+        while let Some((text, after)) = rest.split_once('{') {
+            let Some((name, after)) = after.split_once('}') else {
+                return Err(format!("{written:?} has a `{{` without its `}}`; add it"));
+            };
+            if !text.is_empty() {
+                pieces.push(Piece::Text(text.to_owned()));
+            }
+            let piece = piece(name, path, of_url);
+            pieces.push(piece.map_err(|why| format!("{written:?} has {{{name}}}, {why}"))?);
+            rest = after;
+        }
+        if !rest.is_empty() {
+            pieces.push(Piece::Text(rest.to_owned()));
+        }
+        Ok(Self { pieces })
+    }
+
+    /// What every path that is made of it is or lies below: as far as no part of a request may have
+    /// a say in it.
+    pub(super) fn base(&self) -> String {
+        let Some(Piece::Text(text)) = self.pieces.first() else {
+            return String::new();
+        };
+        let begin = text.split('?').next().unwrap_or_default();
+        let base = match self.pieces.get(1) {
+            // A part that begins a segment, or nothing that changes the path.
+            None | Some(Piece::Path | Piece::Rest) => begin,
+            Some(_) if begin.len() < text.len() => begin,
+            Some(_) => begin.rsplit_once('/').map_or("", |(base, _)| base),
+        };
+        path::normal(base).trim_end_matches('/').to_owned()
+    }
+
     /// Whether it has a query of its own.
     pub(super) fn has_query(&self) -> bool {
         let mut pieces = self.pieces.iter();
@@ -69,12 +114,57 @@ impl Template {
                 Piece::Host => filled.push_str(parts.host),
                 Piece::Path => add_path(&mut filled, parts.path),
                 Piece::Rest => add_path(&mut filled, parts.rest),
+                Piece::Group(at) => {
+                    let group = parts.groups.get(*at).copied();
+                    add_path(&mut filled, group.unwrap_or_default());
+                }
             }
         }
         if ends_in_authority(&filled) {
             filled.push('/');
         }
         filled
+    }
+}
+
+fn piece(name: &str, path: &PathMatch, of_url: bool) -> Result<Piece, String> {
+    let group = match path {
+        PathMatch::Regex(pattern) => pattern.group(name),
+        PathMatch::Prefix(_) | PathMatch::Exact(_) => None,
+    };
+    match (name, path) {
+        ("scheme", _) if of_url => Ok(Piece::Scheme),
+        ("host", _) if of_url => Ok(Piece::Host),
+        ("path", _) => Ok(Piece::Path),
+        ("rest", PathMatch::Prefix(_)) => Ok(Piece::Rest),
+        ("rest", _) => Err(
+            "which is what follows the prefix of a route; write {path}, or give \
+                            the route a prefix as its path"
+                .to_owned(),
+        ),
+        _ => group.map(Piece::Group).ok_or_else(|| {
+            let url = if of_url { "{scheme}, {host}, " } else { "" };
+            format!(
+                "which is not known; write {url}{{path}}, {{rest}} (what follows the route's \
+                 prefix), or {{1}} or {{NAME}} for a group of the route's regular expression"
+            )
+        }),
+    }
+}
+
+/// Refuses what a template can't have anywhere.
+pub(super) fn check_text(written: &str) -> Result<(), String> {
+    if written.bytes().any(|b| !b.is_ascii_graphic() || b == b'\\') {
+        return Err(format!(
+            "{written:?} is not a URL or a path; percent-encode spaces, backslashes, control and \
+             non-ASCII characters"
+        ));
+    }
+    match written.contains('#') {
+        true => Err(format!(
+            "{written:?} has a fragment, which browsers keep from their own URL; remove it"
+        )),
+        false => Ok(()),
     }
 }
 

@@ -90,7 +90,7 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
 
     /// Looks for policies of the route that have no generation: nothing is asked, and nothing
     /// answers, before that is settled.
-    fn all_present(self) -> Result<(), Stop> {
+    pub fn all_present(self) -> Result<(), Stop> {
         if !self.policies.absent {
             return Ok(());
         }

@@ -178,6 +178,11 @@ impl Findings {
         })
     }
 
+    /// How many errors there are.
+    pub(crate) fn count(&self) -> usize {
+        self.errors.len()
+    }
+
     /// Whether there are too many errors to look for more.
     pub(crate) fn are_plenty(&self) -> bool {
         self.errors.len() > 20 * TOLD

@@ -101,6 +101,11 @@ impl Section {
         self.entries
     }
 
+    /// The same of a table whose other keys were taken.
+    pub(crate) fn take_rest(&mut self) -> Vec<(String, Node)> {
+        std::mem::take(&mut self.entries)
+    }
+
     /// Notes an error for each remaining key, which is unknown.
     pub(crate) fn finish(self, findings: &mut Findings) {
         for (name, node) in &self.entries {

@@ -13,17 +13,13 @@ use crate::message::{RequestHead, capitalise};
 pub fn write_request_head(head: &RequestHead, framing: Framing, host: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(head.method.as_str().as_bytes());
     out.push(b' ');
-    out.extend_from_slice(head.forwarded_path().as_bytes());
-    out.extend_from_slice(&head.target.as_bytes()[head.path_len..]);
+    let (path, query) = head.forwarded_target();
+    out.extend_from_slice(path.as_bytes());
+    out.extend_from_slice(query.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let capitals = head.fields.writes_spelling();
     write_name(b"host", capitals, out);
-    let authority = if head.authority.is_empty() {
-        host
-    } else {
-        &head.authority
-    };
-    out.extend_from_slice(authority.as_bytes());
+    out.extend_from_slice(head.forwarded_authority(host).as_bytes());
     out.extend_from_slice(b"\r\n");
     head.fields.write_to(out);
     write_framing(framing, capitals, out);

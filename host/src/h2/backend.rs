@@ -62,10 +62,7 @@ pub fn request(head: &RequestHead, extras: RequestExtras<'_>) -> Result<Request<
 }
 
 fn uri(head: &RequestHead, extras: RequestExtras<'_>) -> Result<Uri, Malformed> {
-    let authority = match head.authority.as_str() {
-        "" => extras.host,
-        authority => authority,
-    };
+    let authority = head.forwarded_authority(extras.host);
     let mut parts = http::uri::Parts::default();
     parts.scheme = Some(match extras.is_secure {
         true => Scheme::HTTPS,
@@ -79,7 +76,7 @@ fn uri(head: &RequestHead, extras: RequestExtras<'_>) -> Result<Uri, Malformed> 
 /// Path and query. What the engine's type does not take, although HTTP/1.1 peers send it, is
 /// percent-encoded, as it should have been (RFC 3986 section 2).
 fn path(head: &RequestHead) -> Result<PathAndQuery, Malformed> {
-    let (path, query) = (head.forwarded_path(), &head.target[head.path_len..]);
+    let (path, query) = head.forwarded_target();
     let mut text = Vec::with_capacity(path.len() + query.len());
     for byte in path.bytes().chain(query.bytes()) {
         match byte {

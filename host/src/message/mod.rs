@@ -31,7 +31,7 @@ pub use fields::{Checkpoint, Draft, Edited, Fields, capitalise};
 pub use lengths::{HeadLimits, read_length};
 pub use protocol::{Scheme, Version};
 pub use refused::Malformed;
-pub use request::RequestHead;
+pub use request::{ByRoute, RequestHead};
 pub use response::ResponseHead;
 pub use session::{ClientCertificate, SubjectName, TlsSession, TlsVersion};
 pub use trailers::may_trail;

@@ -48,6 +48,21 @@ pub struct RequestHead {
     /// The protocols that the client offers to change to. The proxy keeps those that the route
     /// allows.
     pub upgrade: Upgrade,
+    /// What its route has decided; `None` for most routes.
+    pub by_route: Option<Box<ByRoute>>,
+}
+
+/// What a route has decided about a request beside its pool.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ByRoute {
+    /// The path and the query that a backend gets; empty for the client's.
+    pub target: String,
+    /// The host that a backend gets; empty for the client's.
+    pub authority: String,
+    /// Whether that is the backend's own, which is set when it is chosen.
+    pub names_backend: bool,
+    /// The origin whose scripts may read the answer.
+    pub reader: Option<Box<[u8]>>,
 }
 
 impl RequestHead {
@@ -65,6 +80,7 @@ impl RequestHead {
         self.client = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         self.tls = None;
         self.deadline = None;
+        self.by_route = None;
     }
 
     /// The path in normal form, without the query: routes and policies match this one
@@ -89,6 +105,42 @@ impl RequestHead {
         } else {
             self.raw_path()
         }
+    }
+
+    /// The path that a backend gets, and the query with its `?`.
+    #[inline]
+    pub fn forwarded_target(&self) -> (&str, &str) {
+        match &self.by_route {
+            Some(by_route) if !by_route.target.is_empty() => (&by_route.target, ""),
+            _ => (self.forwarded_path(), &self.target[self.path_len..]),
+        }
+    }
+
+    /// The host that a backend gets; `host` if the client named none.
+    #[inline]
+    pub fn forwarded_authority<'a>(&'a self, host: &'a str) -> &'a str {
+        match &self.by_route {
+            Some(by_route) if !by_route.authority.is_empty() => &by_route.authority,
+            _ if self.authority.is_empty() => host,
+            _ => &self.authority,
+        }
+    }
+
+    /// Makes the host that a backend gets its own, if the route says so.
+    #[inline]
+    pub fn name_backend(&mut self, authority: impl FnOnce() -> String) {
+        if let Some(by_route) = &mut self.by_route
+            && by_route.names_backend
+        {
+            by_route.authority = authority();
+        }
+    }
+
+    /// The method that a browser asks for by a preflight (Fetch section 3.2.2); `None` if it is
+    /// none.
+    pub fn preflight_for(&self) -> Option<&[u8]> {
+        let asks = self.method == Method::OPTIONS && self.fields.contains("origin");
+        asks.then(|| self.fields.first("access-control-request-method"))?
     }
 
     /// The query without its `?`.
@@ -154,6 +206,7 @@ impl Default for RequestHead {
             deadline: None,
             fields: Fields::new(),
             upgrade: Upgrade::default(),
+            by_route: None,
         }
     }
 }

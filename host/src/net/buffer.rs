@@ -76,6 +76,17 @@ impl Buffer {
         &mut self.data[self.end..]
     }
 
+    /// Adds bytes at the end.
+    pub fn put(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let spare = self.spare();
+            let (now, later) = bytes.split_at(bytes.len().min(spare.len()));
+            spare[..now.len()].copy_from_slice(now);
+            self.advance(now.len());
+            bytes = later;
+        }
+    }
+
     /// This many bytes were read into [`Buffer::spare`].
     pub fn advance(&mut self, n: usize) {
         self.end += n;

@@ -113,6 +113,15 @@ impl Stream {
         let _ = socket.recv(&mut [MaybeUninit::uninit(); 4096]);
     }
 
+    /// Writes as much of the first bytes of a connection as its socket takes at once. Not for one
+    /// that is encrypted.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+            _ => self.socket().try_write(&[IoSlice::new(bytes)]),
+        }
+    }
+
     /// Resets the connection when it is dropped, so that the peer does not take an incomplete
     /// message for a whole one.
     pub fn reset_when_dropped(&self) {

@@ -33,7 +33,8 @@ struct Line<'a> {
     time: String,
     /// The client's address.
     client: &'a str,
-    /// The version of HTTP; nothing if the head could not be read.
+    /// The version of HTTP; nothing if the head could not be read. Of a connection that was passed
+    /// on as it is, `passthrough` or `tcp`.
     #[serde(skip_serializing_if = "Option::is_none")]
     protocol: Option<&'static str>,
     /// The TLS session of its connection; nothing if that is not encrypted.
@@ -45,6 +46,12 @@ struct Line<'a> {
     host: &'a str,
     /// Path and query.
     target: &'a str,
+    /// The port of a forward proxy's destination.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    /// The user of a forward proxy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
     /// The status sent; 0 if none was.
     status: u16,
     /// Time from the head to the end of the response.
@@ -60,7 +67,7 @@ struct Line<'a> {
     /// What became of an attempt beside another.
     #[serde(skip_serializing_if = "Option::is_none")]
     hedge: Option<&'static str>,
-    /// Of a tunnel: bytes after its 101.
+    /// Of a tunnel: bytes after its 101, or of the whole connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_from_client: Option<u64>,
     /// Of a tunnel: bytes after its 101.
@@ -69,6 +76,17 @@ struct Line<'a> {
     /// Why the proxy or a policy refused the request, or why it could not be completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+}
+
+/// What a tunnel has carried.
+#[derive(Debug, Clone, Copy)]
+pub struct Moved {
+    /// Bytes.
+    pub from_client: u64,
+    /// Bytes.
+    pub to_client: u64,
+    /// What stands in place of a version of HTTP, where there was no request.
+    pub layer4: Option<&'static str>,
 }
 
 /// The TLS session of a client's connection.
@@ -270,15 +288,14 @@ impl AccessLog {
         }
     }
 
-    /// Writes the line of a tunnel that has ended, if it is among the `logged`. `moved` are the
-    /// bytes from the client and those to it.
+    /// Writes the line of a tunnel that has ended, if it is among the `logged`.
     pub fn record_tunnel(
         &self,
         logged: LoggedRequests,
         outcome: &Outcome,
         head: &RequestHead,
         from: &ConnectionInfo,
-        moved: (u64, u64),
+        moved: Moved,
     ) {
         if logged.wants(outcome.reason.is_some()) {
             self.write(outcome, Some(head), from, Some(moved));
@@ -290,30 +307,34 @@ impl AccessLog {
         outcome: &Outcome,
         head: Option<&RequestHead>,
         from: &ConnectionInfo,
-        moved: Option<(u64, u64)>,
+        moved: Option<Moved>,
     ) {
         let client = match outcome.client.is_unspecified() {
             true => from.peer_text(),
             false => &outcome.client.to_string(),
         };
+        let asked = outcome.asked.as_deref();
         // A head that was not understood up to its target has no method to speak of.
         let method = head.filter(|head| !head.target.is_empty());
+        let layer4 = moved.and_then(|moved| moved.layer4);
         let line = Line {
             time: ground::stamp(outcome.took),
             client,
-            protocol: method.map(|head| head.version.as_str()),
+            protocol: layer4.or(method.map(|head| head.version.as_str())),
             tls: from.session().map(|session| Tls::from(&**session)),
             method: method.map_or("", |head| head.method.as_str()),
             host: head.map_or("", |head| &head.host),
             target: head.map_or("", |head| &head.target),
+            port: asked.map(|asked| asked.port).filter(|port| *port > 0),
+            user: asked.and_then(|asked| asked.user.as_deref()),
             status: outcome.status,
             duration_microseconds: outcome.microseconds(),
             backend: outcome.backend.as_deref().map(|b| b.name.as_str()),
             attempts: outcome.attempts,
             over_budget: outcome.over_budget,
             hedge: outcome.hedge.as_str(),
-            bytes_from_client: moved.map(|(from, _)| from),
-            bytes_to_client: moved.map(|(_, to)| to),
+            bytes_from_client: moved.map(|moved| moved.from_client),
+            bytes_to_client: moved.map(|moved| moved.to_client),
             reason: outcome.reason.as_deref(),
         };
         let mut pending = self.pending.borrow_mut();

@@ -7,4 +7,4 @@
 pub mod access_log;
 mod outcome;
 
-pub use outcome::{Hedge, Outcome};
+pub use outcome::{Asked, Hedge, Outcome};

@@ -43,6 +43,27 @@ pub struct Outcome {
     pub over_budget: bool,
     /// Whether a second backend was asked beside the first.
     pub hedge: Hedge,
+    /// What a client of the forward proxy has asked for.
+    pub asked: Option<Box<Asked>>,
+}
+
+/// What a client of the forward proxy has asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// The user that it is; `None` if clients don't say.
+    pub user: Option<String>,
+    /// The port of the destination; 0 if it is not known.
+    pub port: u16,
+}
+
+impl Asked {
+    /// What a user asks for, of which nothing else is known yet.
+    pub fn by(user: String) -> Self {
+        Self {
+            user: Some(user),
+            port: 0,
+        }
+    }
 }
 
 /// What became of a second attempt beside the first.
@@ -88,6 +109,7 @@ impl Outcome {
             broken: false,
             over_budget: false,
             hedge: Hedge::None,
+            asked: None,
         }
     }
 

@@ -110,8 +110,11 @@ fn take(
         Ok(admitted) => admitted,
         Err(refusal) => {
             worker.shard.connections_refused.increment();
+            // An end would be taken for that of what the client has.
+            if entry.tcp.is_some() {
+                stream.reset_when_dropped();
             // Plain text would be nothing to a client that begins a handshake.
-            if entry.tls.is_none() {
+            } else if entry.tls.is_none() {
                 turn_away(worker, stream, &info, &refusal, admission.turned_away);
             }
             return;
@@ -126,8 +129,7 @@ fn take(
             stream,
             info,
         };
-        begin(arrival, open, Arc::clone(admission));
-        return;
+        return begin(arrival, open, Arc::clone(admission));
     }
     // Made here and served in place: a future that is handed it would keep room for it twice.
     let mut connection = Connection::new(Rc::clone(worker), Rc::clone(entry), stream, info);
@@ -155,9 +157,14 @@ fn begin(arrival: Arrival, mut open: OpenConnection, admission: Arc<Admission>) 
     let begun = Box::pin(begun);
     let task = spawn_local(async move {
         ground::fault_point("connection");
-        let (Some(mut connection), open) = begun.await else {
+        let (Some((mut connection, passed)), open) = begun.await else {
             return;
         };
+        if let Some(passed) = passed {
+            Box::pin(connection.pass_on(passed)).await;
+            drop(connection);
+            return drop(open);
+        }
         let protocol = connection.info.tls.as_ref();
         let protocol = protocol.and_then(|facts| facts.session.protocol.as_deref());
         let served = match (protocol, connection.entry.protocols.http1) {

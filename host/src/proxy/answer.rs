@@ -5,12 +5,15 @@ use http::Method;
 use super::call;
 use super::completion::failure;
 use super::connection::Disposition;
+use super::edits::change_answer;
 use super::exchange::Exchange;
 use super::refusal::{LocalReply, Refusal};
 use super::reply::{Answer, ReplyTo};
 use super::scratch::Scratch;
+use super::snapshot::WorkerSnapshot;
 use super::worker::Worker;
 use crate::decision::RequestPolicyState;
+use crate::message::Fields;
 
 impl Exchange<'_> {
     /// Sends an answer that is not a backend's.
@@ -32,22 +35,17 @@ impl Exchange<'_> {
         self.outcome.of_policy = local.is_of_policy();
         self.outcome.failure = Some(failure(&local));
         self.outcome.answered(local.status(), local.reason());
-        let answer = match &*local {
-            LocalReply::Reply { reply, .. } => Answer::reply(reply),
-            LocalReply::Options => Answer::options(),
-            LocalReply::Redirect(status, location) => Answer::redirect(*status, location),
-            LocalReply::Fixed(_, index) => match view.snapshot.routes.response(*index) {
-                Some(response) => Answer::fixed(response),
-                None => Answer::refusal(&Refusal::NoBackend, view.settings.forwarding.item()),
-            },
-            LocalReply::Page { content_type, body } => Answer::page(content_type, body),
-            LocalReply::Refusal(refusal) => {
-                Answer::refusal(refusal, self.view.settings.forwarding.item())
-            }
-        };
+        let answer = answer_of(&local, view);
         let answer = match call::is_call(&self.scratch.head) {
             true => answer.for_call(call::status(&local)),
             false => answer,
+        };
+        let mut fields = Fields::new();
+        let answer = match self.edits {
+            None => answer,
+            Some(edits) => answer.changed(&mut fields, |fields| {
+                change_answer(edits, &self.scratch.head, fields);
+            }),
         };
         self.reply(worker, !tunnel && !hides, trace.as_deref(), &answer)
             .await
@@ -95,5 +93,22 @@ impl Exchange<'_> {
             Disposition::Close if keep_alive => Disposition::Next,
             disposition => disposition,
         }
+    }
+}
+
+/// How a reply is written, before the route changes it.
+fn answer_of<'l>(local: &'l LocalReply, view: &'l WorkerSnapshot) -> Answer<'l> {
+    let item = view.settings.forwarding.item();
+    match local {
+        LocalReply::Reply { reply, .. } => Answer::reply(reply),
+        LocalReply::Options => Answer::options(),
+        LocalReply::Redirect(status, location) => Answer::redirect(*status, location),
+        LocalReply::Fixed(_, index) => match view.snapshot.routes.response(*index) {
+            Some(response) => Answer::fixed(response),
+            None => Answer::refusal(&Refusal::NoBackend, item),
+        },
+        LocalReply::Preflight => Answer::preflight(),
+        LocalReply::Page { content_type, body } => Answer::page(content_type, body),
+        LocalReply::Refusal(refusal) => Answer::refusal(refusal, item),
     }
 }

@@ -10,11 +10,14 @@ use std::time::Duration;
 use super::admission::{Admission, Admitted};
 use super::connection::Connection;
 use super::entry::Entry;
+use super::layer4::Layer4;
 use super::linger::part;
+use super::passed_on::PassedOn;
+use super::snapshot::WorkerSnapshot;
 use super::worker::Worker;
 use crate::net::proxy_protocol::{self, Announced, HeaderError};
-use crate::net::tls::{Acceptor, HandshakeError, Refused};
-use crate::net::{ConnectionInfo, ShownPeer, Stream, Wait};
+use crate::net::tls::{Acceptor, Asked, HandshakeError, Peeked, Refused};
+use crate::net::{ConnectionInfo, ShownPeer, Stream, TlsFacts, Wait};
 
 /// A connection that has been admitted and has shown nothing yet.
 pub(super) struct Arrival {
@@ -43,21 +46,27 @@ enum Turned {
 }
 
 impl Arrival {
-    /// Reads what comes before the first request. `None` if that is not what has to come; the
-    /// connection is closed then.
+    /// Reads what comes before the first request, or before the connection is passed on. `None` if
+    /// that is not what has to come; the connection is closed then.
     pub(super) async fn begin(
         mut self,
         admitted: &mut Admitted,
         admission: &Admission,
-    ) -> Option<Connection> {
+    ) -> Option<(Connection, Option<PassedOn>)> {
         let (worker, peer) = (Rc::clone(&self.worker), self.info.shown_peer());
         if let Err(turned) = self.header(admitted).await {
             turned.note(&worker, peer);
             return None;
         }
+        let mut passed = None;
         if let Some(acceptor) = self.entry.tls.clone() {
             match self.handshake(&acceptor, admission).await {
-                Ok(encrypted) => self = encrypted,
+                Ok(Shaken::Encrypted(encrypted)) => self = encrypted,
+                Ok(Shaken::PassedOn(arrival, hello, by)) => {
+                    let mut connection = arrival.into_connection();
+                    connection.hold(&hello);
+                    return Some((connection, Some(by)));
+                }
                 Err(turned) => {
                     turned.note(&worker, peer);
                     turned.part(&worker).await;
@@ -65,13 +74,24 @@ impl Arrival {
                 }
             }
         }
+        if self.entry.tcp.is_some() {
+            passed = Some(PassedOn {
+                view: worker.view(),
+                as_what: Layer4::Tcp,
+                name: None,
+            });
+        }
+        Some((self.into_connection(), passed))
+    }
+
+    fn into_connection(self) -> Connection {
         let Self {
+            worker,
             entry,
             stream,
             info,
-            ..
         } = self;
-        Some(Connection::new(worker, entry, stream, info))
+        Connection::new(worker, entry, stream, info)
     }
 
     /// The PROXY header, if this peer has to begin with one. Other peers are served as they come: a
@@ -106,7 +126,7 @@ impl Arrival {
         Ok(())
     }
 
-    async fn handshake(self, acceptor: &Acceptor, admission: &Admission) -> Result<Self, Turned> {
+    async fn handshake(self, acceptor: &Acceptor, admission: &Admission) -> Result<Shaken, Turned> {
         let Self {
             worker,
             entry,
@@ -116,17 +136,74 @@ impl Arrival {
         let admitted = worker.latest(|settings| admission.admit_handshake(&info, &settings.limits));
         let _under_way = admitted.map_err(|_| Turned::Handshakes)?;
         let patience = worker.latest(|settings| settings.timeouts.tls_handshake);
-        let done = within((&worker, &entry), patience, acceptor.accept(stream)).await;
-        let (stream, facts) = done.ok_or(Turned::HandshakeLate)??;
-        worker.shard.tls_handshakes.increment();
-        info.tls = Some(Box::new(facts));
-        Ok(Self {
+        let view = worker.view();
+        let peeks = entry.tcp.is_none() && view.snapshot.routes.passes_through();
+        let done = match peeks {
+            false => within((&worker, &entry), patience, acceptor.accept(stream))
+                .await
+                .map(|accepted| accepted.map(|(stream, facts)| Hello::Answered(stream, facts))),
+            true => within((&worker, &entry), patience, peek(acceptor, stream, view)).await,
+        };
+        let (stream, by) = match done.ok_or(Turned::HandshakeLate)?? {
+            Hello::Answered(stream, facts) => {
+                worker.shard.tls_handshakes.increment();
+                info.tls = Some(Box::new(facts));
+                (stream, None)
+            }
+            Hello::PassedOn(stream, hello, by) => (stream, Some((hello, by))),
+        };
+        let arrival = Self {
             worker,
             entry,
             stream,
             info,
+        };
+        Ok(match by {
+            None => Shaken::Encrypted(arrival),
+            Some((hello, by)) => Shaken::PassedOn(arrival, hello, by),
         })
     }
+}
+
+/// What has become of a client's first message.
+enum Hello {
+    Answered(Stream, TlsFacts),
+    /// It is a backend's to answer.
+    PassedOn(Stream, Vec<u8>, PassedOn),
+}
+
+/// The same with what is known of the connection.
+enum Shaken {
+    Encrypted(Arrival),
+    PassedOn(Arrival, Vec<u8>, PassedOn),
+}
+
+/// Reads the first message, and answers it unless a route passes such connections on.
+async fn peek(
+    acceptor: &Acceptor,
+    stream: Stream,
+    view: Rc<WorkerSnapshot>,
+) -> Result<Hello, Refused> {
+    let peeked = Peeked::read(stream).await?;
+    let name = match &peeked.asked {
+        Asked::Name(name) => Some(Some(name)),
+        Asked::NoName => Some(None),
+        Asked::Unreadable => None,
+    };
+    let routes = &view.snapshot.routes;
+    let takes = |name: Option<&Box<str>>| routes.passthrough(name.map(|name| &**name)).is_some();
+    let Some(name) = name.filter(|name| takes(*name)) else {
+        let (stream, facts) = acceptor.go_on(peeked).await?;
+        return Ok(Hello::Answered(stream, facts));
+    };
+    let name = name.cloned();
+    let (stream, hello) = peeked.into_parts();
+    let by = PassedOn {
+        view,
+        as_what: Layer4::Passthrough,
+        name,
+    };
+    Ok(Hello::PassedOn(stream, hello, by))
 }
 
 impl Turned {

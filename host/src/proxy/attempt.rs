@@ -4,9 +4,11 @@ use super::boxed::boxed;
 use super::context::{RequestContext, Target};
 use super::end::LEFT;
 use super::exchange::{Attempted, Exchange};
+use super::layer4::Layer4;
 use super::presence::Presence;
 use super::tries::Tries;
 use super::worker::Worker;
+use crate::config::HalfClose;
 use crate::policy::ByteRange;
 use crate::stats::RetryReason;
 use crate::upstream::{AttemptOutcome, Carrier, Failure, Lease};
@@ -24,6 +26,7 @@ impl Exchange<'_> {
     ) -> Attempted {
         let (worker, pool) = (context.worker, lease.pool());
         let to = Target::new(context, &lease, ranges, tries);
+        self.name_backend(&lease);
         let mut _places = None;
         self.slow_place = self.waits_slowly(&lease, tries);
         if self.slow_place || pool.limits_requests {
@@ -37,6 +40,9 @@ impl Exchange<'_> {
                 Some(Ok(upstream)) => upstream,
                 none => return self.no_connection(lease, none.and_then(Result::err)),
             };
+            if self.layer4.is_some() {
+                return self.passed_on(to, lease, upstream);
+            }
             let reused = upstream.is_reused();
             let attempted = match upstream {
                 Carrier::H1(connection) => self.forward(to, lease, connection).await,
@@ -51,6 +57,12 @@ impl Exchange<'_> {
                 attempted => return attempted,
             }
         }
+    }
+
+    /// For routes that send the name of the backend as the request's host.
+    fn name_backend(&mut self, lease: &Lease<'_>) {
+        let name = || lease.pool().authority(lease.position());
+        self.scratch.head.name_backend(name);
     }
 
     /// Whether a request whose connection had carried others, and that ended in this way, begins
@@ -104,7 +116,11 @@ impl Exchange<'_> {
     }
 
     pub(super) fn presence(&self) -> Presence<'_> {
-        let half_close = self.view.settings.limits.half_close;
+        let half_close = match self.layer4 {
+            // Of bytes that are not read nobody knows whether more have to follow.
+            Some(Layer4::Tcp) => HalfClose::Allow,
+            _ => self.view.settings.limits.half_close,
+        };
         let read_whole = self.body_in_hand().is_some();
         self.client.presence(half_close, read_whole)
     }

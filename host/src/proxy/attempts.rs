@@ -67,11 +67,9 @@ impl Exchange<'_> {
         context: RequestContext<'_>,
         ranges: &[ByteRange],
     ) -> Result<Disposition, Box<LocalReply>> {
-        let pool = context.view.pools.pool(context.rule.pool);
         // No policy is asked to choose from nothing.
-        let pool = pool.filter(|pool| !pool.endpoints.is_empty());
-        let pool = pool.ok_or(Refusal::NoBackend)?;
-        let policy = &*context.rule.retry;
+        let pool = context.pool().ok_or(Refusal::NoBackend)?;
+        let policy = &context.target.retry;
         let mut _place = None;
         if policy.buffering > 0 || pool.topology.requests.is_some() {
             match Box::pin(self.admitted(context, pool)).await {
@@ -87,8 +85,9 @@ impl Exchange<'_> {
                 number: past.number,
                 failed: &past.failed,
             };
-            let lease = pool.lease(context.chain().select(&mut self.scratch.head, attempt)?);
-            let sent = past.number + u32::from(self.fresh) - past.looked;
+            let lease = pool.lease(context.select(&mut self.scratch.head, attempt)?);
+            let stale = self.fresh && self.layer4.is_none();
+            let sent = past.number + u32::from(stale) - past.looked;
             let mut tries = Tries::new(policy, pool, &past.failed, sent);
             tries.looked = past.looked;
             let failed = match self.try_at(context, lease, ranges, tries).await {
@@ -173,7 +172,7 @@ impl Exchange<'_> {
         context: RequestContext<'_>,
         pool: &WorkerPool,
     ) -> Result<Option<RequestPlace>, Result<Disposition, Box<LocalReply>>> {
-        let policy = &*context.rule.retry;
+        let policy = &context.target.retry;
         if policy.buffering > 0 && self.body_in_hand().is_none() {
             let read = self.buffer_body(context, policy).await;
             read.map_err(Attempted::before_a_backend)?;
@@ -198,7 +197,7 @@ impl Exchange<'_> {
         past: &mut Past<'p>,
         failed: Failed,
     ) -> Result<bool, Box<LocalReply>> {
-        let (worker, policy) = (context.worker, &*context.rule.retry);
+        let (worker, policy) = (context.worker, &context.target.retry);
         let Failed {
             backend,
             outcome,

@@ -42,6 +42,7 @@ pub(super) fn outcome(end: &ExchangeEnd, known: Circumstances) -> AttemptOutcome
             | LocalReply::Options
             | LocalReply::Redirect(..)
             | LocalReply::Fixed(..)
+            | LocalReply::Preflight
             | LocalReply::Page { .. } => AttemptOutcome::Replaced,
             LocalReply::Refusal(Refusal::ClosedEarly) if known.slow_client => {
                 AttemptOutcome::ClosedOnSlowClient
@@ -103,6 +104,7 @@ fn refused(refusal: &Refusal) -> AttemptOutcome {
         | Refusal::BodyTooLarge
         | Refusal::NoRoute { .. }
         | Refusal::TooManyOfClient
+        | Refusal::Forward(_)
         | Refusal::CallDeadline => AttemptOutcome::ClientFailed,
     }
 }

@@ -38,9 +38,9 @@ impl Exchange<'_> {
         let awaits = self.facts.notes.expect_continue && self.client.awaits_body();
         // It is asked once, and not by a backend.
         self.facts.notes.expect_continue = false;
-        let (with, scratch) = (context.worker_and_settings(), &mut *self.scratch);
+        let (terms, scratch) = (context.terms(), &mut *self.scratch);
         let duplex = Duplex::new(Stage::Partly, false);
-        let (mut from, mut client) = self.client.open(with, &mut scratch.out, &duplex);
+        let (mut from, mut client) = self.client.open(terms, &mut scratch.out, &duplex);
         if awaits {
             client.interim(100, None);
             client.flush().await.map_err(|_| TransferEnd::ClientLeft)?;
@@ -52,7 +52,7 @@ impl Exchange<'_> {
             duplex: &duplex,
             waits: Waits::ForClient {
                 pace: &self.pace,
-                timeouts: &context.view.settings.timeouts,
+                timeouts: context.timeouts,
                 reads_by: None,
             },
         });

@@ -10,6 +10,7 @@ use super::h2::Stream;
 use super::presence::Presence;
 use super::reply::{Answer, ReplyTo};
 use super::settings::Settings;
+use super::terms::Terms;
 use super::worker::Worker;
 use crate::config::HalfClose;
 use crate::message::BodyLength;
@@ -73,13 +74,13 @@ impl Client<'_> {
     #[inline]
     pub(super) fn open<'a>(
         &'a mut self,
-        with: (&'a Worker, &Settings),
+        terms: Terms<'a>,
         out: &'a mut Vec<u8>,
         duplex: &'a Duplex,
     ) -> (MessageReader<'a>, MessageSink<'a>) {
         match self {
-            Self::H1(connection) => connection.open(with, out, duplex),
-            Self::H2(stream) => stream.open(with, duplex),
+            Self::H1(connection) => connection.open(terms, out, duplex),
+            Self::H2(stream) => stream.open(terms, duplex),
         }
     }
 

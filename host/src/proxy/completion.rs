@@ -59,7 +59,8 @@ impl Worker {
         let Some(left) = self.completions.add(ended) else {
             return;
         };
-        context::chain(self, left.view, left.rule, &left.state).drop_completion();
+        let route = (left.rule, left.pool);
+        context::chain(self, left.view, route, &left.state).drop_completion();
         let recorder = left.view.recorder.as_ref();
         left.state.end(recorder, &self.shard, left.status);
     }
@@ -71,6 +72,7 @@ impl Waiting {
         let Self {
             view,
             route,
+            pool,
             mut head,
             state,
             completion,
@@ -79,7 +81,7 @@ impl Waiting {
             ..
         } = self;
         if let Some(rule) = view.snapshot.routes.of_number(route) {
-            let chain = context::chain(worker, &view, rule, &state);
+            let chain = context::chain(worker, &view, (rule, pool), &state);
             chain.complete(&mut head, &completion, &failed);
         }
         state.end(view.recorder.as_ref(), &worker.shard, status);
@@ -88,7 +90,8 @@ impl Waiting {
 
     fn drop(&self, worker: &Worker) {
         if let Some(rule) = self.view.snapshot.routes.of_number(self.route) {
-            context::chain(worker, &self.view, rule, &self.state).drop_completion();
+            let route = (rule, self.pool);
+            context::chain(worker, &self.view, route, &self.state).drop_completion();
         }
     }
 }
@@ -101,6 +104,7 @@ pub(super) fn failure(local: &LocalReply) -> RequestFailure {
         LocalReply::Options
         | LocalReply::Redirect { .. }
         | LocalReply::Fixed(..)
+        | LocalReply::Preflight
         | LocalReply::Page { .. } => RequestFailure::Refused,
     }
 }
@@ -141,6 +145,7 @@ pub(super) fn failure_of(refusal: &Refusal) -> RequestFailure {
         | Refusal::Misdirected
         | Refusal::TooManyConnections
         | Refusal::TooManyOfClient
+        | Refusal::Forward(_)
         | Refusal::RangeNotSatisfiable { .. } => RequestFailure::Refused,
     }
 }

@@ -11,7 +11,7 @@ use super::spares::Spares;
 use crate::decision::RequestPolicyState;
 use crate::message::RequestHead;
 use crate::route::Rule;
-use crate::upstream::{Completion, FailedAttempt};
+use crate::upstream::{Completion, FailedAttempt, PoolId};
 
 /// Completions of a worker that may wait.
 const MOST: usize = 4_096;
@@ -32,6 +32,8 @@ pub(super) struct Completions {
 pub(super) struct Ended<'a> {
     pub view: &'a Rc<WorkerSnapshot>,
     pub rule: &'a Rule,
+    /// The pool that took it.
+    pub pool: PoolId,
     /// It is taken, and another one is put in its place.
     pub head: &'a mut RequestHead,
     pub state: RequestPolicyState,
@@ -46,6 +48,7 @@ pub(super) struct Waiting {
     pub view: Rc<WorkerSnapshot>,
     /// The number of the route.
     pub route: u32,
+    pub pool: PoolId,
     pub head: Box<RequestHead>,
     weight: usize,
     pub state: RequestPolicyState,
@@ -72,6 +75,7 @@ impl Completions {
         waiting.push_back(Waiting {
             view: Rc::clone(ended.view),
             route: ended.rule.number,
+            pool: ended.pool,
             head,
             weight,
             state: ended.state,

@@ -7,6 +7,7 @@ use super::entry::Entry;
 use super::halves::{client_read, client_write};
 use super::presence::{Presence, Watched};
 use super::settings::Settings;
+use super::terms::Terms;
 use super::worker::Worker;
 use crate::config::HalfClose;
 use crate::net::{Buffer, ConnectionInfo, Stream, Timer};
@@ -64,22 +65,25 @@ impl Connection {
     /// The connection as it is read and written for one exchange.
     pub(super) fn open<'a>(
         &'a mut self,
-        (worker, settings): (&'a Worker, &Settings),
+        terms: Terms<'a>,
         out: &'a mut Vec<u8>,
         duplex: &'a Duplex,
     ) -> (MessageReader<'a>, MessageSink<'a>) {
         if self.input.is_empty() && duplex.stage() == Stage::Whole {
             // Nothing is read until the answer is there: a thousand clients that wait hold no room.
-            worker.buffers.take_back(std::mem::take(&mut self.input));
+            terms
+                .worker
+                .buffers
+                .take_back(std::mem::take(&mut self.input));
         }
         let (read, write) = self.stream.split();
         let reader = Reader {
-            read: client_read(worker, settings, &self.timer, read),
+            read: client_read(terms.worker, terms.timeouts, &self.timer, read),
             buffer: &mut self.input,
-            buffers: &worker.buffers,
-            limits: settings.head_limits,
+            buffers: &terms.worker.buffers,
+            limits: terms.head_limits,
         };
-        let write = client_write(worker, settings, &self.timer, write);
+        let write = client_write(terms.worker, terms.timeouts, &self.timer, write);
         let sink = MessageSink::to_client(write, out, duplex);
         (MessageReader::H1(reader), sink)
     }
@@ -110,7 +114,7 @@ impl Connection {
             timer,
             ..
         } = self;
-        let mut write = client_write(worker, settings, timer, stream.split().1);
+        let mut write = client_write(worker, &settings.timeouts, timer, stream.split().1);
         match write.flush(out).await {
             Ok(()) => Disposition::Close,
             Err(_) => Disposition::Abort,
@@ -121,6 +125,14 @@ impl Connection {
     pub(super) fn in_hand(&self, length: u64) -> Option<usize> {
         let length = usize::try_from(length).ok();
         length.filter(|length| *length <= self.input.len())
+    }
+
+    /// Takes bytes up that were read of it before.
+    pub(super) fn hold(&mut self, bytes: &[u8]) {
+        self.worker.shard.bytes_from_clients.add(bytes.len() as u64);
+        let mut input = self.worker.buffers.small();
+        input.put(bytes);
+        self.input = input;
     }
 
     /// What has arrived after the head.

@@ -5,14 +5,18 @@ use std::rc::Rc;
 use rand::Rng;
 
 use super::entry::Entry;
-use super::settings::Settings;
 use super::snapshot::WorkerSnapshot;
+use super::terms::Terms;
 use super::tries::Tries;
 use super::worker::Worker;
-use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState};
-use crate::policy::{Ask, ByteRange, Fault, Message, PolicyHandle, Positions};
-use crate::route::Rule;
-use crate::upstream::{BackendFacts, FailedAttempt, Lease, PoolId, WorkerEndpoint, WorkerPools};
+use crate::config::Timeouts;
+use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState, Stop};
+use crate::message::RequestHead;
+use crate::policy::{Ask, Attempt, ByteRange, Fault, Message, PolicyHandle, Positions};
+use crate::route::{Rule, RuleTarget};
+use crate::upstream::{
+    BackendFacts, FailedAttempt, Lease, PoolId, WorkerEndpoint, WorkerPool, WorkerPools,
+};
 
 /// The shared context of one request.
 #[derive(Debug, Clone, Copy)]
@@ -24,21 +28,72 @@ pub(super) struct RequestContext<'a> {
     pub view: &'a WorkerSnapshot,
     /// The request's route.
     pub rule: &'a Rule,
+    /// The pool of the route that takes it.
+    pub target: &'a RuleTarget,
+    /// The route's time-outs.
+    pub timeouts: &'a Timeouts,
     /// The request's state of its policies.
     pub state: &'a RequestPolicyState,
+    /// Where the request goes, if its client says so and not its route.
+    pub destination: Option<&'a WorkerPool>,
 }
 
 impl<'a> RequestContext<'a> {
+    #[inline]
+    pub(super) fn new(
+        worker: &'a Worker,
+        entry: &'a Entry,
+        view: &'a WorkerSnapshot,
+        (rule, target): (&'a Rule, &'a RuleTarget),
+        state: &'a RequestPolicyState,
+    ) -> Self {
+        let timeouts = rule.timeouts.as_deref();
+        Self {
+            worker,
+            entry,
+            view,
+            rule,
+            target,
+            timeouts: timeouts.unwrap_or(&view.settings.timeouts),
+            state,
+            destination: None,
+        }
+    }
+
     /// What the request's connections are read and written with.
     #[inline]
-    pub(super) fn worker_and_settings(self) -> (&'a Worker, &'a Settings) {
-        (self.worker, &self.view.settings)
+    pub(super) fn terms(self) -> Terms<'a> {
+        Terms {
+            worker: self.worker,
+            timeouts: self.timeouts,
+            head_limits: self.view.settings.head_limits,
+        }
+    }
+
+    /// Where the request goes, unless nothing is there.
+    #[inline]
+    pub(super) fn pool(self) -> Option<&'a WorkerPool> {
+        let pool = match self.destination {
+            None => self.view.pools.pool(self.target.pool),
+            destination => destination,
+        };
+        pool.filter(|pool| !pool.endpoints.is_empty())
+    }
+
+    /// The position of the endpoint that is tried next.
+    #[inline]
+    pub(super) fn select(self, head: &mut RequestHead, attempt: Attempt<'_>) -> Result<u32, Stop> {
+        match self.destination {
+            None => self.chain().select(head, attempt),
+            Some(pool) => Ok(pool.first_untried(attempt.failed)),
+        }
     }
 
     /// The policies of the route.
     #[inline]
     pub(super) fn chain(self) -> PolicyChain<'a, WorkerEnvironment<'a>> {
-        chain(self.worker, self.view, self.rule, self.state)
+        let route = (self.rule, self.target.pool);
+        chain(self.worker, self.view, route, self.state)
     }
 }
 
@@ -47,13 +102,13 @@ impl<'a> RequestContext<'a> {
 pub(super) fn chain<'a>(
     worker: &'a Worker,
     view: &'a WorkerSnapshot,
-    rule: &'a Rule,
+    (rule, pool): (&'a Rule, PoolId),
     state: &'a RequestPolicyState,
 ) -> PolicyChain<'a, WorkerEnvironment<'a>> {
     PolicyChain {
         route: ChainRoute {
             number: rule.number,
-            pool: rule.pool.number(),
+            pool: pool.number(),
             policies: &rule.policies,
         },
         policies: &view.policies,
@@ -61,7 +116,7 @@ pub(super) fn chain<'a>(
         environment: WorkerEnvironment {
             worker,
             pools: &view.pools,
-            pool: rule.pool,
+            pool,
         },
     }
 }
@@ -107,7 +162,7 @@ impl Target<'_> {
     #[inline]
     pub(super) fn is_failure(&self, status: u16) -> bool {
         let context = self.context;
-        let pool = context.view.pools.pool(context.rule.pool);
+        let pool = context.view.pools.pool(context.target.pool);
         pool.is_some_and(|pool| pool.topology.health.counts(status))
     }
 }

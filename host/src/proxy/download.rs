@@ -1,14 +1,14 @@
 //! The response on its way down: its head, what policies and ranges make of it, and its body.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use super::body::{
-    BodyParts, BodySource, Cut, Duplex, MessageReader, MessageSink, ResponseLines, Sent, Sliced,
-    Stage, TransferEnd, Waits, copy,
+    BodyParts, Duplex, MessageReader, MessageSink, ResponseLines, Sent, Stage, Waits, copy,
 };
 use super::context::Target;
+use super::edits::change_answer;
 use super::end::{ExchangeEnd, bad, body_end, client_end, refused};
+use super::passage::Passage;
 use super::refusal::Refusal;
 use super::reply::connection_option;
 use crate::decision::TRACE;
@@ -44,8 +44,8 @@ pub(super) struct Body {
     pub from: Framing,
     /// How the client gets it.
     pub to: Framing,
-    /// What of it the client gets, if not all.
-    pub cut: Option<Cut>,
+    /// What becomes of it on its way.
+    pub passage: Passage,
 }
 
 impl Download<'_> {
@@ -96,7 +96,7 @@ impl Download<'_> {
 
     async fn pass_on(&mut self, meta: ResponseMeta) -> Result<ExchangeEnd, ExchangeEnd> {
         let body = self.edit(&meta)?;
-        let whole = body.cut.is_none() && body.from != Framing::UntilClose;
+        let whole = body.passage.reads_all() && body.from != Framing::UntilClose;
         let keep_alive = self.may_keep_alive(&body);
         self.write_head(&meta, &body, keep_alive);
         let mut progress = self.upstream.progress_of_response(body.from);
@@ -107,12 +107,13 @@ impl Download<'_> {
             duplex: self.duplex,
             waits: Waits::ForBackend(self.to.context.view.settings.limits.half_close),
         });
-        let moved = match body.cut {
-            None => copy(&mut source, &mut self.client, &self.duplex.content).await,
-            // In a box, because few responses are cut.
-            Some(cut) => {
-                let passed = &self.duplex.content;
-                Box::pin(copy_parts(&mut source, cut, &mut self.client, passed)).await
+        let (client, passed) = (&mut self.client, &self.duplex.content);
+        let moved = match body.passage {
+            Passage::Whole => copy(&mut source, client, passed).await,
+            // In a box, because few responses are changed.
+            passage => {
+                let counted = &self.to.context.worker.shard.compression;
+                Box::pin(passage.take(&mut source, client, passed, counted)).await
             }
         };
         if let Err(end) = moved {
@@ -195,8 +196,14 @@ impl Download<'_> {
         }
         let edited = chain.edit_response(self.head, status, position, &mut self.response.fields);
         edited.map_err(|stop| ExchangeEnd::Local(stop.into()))?;
+        if let Some(edits) = &context.rule.edits {
+            change_answer(edits, self.head, &mut self.response.fields);
+        }
         // After the policies: `If-Range` is compared with the fields that the client has seen.
-        let body = self.body(meta)?;
+        let mut body = self.body(meta)?;
+        if let Some(with) = &context.rule.compress {
+            body = self.compressed(with, meta, body);
+        }
         self.explain();
         Ok(body)
     }
@@ -221,7 +228,7 @@ impl Download<'_> {
             return Ok(Body {
                 from,
                 to,
-                cut: None,
+                passage: Passage::Whole,
             });
         }
         if !self.to.ranges.is_empty()
@@ -231,7 +238,7 @@ impl Download<'_> {
             return Ok(Body {
                 from,
                 to: Framing::Length(length),
-                cut: Some(cut),
+                passage: Passage::Parts(cut),
             });
         }
         let to = match (from, self.head.version) {
@@ -242,7 +249,7 @@ impl Download<'_> {
         Ok(Body {
             from,
             to,
-            cut: None,
+            passage: Passage::Whole,
         })
     }
 
@@ -287,15 +294,6 @@ impl Download<'_> {
             self.client.collect();
         }
     }
-}
-
-async fn copy_parts(
-    source: &mut BodySource<'_, '_>,
-    cut: Cut,
-    client: &mut MessageSink<'_>,
-    passed: &Cell<u64>,
-) -> Result<(), TransferEnd> {
-    copy(&mut Sliced::new(source, cut), client, passed).await
 }
 
 pub(super) fn persists(meta: &ResponseMeta, version: Version) -> bool {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::task::{AbortHandle, Id, JoinHandle, try_id};
 
 use super::challenges::HttpChallenges;
-use crate::config::{Listener, Protocols, TrustedPeers};
+use crate::config::{Listener, Protocols, TcpForward, TrustedPeers};
 use crate::net::tls::Acceptor;
 
 /// A listener, ready for use. Each worker has one of its own, which its connections share.
@@ -20,6 +20,10 @@ pub struct Entry {
     pub(super) protocols: Protocols,
     /// The peers that begin with a PROXY header; `None` if no peer may send one.
     pub(super) proxy_protocol: Option<Arc<TrustedPeers>>,
+    /// Whether it is a forward proxy.
+    pub(super) is_forward: bool,
+    /// Where its connections are passed on to; `None` if they carry requests.
+    pub(super) tcp: Option<Arc<TcpForward>>,
     /// What is done with requests before the routes are asked; `None` if nothing is.
     pub(super) before_routes: Option<BeforeRoutes>,
     /// Whether its connections end after their present request: the listener is another one now, or
@@ -61,6 +65,8 @@ impl Entry {
             tls,
             protocols: listener.protocols,
             proxy_protocol: listener.proxy_protocol.clone().map(Arc::new),
+            is_forward: listener.forward,
+            tcp: listener.tcp.clone(),
             before_routes: is_needed.then_some(before_routes),
             replaced: Cell::new(false),
             gone: Cell::new(None),
@@ -117,6 +123,6 @@ impl Entry {
     /// Whether requests may come at once: no PROXY header and no handshake before them.
     #[inline]
     pub(super) fn begins_at_once(&self) -> bool {
-        self.proxy_protocol.is_none() && self.tls.is_none()
+        self.proxy_protocol.is_none() && self.tls.is_none() && self.tcp.is_none()
     }
 }

@@ -9,9 +9,11 @@ use super::call;
 use super::client::Client;
 use super::connection::Disposition;
 use super::context::RequestContext;
+use super::layer4::Layer4;
 use super::refusal::{LocalReply, Refusal};
 use super::scratch::Scratch;
 use super::snapshot::WorkerSnapshot;
+use crate::config::{RouteEdits, Timeouts};
 use crate::message::{BodyLength, Edited, RequestFacts};
 use crate::observe::Outcome;
 use crate::policy::ByteRange;
@@ -25,6 +27,8 @@ pub(super) struct Exchange<'a> {
     /// The snapshot that was in force when its head had arrived, whatever the worker adopts
     /// meanwhile.
     pub view: &'a Rc<WorkerSnapshot>,
+    /// Of its route, once that is known.
+    pub timeouts: &'a Timeouts,
     /// The request's head and buffers.
     pub scratch: &'a mut Scratch,
     /// What the head said of body and connection.
@@ -34,6 +38,8 @@ pub(super) struct Exchange<'a> {
     /// How far the body has come, once some of it may have been taken out of the connection's
     /// input.
     pub progress: Option<Progress>,
+    /// How much of the body is kept for a copy of the request that is sent after it.
+    pub copied_body: Option<usize>,
     /// What policies have edited in the head, as of then.
     pub edited: Edited,
     /// Whether only new connections will do: a pooled one has ended under this request.
@@ -48,6 +54,10 @@ pub(super) struct Exchange<'a> {
     pub pace: Pace,
     /// What the attempts have said of backends.
     pub doubt: Doubt,
+    /// What the route changes of every answer, once the route is known; `None` for nothing.
+    pub edits: Option<&'a RouteEdits>,
+    /// There is no request: the connection itself is passed on.
+    pub layer4: Option<Layer4>,
 }
 
 /// What an attempt came to.
@@ -89,10 +99,12 @@ impl<'a> Exchange<'a> {
         Self {
             client,
             view,
+            timeouts: &view.settings.timeouts,
             scratch,
             facts,
             outcome,
             progress,
+            copied_body: None,
             edited,
             fresh,
             slow,
@@ -100,6 +112,8 @@ impl<'a> Exchange<'a> {
             queued,
             pace,
             doubt,
+            edits: None,
+            layer4: None,
         }
     }
 }
@@ -117,12 +131,21 @@ impl Exchange<'_> {
         self.note_deadline();
         let ended = match chain.prepare(&mut self.scratch.head, has_range) {
             // A policy may have set another one.
-            Ok(ranges) => match self.note_deadline() {
-                None => self.attempts(context, &ranges).await,
-                Some(deadline) => Box::pin(self.attempts_until(deadline, context, &ranges)).await,
-            },
+            Ok(ranges) => {
+                let deadline = self.note_deadline();
+                if let Some(mirror) = &context.rule.mirror {
+                    self.begin_mirror(context, mirror);
+                }
+                match deadline {
+                    None => self.attempts(context, &ranges).await,
+                    Some(until) => Box::pin(self.attempts_until(until, context, &ranges)).await,
+                }
+            }
             Err(stop) => Err(stop.into()),
         };
+        if let (Some(_), Some(mirror)) = (self.copied_body, &context.rule.mirror) {
+            self.end_mirror(context, mirror);
+        }
         context.chain().end();
         ended
     }

@@ -113,7 +113,7 @@ impl Exchange<'_> {
         Holder {
             timer: self.client.timer(),
             client: self.scratch.head.client,
-            timeouts: &self.view.settings.timeouts,
+            timeouts: self.timeouts,
             slow_place: self.slow_place,
         }
     }
@@ -152,9 +152,12 @@ impl Exchange<'_> {
         (plan, duplex)
     }
 
-    /// From now on the body is read piece by piece, and so much of it kept.
+    /// From now on the body is read piece by piece, and so much of it kept, or
+    /// more for a copy.
     pub(super) fn begin_body(&mut self, context: RequestContext<'_>, room: Option<usize>) {
-        let most = context.view.settings.limits.body_bytes;
+        let global = context.view.settings.limits.body_bytes;
+        let most = context.rule.body_bytes.unwrap_or(global);
+        let room = room.max(self.copied_body);
         self.progress = Some(self.client.progress(self.facts.body, room, most));
         self.edited = self.scratch.head.fields.edited().clone();
         // Once: another attempt may be sent the trailers that have come by then.
@@ -171,7 +174,7 @@ impl Exchange<'_> {
         plan: &Plan,
         duplex: &Duplex,
     ) -> ExchangeEnd {
-        let timeouts = &to.context.view.settings.timeouts;
+        let timeouts = to.context.timeouts;
         let patience = to.tries.patience(timeouts);
         let held_back = upward.may_hold_back() && plan.in_hand != Some(0);
         let (mut request, mut download) = self.directions(to, upward, plan, duplex);
@@ -226,11 +229,11 @@ impl Exchange<'_> {
         plan: &Plan,
         duplex: &'a Duplex,
     ) -> (Request<'a>, Download<'a>) {
-        let (with, scratch) = (to.context.worker_and_settings(), &mut *self.scratch);
+        let (terms, scratch) = (to.context.terms(), &mut *self.scratch);
         scratch.expect_response(to.context.rule.preserve_case);
-        let (from_client, to_client) = self.client.open(with, &mut scratch.out, duplex);
+        let (from_client, to_client) = self.client.open(terms, &mut scratch.out, duplex);
         let (timer, up) = (from_client.timer(), &mut scratch.up);
-        let (upstream, mut sink) = upward.open(with, timer, up, duplex);
+        let (upstream, mut sink) = upward.open(terms, timer, up, duplex);
         let length = upstream_length(self.facts.body, &scratch.head.method);
         sink.request(&scratch.head, length, &to.endpoint.name, plan.expects);
         sink.add(match &self.progress {

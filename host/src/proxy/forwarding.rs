@@ -14,7 +14,7 @@ pub(super) use self::told::Contradiction;
 use self::told::{Told, Trust, UNKNOWN};
 use crate::config;
 use crate::message::names::{self, Claim, Owner};
-use crate::message::{Fields, Notes, RequestHead, Version, syntax};
+use crate::message::{Fields, Notes, RequestHead, Scheme, Version, syntax};
 use crate::net::ConnectionInfo;
 
 /// What `[forwarded]` decides, ready for use. One for all workers.
@@ -136,9 +136,23 @@ impl Forwarding {
                 }
             }
         }
+        self.write_mark(head);
+        Ok(())
+    }
+
+    /// Notes who the client of a forward proxy is: fields about it go on as they came, and it adds
+    /// none.
+    pub(super) fn mark(&self, head: &mut RequestHead, connection: &ConnectionInfo) {
+        head.client = connection.peer.ip();
+        head.scheme = Scheme::Http;
+        head.tls = connection.session().cloned();
+    }
+
+    /// Writes the field by which this proxy knows a request that comes back.
+    #[inline]
+    pub(super) fn write_mark(&self, head: &mut RequestHead) {
         let mark = &self.marks[head.version.place()];
         head.fields.append_lowered(self.mark, &[mark.as_bytes()]);
-        Ok(())
     }
 
     /// Whether this peer is a proxy that speaks for its clients.

@@ -33,7 +33,7 @@ impl Connection {
             ..
         } = self;
         let mut arrived = Arrived::nothing(length);
-        let mut client = client_read(worker, settings, timer, stream.split().0);
+        let mut client = client_read(worker, &settings.timeouts, timer, stream.split().0);
         worker.timers.arm(timer, Wait::ClientRead, patience);
         let mut in_time = true;
         while !arrived.is_enough(input.filled(), settings.head_limits) {

@@ -1,13 +1,13 @@
-//! The halves of a client's connection, with the time-outs of its request's settings.
+//! The halves of a client's connection, with the time-outs of its request.
 
-use super::settings::Settings;
 use super::worker::Worker;
+use crate::config::Timeouts;
 use crate::net::{TimedIo, Timer, Wait};
 
 /// The reading half of a client connection.
 pub(super) fn client_read<'a, H>(
     worker: &'a Worker,
-    settings: &Settings,
+    timeouts: &Timeouts,
     timer: &'a Timer,
     half: H,
 ) -> TimedIo<'a, H> {
@@ -16,7 +16,7 @@ pub(super) fn client_read<'a, H>(
         timers: &worker.timers,
         timer,
         wait: Wait::ClientRead,
-        patience: settings.timeouts.body_read,
+        patience: timeouts.body_read,
         bytes: &worker.shard.bytes_from_clients,
     }
 }
@@ -24,7 +24,7 @@ pub(super) fn client_read<'a, H>(
 /// The writing half of a client connection.
 pub(super) fn client_write<'a, H>(
     worker: &'a Worker,
-    settings: &Settings,
+    timeouts: &Timeouts,
     timer: &'a Timer,
     half: H,
 ) -> TimedIo<'a, H> {
@@ -33,7 +33,7 @@ pub(super) fn client_write<'a, H>(
         timers: &worker.timers,
         timer,
         wait: Wait::ClientWrite,
-        patience: settings.timeouts.send,
+        patience: timeouts.send,
         bytes: &worker.shard.bytes_to_clients,
     }
 }

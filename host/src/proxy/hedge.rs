@@ -106,6 +106,7 @@ fn begin<'p>(
     let chosen = context.chain().select(&mut request.head, attempt);
     let is_new = |chosen: &u32| !failed.iter().any(|f| f.backend == *chosen);
     let backend = chosen.ok().filter(is_new)?;
+    request.head.name_backend(|| tries.pool.authority(backend));
     // It waits in no queue: others need the place more.
     let place = match tries.pool.request_limit(backend) {
         None => None,
@@ -118,12 +119,13 @@ fn begin<'p>(
     tries.also_failed.set(Some(slow(backend)));
     tries.race?.second.set(true);
     context.worker.shard.attempts.hedges.increment();
-    let timeouts = &context.view.settings.timeouts;
+    let timeouts = context.timeouts;
     Some(Second {
         lease: tries.pool.lease(backend),
-        held: (tries.pool.repeat(), place),
+        held: (Some(tries.pool.repeat()), place),
         request,
         may_connect,
+        is_certain: false,
         patience: (tries.within(timeouts.connect), tries.patience(timeouts)),
     })
 }
@@ -150,7 +152,8 @@ impl Exchange<'_> {
         let mut beside = Beside::after(after, lease.contender(), || {
             let second = begin(context, tries, copied, slow(position), may_connect)?;
             let contender = second.lease.contender();
-            Some((contender, Box::pin(second.run(context)) as Running<'_, '_>))
+            let run = second.run(context.terms(), context.rule.preserve_case);
+            Some((contender, Box::pin(run) as Running<'_, '_>))
         });
         let raced = {
             let mut attempt = boxed(|| self.attempt(context, lease, ranges, tries));
@@ -270,7 +273,7 @@ impl Exchange<'_> {
     }
 
     /// The request's body, if all of it is there.
-    fn whole_body(&self) -> Option<(&[u8], BodyLength)> {
+    pub(super) fn whole_body(&self) -> Option<(&[u8], BodyLength)> {
         match &self.progress {
             None => {
                 let body = self.client.in_hand_bytes(self.body_in_hand()?);

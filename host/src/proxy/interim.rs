@@ -219,7 +219,7 @@ impl Download<'_> {
         if !allowance.take(bytes, now) {
             return Err(bad(Malformed::Interim));
         }
-        let response = self.to.context.view.settings.timeouts.response;
+        let response = self.to.context.timeouts.response;
         let since = self.duplex.since_whole();
         let is_extended = self.to.tries.policy.try_timeout.is_none();
         if is_extended && since.is_some_and(|since| since < response.saturating_mul(TIMES)) {
@@ -233,7 +233,10 @@ impl Download<'_> {
         if self.head.version == Version::Http10 {
             return Ok(());
         }
-        let edited = self.to.context.chain().edits_responses();
+        let context = self.to.context;
+        let by_route = context.rule.edits.as_ref();
+        let edited = by_route.is_some_and(|edits| !edits.response.is_empty())
+            || context.chain().edits_responses();
         let fields = &mut self.response.fields;
         fields.retain(|name, _| may_come_before(status, name, edited));
         self.client.interim(status, Some(self.response));
@@ -250,7 +253,7 @@ impl Download<'_> {
         duplex.reach(Stage::Partly);
         let (timers, timer) = self.client.clock();
         timer.disarm(Wait::UpstreamRead);
-        let body_read = self.to.context.view.settings.timeouts.body_read;
+        let body_read = self.to.context.timeouts.body_read;
         timers.arm(timer, Wait::ClientRead, body_read);
         self.client.interim(100, None);
         self.client.flush().await.map_err(client_end)

@@ -6,7 +6,8 @@ use super::body::{Duplex, MessageSink, Reader};
 use super::boxed::boxed;
 use super::client::Client;
 use super::exchange::Exchange;
-use super::settings::{RESPONSE_LIMITS, Settings};
+use super::settings::RESPONSE_LIMITS;
+use super::terms::Terms;
 use super::tries::Tries;
 use super::worker::Worker;
 use crate::net::{Buffer, TimedIo, Timer, Wait};
@@ -281,7 +282,7 @@ impl Exchange<'_> {
         place: Option<Place>,
     ) -> Result<Carrier, AttemptOutcome> {
         let room = lease.room().await?;
-        let patience = tries.within(self.view.settings.timeouts.connect);
+        let patience = tries.within(self.timeouts.connect);
         let timer = self.client.timer();
         // In a box, because what is waited for is kept twice.
         let mut connect = boxed(|| lease.connect((place, room), patience));
@@ -317,7 +318,7 @@ fn may_wait(lease: &Lease<'_>, tries: &Tries<'_>) -> bool {
 
 /// A connection to a backend as it is read and written for one exchange.
 pub(super) fn open<'a>(
-    (worker, settings): (&'a Worker, &Settings),
+    terms: Terms<'a>,
     timer: &'a Timer,
     connection: &'a mut Upstream,
     buffer: &'a mut Buffer,
@@ -325,7 +326,10 @@ pub(super) fn open<'a>(
     duplex: &'a Duplex,
 ) -> (Reader<'a>, MessageSink<'a>) {
     let (read, write) = connection.stream.split();
-    let (timers, timeouts) = (&worker.timers, &settings.timeouts);
+    let Terms {
+        worker, timeouts, ..
+    } = terms;
+    let timers = &worker.timers;
     let reader = Reader {
         read: TimedIo {
             half: read,

@@ -8,7 +8,8 @@
 //! client that leaves while the proxy waits for its backend; `linger` ends a connection whose
 //! client is still sending; `slow` cuts off clients that keep limited connections from others.
 //! Policies hear what became of a request after its end (`run`, `completion`). After a 101,
-//! `tunnel` moves the bytes of both connections; `switched` is what it takes over. `refusal` is the
+//! `tunnel` moves the bytes of both connections; `switched` is what it takes over. Connections that
+//! carry no requests become tunnels at once (`passed_on`). `refusal` is the
 //! only place where an error becomes a status; `answer` sends responses that are not a backend's,
 //! as `reply` writes them. A [`Worker`] holds what the connections of one thread share; `app` makes
 //! them. Never names wasmtime, and never asks a policy itself.
@@ -31,14 +32,17 @@ mod challenges;
 mod client;
 mod completion;
 mod completions;
+mod compress;
 mod conditions;
 mod connection;
 mod context;
 mod download;
+mod edits;
 mod end;
 mod entry;
 mod exchange;
 mod forward;
+mod forward_proxy;
 mod forwarding;
 mod gather;
 mod h2;
@@ -47,11 +51,16 @@ mod hedge;
 mod hops;
 mod interim;
 mod late;
+mod layer4;
 mod lease;
 mod linger;
 mod listening;
+mod mirror;
+mod mirrored;
 mod of_route;
 mod partial;
+mod passage;
+mod passed_on;
 mod presence;
 mod redirect;
 mod refusal;
@@ -71,6 +80,8 @@ mod slow;
 mod snapshot;
 mod spares;
 mod switched;
+mod target;
+mod terms;
 mod tries;
 mod tunnel;
 mod upward;
@@ -81,6 +92,7 @@ pub use accept::{Entries, Handed, accept, accept_rest, hand_in};
 pub use admission::Admission;
 pub use challenges::HttpChallenges;
 pub use entry::{Entry, GRACE};
+pub use forward_proxy::{Found, LookUp, NotFound, OpenTunnels};
 pub use forwarding::Forwarding;
 pub use linger::MOST_TURNED_AWAY;
 pub use listening::{Listening, Sockets};

@@ -1,12 +1,15 @@
 //! The one place where what went wrong becomes a status, a sentence for the client and a word for
 //! the access log.
 
+mod error_type;
+mod forward;
+
+pub(super) use self::forward::ForwardRefusal;
 use crate::decision::Stop;
 use crate::message::Malformed;
 use crate::policy::Reply;
 
-/// An answer that comes from here and not from a backend. It goes in a box: every request hands on
-/// the result that could hold one, and few do.
+/// An answer that is not a backend's; in a box, because all requests hand on what could hold one.
 #[derive(Debug)]
 pub enum LocalReply {
     /// A policy's.
@@ -24,6 +27,8 @@ pub enum LocalReply {
     Redirect(u16, String),
     /// The response of a route: its status and its place in the table of routes.
     Fixed(u16, usize),
+    /// What a browser may ask for, before it does (Fetch section 3.2.2).
+    Preflight,
     /// The statistics.
     Page {
         /// Of the page.
@@ -50,6 +55,7 @@ impl LocalReply {
             Self::Refusal(refusal) => refusal.status(),
             Self::Redirect(status, _) | Self::Fixed(status, _) => *status,
             Self::Options | Self::Page { .. } => 200,
+            Self::Preflight => 204,
         }
     }
 
@@ -58,7 +64,7 @@ impl LocalReply {
         match self {
             Self::Reply { policy, .. } => Some(format!("answered by policy {policy:?}")),
             Self::Refusal(refusal) => Some(refusal.reason()),
-            Self::Options | Self::Redirect(..) | Self::Fixed(..) | Self::Page { .. } => None,
+            _ => None,
         }
     }
 }
@@ -209,6 +215,15 @@ pub enum Refusal {
         /// The operator's name for the policy.
         policy: String,
     },
+    /// A forward proxy does not do this.
+    Forward(ForwardRefusal),
+}
+
+fn no_route(host: &str) -> String {
+    match host.is_empty() {
+        true => "No route for a request without a host.".to_owned(),
+        false => format!("No route for the host {host:?} takes this request."),
+    }
 }
 
 impl Refusal {
@@ -216,6 +231,7 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self {
             Self::Malformed(reason) => malformed_status(*reason),
+            Self::Forward(refusal) => refusal.status(),
             Self::Path(_) | Self::AmbiguousPath | Self::Contradiction => 400,
             Self::Method => 405,
             // RFC 9220 section 3, of the same for HTTP/3.
@@ -264,14 +280,12 @@ impl Refusal {
     pub fn sentence(&self) -> String {
         let fixed = match self {
             Self::Malformed(reason) => return format!("Bad request: {reason}."),
+            Self::Forward(refusal) => refusal.sentence(),
             Self::Path(fault) => return format!("The path has {fault}, which this proxy refuses."),
-            Self::NoRoute { host } if !host.is_empty() => {
-                return format!("No route for the host {host:?} takes this request.");
-            }
+            Self::NoRoute { host } => return no_route(host),
             Self::RangeNotSatisfiable { length } => {
                 return format!("The range lies outside the content, which has {length} bytes.");
             }
-            Self::NoRoute { .. } => "No route for a request without a host.",
             Self::Method => "This method is not served here.",
             Self::AmbiguousPath => AMBIGUOUS_PATH,
             Self::Contradiction => CONTRADICTION,
@@ -302,49 +316,12 @@ impl Refusal {
         fixed.to_owned()
     }
 
-    /// What `Proxy-Status` says (RFC 9209 section 2.3): no more than the status and the sentence
-    /// do.
-    pub fn error_type(&self) -> &'static str {
-        match self {
-            Self::NoRoute { .. } | Self::Misdirected => "destination_not_found",
-            Self::Loop => "proxy_loop_detected",
-            Self::NoBackend | Self::Unreachable => "destination_unavailable",
-            Self::ConnectTimeout => "connection_timeout",
-            Self::ResponseTimeout | Self::CallDeadline => "http_response_timeout",
-            Self::ClosedEarly => "http_response_incomplete",
-            Self::BadResponse(Malformed::HeadTooLarge) => "http_response_header_section_size",
-            Self::BadResponse(_) | Self::UnaskedUpgrade | Self::UnfitBackend { .. } => {
-                "http_protocol_error"
-            }
-            Self::Busy
-            | Self::AtLimit
-            | Self::OutOfConnections
-            | Self::StreamLimit
-            | Self::HiddenClient
-            | Self::TooManyConnections => "connection_limit_reached",
-            Self::TooManyOfClient => "http_request_denied",
-            Self::NotSwitched | Self::NoWebSocket => "http_upgrade_failed",
-            Self::PolicyFailed { .. } | Self::PolicyNotAsked { .. } | Self::PolicyAbsent { .. } => {
-                "proxy_internal_error"
-            }
-            Self::Malformed(_)
-            | Self::Path(_)
-            | Self::AmbiguousPath
-            | Self::Contradiction
-            | Self::Method
-            | Self::Protocol
-            | Self::RequestTimeout
-            | Self::SlowClient
-            | Self::BodyTooLarge
-            | Self::RangeNotSatisfiable { .. } => "http_request_error",
-        }
-    }
-
     /// The reason in the access log: the client's sentence, or details that only the operator
     /// should know.
     pub fn reason(&self) -> String {
         match self {
             Self::Malformed(reason) => format!("malformed request: {reason}"),
+            Self::Forward(refusal) => refusal.reason(),
             Self::BadResponse(reason) => format!("malformed response: {reason}"),
             Self::UnfitBackend { reason } => format!("no connection to the backend: {reason}"),
             Self::OutOfConnections => format!("{OUT_OF_CONNECTIONS} Raise `ulimit -n`."),

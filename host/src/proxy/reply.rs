@@ -8,8 +8,8 @@ use super::refusal::Refusal;
 use crate::config::FixedResponse;
 use crate::decision::TRACE;
 use crate::h1::{Framing, write_name, write_response_end, write_status_line};
-use crate::message::Version;
 use crate::message::grpc::{self, GrpcStatus};
+use crate::message::{Fields, Version};
 use crate::policy::Reply;
 
 /// The methods that are passed on; any other token is as well.
@@ -86,6 +86,7 @@ impl<'a> Answer<'a> {
                 fields.push(("content-range", value.into()));
             }
             Refusal::Method => fields.push(("allow", ALLOW.into())),
+            Refusal::Forward(refusal) => fields.extend(refusal.field().map(owned)),
             // RFC 9110 section 15.6.4. What is in the way may be gone at any moment.
             refusal if refusal.may_pass() => {
                 fields.push(("retry-after", b"1".into()));
@@ -107,6 +108,29 @@ impl<'a> Answer<'a> {
             status: 200,
             fields: vec![("allow", ALLOW.into())],
             body: Some(b"".into()),
+        }
+    }
+
+    /// The answer to a preflight, without the fields of it.
+    pub(super) fn preflight() -> Self {
+        Self {
+            status: 204,
+            fields: Vec::new(),
+            body: None,
+        }
+    }
+
+    /// The same with the fields that `change` makes of its fields.
+    #[cold]
+    pub(super) fn changed(self, fields: &'a mut Fields, change: impl FnOnce(&mut Fields)) -> Self {
+        for (name, value) in &self.fields {
+            fields.append(name.as_bytes(), value);
+        }
+        change(fields);
+        let named = |(name, value)| Some((str::from_utf8(name).ok()?, Cow::Borrowed(value)));
+        Self {
+            fields: fields.iter().filter_map(named).collect(),
+            ..self
         }
     }
 
@@ -234,6 +258,10 @@ impl<'a> Answer<'a> {
         write_response_end(framing, connection, false, out);
         out.extend_from_slice(body.map_or(b"", |(body, _)| body));
     }
+}
+
+fn owned<'a>((name, value): (&'static str, &str)) -> (&'a str, Cow<'a, [u8]>) {
+    (name, value.as_bytes().to_vec().into())
 }
 
 /// Writes the `date` field.

@@ -10,11 +10,14 @@ use super::exchange::Exchange;
 use super::forwarding::Contradiction;
 use super::hops;
 use super::refusal::{LocalReply, Refusal};
+use super::settings::Settings;
+use super::target::target;
 use super::worker::Worker;
 use crate::decision::{EXPLAIN, RecordedRequest, RequestPolicyState};
 use crate::message::{BodyLength, RequestHead, Version, websocket};
 use crate::recording::Sampling;
-use crate::route::{Action, Rule, Sureness};
+use crate::route::{Action, Rule, RuleTarget, Sureness};
+use crate::upstream::PoolId;
 
 impl<'a> Exchange<'a> {
     /// Finds the route, and settles what is captured of the request.
@@ -22,31 +25,35 @@ impl<'a> Exchange<'a> {
         &mut self,
         worker: &Worker,
         state: &mut RequestPolicyState,
-    ) -> Result<&'a Rule, Box<LocalReply>> {
+    ) -> Result<(&'a Rule, &'a RuleTarget), Box<LocalReply>> {
         self.before_routes()?;
         self.stats_page(worker)?;
         if self.facts.notes.explain {
             self.explain(worker, state);
         }
         let rule = self.route()?;
+        if let Some(timeouts) = &rule.timeouts {
+            self.timeouts = timeouts;
+        }
+        let target = target(worker, self.view, rule).ok_or(Refusal::NoBackend)?;
         self.normalise(rule)?;
         if let Some(sampling) = &self.view.settings.sampling
             && samples(sampling, worker, rule)
         {
-            self.keep_record(sampling, rule, state);
+            self.keep_record(sampling, target.pool, state);
         }
-        Ok(rule)
+        Ok((rule, target))
     }
 
     /// From now on what the policies see and decide is recorded.
     #[cold]
-    fn keep_record(&self, sampling: &Sampling, rule: &Rule, state: &mut RequestPolicyState) {
+    fn keep_record(&self, sampling: &Sampling, pool: PoolId, state: &mut RequestPolicyState) {
         let worker = self.client.worker();
         let Some(recorder) = &self.view.recorder else {
             return;
         };
         let lineup = Arc::clone(self.view.lineup(sampling));
-        let (pool, head) = (rule.pool.number(), &self.scratch.head);
+        let (pool, head) = (pool.number(), &self.scratch.head);
         let record = RecordedRequest::begin(recorder, lineup, worker.index, pool, head);
         state.keep_record(record);
     }
@@ -68,35 +75,55 @@ impl<'a> Exchange<'a> {
 
     fn route(&mut self) -> Result<&'a Rule, Box<LocalReply>> {
         self.check()?;
-        let (head, view) = (&mut self.scratch.head, self.view);
-        let routes = &view.snapshot.routes;
-        let action = routes.find(head);
+        let routes = &self.view.snapshot.routes;
+        let action = routes.find(&self.scratch.head);
         let action = action.ok_or_else(|| Refusal::NoRoute {
-            host: head.host.clone(),
+            host: self.scratch.head.host.clone(),
         })?;
-        if head.path_notes.is_ambiguous() {
-            let seen = if view.settings.paths.forward_normalised {
-                head.path()
-            } else {
-                head.raw_path()
-            };
-            let sureness = |sent| routes.sureness(action, head, sent, head.path_notes);
-            let normal = match sureness(seen) {
-                Sureness::AsMeant => false,
-                Sureness::NormalForm if sureness(head.path()) == Sureness::AsMeant => true,
-                _ => return Err(Refusal::AmbiguousPath.into()),
-            };
-            head.forward_normal = normal;
+        self.edits = action.edits();
+        let cors = self.edits.and_then(|edits| edits.cors.as_ref());
+        let is_preflight = cors.is_some_and(|cors| self.begin_cors(cors));
+        if self.scratch.head.path_notes.is_ambiguous() {
+            self.scratch.head.forward_normal = self.sends_normal_form(action)?;
         }
+        if is_preflight {
+            return Err(self.preflight());
+        }
+        let of_route = match action {
+            Action::Forward(rule) => rule.body_bytes,
+            Action::Answer(_) => None,
+        };
+        check_length(self.facts.body, of_route, &self.view.settings)?;
         let rule = match action {
             Action::Forward(rule) => rule,
             Action::Answer(answer) => return Err(self.of_route(answer)),
         };
+        let head = &mut self.scratch.head;
         head.fields.write_spelling(rule.preserve_case);
         if self.facts.notes.max_forwards && head.method == Method::OPTIONS {
             hops::count_down(&mut head.fields)?;
         }
         Ok(rule)
+    }
+
+    /// Whether an ambiguous path is sent in normal form, so that no server reads it as one of
+    /// another route.
+    fn sends_normal_form(&self, action: &Action) -> Result<bool, Refusal> {
+        let (head, view) = (&self.scratch.head, self.view);
+        // What is rewritten is the normal form.
+        let rewrites = self.edits.is_some_and(|edits| edits.rewrite.is_some());
+        let seen = if view.settings.paths.forward_normalised || rewrites {
+            head.path()
+        } else {
+            head.raw_path()
+        };
+        let routes = &view.snapshot.routes;
+        let sureness = |sent| routes.sureness(action, head, sent, head.path_notes);
+        match sureness(seen) {
+            Sureness::AsMeant => Ok(false),
+            Sureness::NormalForm if sureness(head.path()) == Sureness::AsMeant => Ok(true),
+            _ => Err(Refusal::AmbiguousPath),
+        }
     }
 
     /// Refuses requests that this proxy serves on no route.
@@ -114,10 +141,6 @@ impl<'a> Exchange<'a> {
         {
             return Err(Refusal::Misdirected);
         }
-        let limit = settings.limits.body_bytes;
-        if limit > 0 && matches!(self.facts.body, BodyLength::Known(n) if n > limit) {
-            return Err(Refusal::BodyTooLarge);
-        }
         if settings.forwarding.has_passed(head, self.facts.notes) {
             return Err(Refusal::Loop);
         }
@@ -129,8 +152,22 @@ impl<'a> Exchange<'a> {
 
     /// Makes the fields those that policies and backends are to see.
     fn normalise(&mut self, rule: &Rule) -> Result<(), Box<LocalReply>> {
+        self.write_hop(rule)?;
         let (head, settings) = (&mut self.scratch.head, &self.view.settings);
-        let notes = self.facts.notes;
+        head.forward_normal |= settings.paths.forward_normalised;
+        let info = self.client.info();
+        let set = settings.forwarding.set_fields(head, self.facts.notes, info);
+        set.map_err(|Contradiction| Refusal::Contradiction)?;
+        match &rule.edits {
+            None => Ok(()),
+            Some(edits) => Ok(self.change_request(edits)?),
+        }
+    }
+
+    /// Writes the fields that belong to the connection to the backend.
+    #[inline]
+    pub(super) fn write_hop(&mut self, rule: &Rule) -> Result<(), Box<LocalReply>> {
+        let (head, notes) = (&mut self.scratch.head, self.facts.notes);
         let trailers = notes.te_trailers && head.version != Version::Http10;
         if trailers {
             head.fields.append(b"te", b"trailers");
@@ -142,10 +179,21 @@ impl<'a> Exchange<'a> {
         } else if trailers {
             head.fields.append(b"connection", b"te");
         }
-        head.forward_normal |= settings.paths.forward_normalised;
-        let info = self.client.info();
-        let set = settings.forwarding.set_fields(head, notes, info);
-        set.map_err(|Contradiction| Refusal::Contradiction.into())
+        Ok(())
+    }
+}
+
+/// Refuses a body whose declared length is above the limit of its route, or of all.
+#[inline]
+pub(super) fn check_length(
+    length: BodyLength,
+    of_route: Option<u64>,
+    settings: &Settings,
+) -> Result<(), Refusal> {
+    let limit = of_route.unwrap_or(settings.limits.body_bytes);
+    match length {
+        BodyLength::Known(n) if limit > 0 && n > limit => Err(Refusal::BodyTooLarge),
+        _ => Ok(()),
     }
 }
 

@@ -16,33 +16,33 @@ use super::worker::Worker;
 use crate::decision::RequestPolicyState;
 use crate::message::BodyLength;
 use crate::observe::Outcome;
-use crate::route::Rule;
+use crate::route::{Rule, RuleTarget};
 use crate::stats::WorkerShard;
 use crate::upstream::{Completion, RequestFailure};
 
 /// A request whose policies may hear what becomes of it, however it ends: also if its task is
 /// dropped, or panics.
-struct Awaited<'e, 'a> {
-    exchange: &'e mut Exchange<'a>,
+pub(super) struct Awaited<'e, 'a> {
+    pub(super) exchange: &'e mut Exchange<'a>,
     worker: &'e Worker,
-    /// Its route, once it is known.
-    rule: Option<&'a Rule>,
-    state: RequestPolicyState,
+    /// Its route and the pool that takes it, once they are known.
+    pub(super) route: Option<(&'a Rule, &'a RuleTarget)>,
+    pub(super) state: RequestPolicyState,
 }
 
 impl<'e, 'a> Awaited<'e, 'a> {
-    fn new(exchange: &'e mut Exchange<'a>, worker: &'e Worker) -> Self {
+    pub(super) fn new(exchange: &'e mut Exchange<'a>, worker: &'e Worker) -> Self {
         Self {
             exchange,
             worker,
-            rule: None,
+            route: None,
             state: RequestPolicyState::default(),
         }
     }
 
     /// The request has ended as its outcome says.
     #[inline]
-    fn end(mut self) {
+    pub(super) fn end(mut self) {
         if self.state.is_awaited() {
             return self.pass_on();
         }
@@ -54,12 +54,15 @@ impl<'e, 'a> Awaited<'e, 'a> {
     #[cold]
     fn pass_on(&mut self) {
         let state = mem::take(&mut self.state);
-        let Some(rule) = self.rule else { return };
+        let Some((rule, target)) = self.route else {
+            return;
+        };
         let exchange = &mut *self.exchange;
         let completion = exchange.completion(&state);
         self.worker.ended(Ended {
             view: exchange.view,
             rule,
+            pool: target.pool,
             head: &mut exchange.scratch.head,
             state,
             completion,
@@ -91,19 +94,13 @@ impl Exchange<'_> {
         let mut awaited = Awaited::new(self, &worker);
         let Awaited {
             exchange,
-            rule,
+            route,
             state,
             ..
         } = &mut awaited;
         let begun = exchange.begin(&worker, state);
-        *rule = begun.as_ref().ok().copied();
-        let context = rule.map(|rule| RequestContext {
-            worker: &worker,
-            entry: &entry,
-            view,
-            rule,
-            state,
-        });
+        *route = begun.as_ref().ok().copied();
+        let context = route.map(|route| RequestContext::new(&worker, &entry, view, route, state));
         let ended = match (begun, context) {
             (Err(local), _) => Err(local),
             (Ok(_), None) => Err(Refusal::NoBackend.into()),
@@ -159,7 +156,12 @@ fn microseconds(time: Duration) -> u64 {
 
 /// Counts the request and logs it. A tunnel has its line in the log when it ends.
 #[inline]
-fn report(client: &Client<'_>, view: &WorkerSnapshot, scratch: &mut Scratch, outcome: &Outcome) {
+pub(super) fn report(
+    client: &Client<'_>,
+    view: &WorkerSnapshot,
+    scratch: &mut Scratch,
+    outcome: &Outcome,
+) {
     let (worker, logged, head) = (client.worker(), view.settings.logged, &scratch.head);
     match &mut scratch.tunnel {
         Some(tunnel) => tunnel.begin(&worker.shard, outcome.clone(), head),
@@ -168,10 +170,10 @@ fn report(client: &Client<'_>, view: &WorkerSnapshot, scratch: &mut Scratch, out
 }
 
 /// A request counts as active until this is dropped, also by a panic.
-struct ActiveRequest<'a>(&'a WorkerShard);
+pub(super) struct ActiveRequest<'a>(&'a WorkerShard);
 
 impl<'a> ActiveRequest<'a> {
-    fn new(shard: &'a WorkerShard) -> Self {
+    pub(super) fn new(shard: &'a WorkerShard) -> Self {
         shard.requests_active.increment();
         Self(shard)
     }

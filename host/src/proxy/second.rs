@@ -2,11 +2,11 @@
 //! attempt of the same request.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::blame::{self, Circumstances};
 use super::body::{Duplex, H2Reader, MessageReader, MessageSink, Reader, Stage, TransferEnd, join};
-use super::context::RequestContext;
 use super::end::{ExchangeEnd, bad, refused, stream_end};
 use super::forward::upstream_length;
 use super::h2::BackendStream;
@@ -14,6 +14,7 @@ use super::interim::meta_of_stream;
 use super::refusal::Refusal;
 use super::settings::RESPONSE_LIMITS;
 use super::switched::Backend;
+use super::terms::Terms;
 use super::upward::Upward;
 use super::worker::Worker;
 use crate::h1::{Arrival, ResponseMeta, parse_response};
@@ -36,10 +37,12 @@ pub(super) struct Copied {
 pub(super) struct Second<'p> {
     pub lease: Lease<'p>,
     /// Its part of the budget, and its place where requests are limited.
-    pub held: (Repeat<'p>, Option<RequestPlace>),
+    pub held: (Option<Repeat<'p>>, Option<RequestPlace>),
     pub request: Copied,
     /// Whether it may have a connection of its own.
     pub may_connect: bool,
+    /// Whether a pooled connection is looked at once more before it is used.
+    pub is_certain: bool,
     /// How long a connection may take, and the response head.
     pub patience: (Duration, Duration),
 }
@@ -47,7 +50,7 @@ pub(super) struct Second<'p> {
 /// A response head that a second attempt has brought, and what the rest of it comes by.
 pub(super) struct Brought<'p> {
     pub lease: Lease<'p>,
-    pub held: (Repeat<'p>, Option<RequestPlace>),
+    pub held: (Option<Repeat<'p>>, Option<RequestPlace>),
     pub backend: Backend,
     pub reused: bool,
     pub buffer: Buffer,
@@ -57,25 +60,35 @@ pub(super) struct Brought<'p> {
 }
 
 impl<'p> Second<'p> {
-    /// Sends the request and waits for the head of the response; `None` if none comes. Dropped, it
-    /// closes its connection or resets its stream, and says nothing of the backend.
-    pub(super) async fn run(mut self, context: RequestContext<'_>) -> Option<Brought<'p>> {
-        let timer = context.worker.timers.register();
-        let carrier = match self.carrier(context.worker, &timer).await {
+    /// Sends the request beside another one and waits for the head of the response; `None` if none
+    /// comes. Dropped, it closes its connection or resets its stream, and says nothing of the
+    /// backend.
+    pub(super) async fn run(self, terms: Terms<'_>, preserve_case: bool) -> Option<Brought<'p>> {
+        let client = self.request.head.client;
+        let attempted = self.attempt(terms, preserve_case).await;
+        let brought = attempted.map_err(|(lease, outcome)| report(lease, outcome, client));
+        brought.ok()
+    }
+
+    /// The same where the outcome is for the caller to report.
+    pub(super) async fn attempt(
+        mut self,
+        terms: Terms<'_>,
+        preserve_case: bool,
+    ) -> Result<Brought<'p>, (Lease<'p>, AttemptOutcome)> {
+        let timer = terms.worker.timers.register();
+        let carrier = match self.carrier(terms.worker, &timer).await {
             Ok(carrier) => carrier,
-            Err(outcome) => {
-                self.report(outcome);
-                return None;
-            }
+            Err(outcome) => return Err((self.lease, outcome)),
         };
         self.lease.begin();
         let reused = carrier.is_reused();
         let (mut buffer, mut response) = (Buffer::default(), ResponseHead::default());
-        response.fields.keep_spelling(context.rule.preserve_case);
+        response.fields.keep_spelling(preserve_case);
         let duplex = Duplex::new(Stage::Whole, false);
         let with = (&mut buffer, &mut response, &duplex);
-        match self.converse(context, carrier, &timer, with).await {
-            Ok((backend, meta)) => Some(Brought {
+        match self.converse(terms, carrier, &timer, with).await {
+            Ok((backend, meta)) => Ok(Brought {
                 lease: self.lease,
                 held: self.held,
                 backend,
@@ -86,21 +99,20 @@ impl<'p> Second<'p> {
                 duplex,
             }),
             Err(end) => {
-                context.worker.buffers.take_back(buffer);
+                terms.worker.buffers.take_back(buffer);
                 let known = Circumstances {
                     reused,
                     answered: false,
                     slow_client: false,
                 };
-                self.report(blame::outcome(&end, known));
-                None
+                Err((self.lease, blame::outcome(&end, known)))
             }
         }
     }
 
     async fn converse(
         &self,
-        context: RequestContext<'_>,
+        terms: Terms<'_>,
         carrier: Carrier,
         timer: &Timer,
         (buffer, response, duplex): (&mut Buffer, &mut ResponseHead, &Duplex),
@@ -110,22 +122,13 @@ impl<'p> Second<'p> {
             Carrier::H2(slot) => Backend::Stream(self.stream(slot)?),
         };
         let upward = upward(&mut backend, buffer);
-        let meta = self.ask(context, upward, timer, (response, duplex)).await?;
+        let meta = self.ask(terms, upward, timer, (response, duplex)).await?;
         Ok((backend, meta))
-    }
-
-    /// Only what can't be the request's doing is reported: what else fails may have failed in both
-    /// attempts, and the first one says so.
-    fn report(self, outcome: AttemptOutcome) {
-        if !outcome.may_be_of_request() {
-            let (client, mut doubt) = (self.request.head.client, Default::default());
-            self.lease.finish(outcome, &mut doubt, client);
-        }
     }
 
     /// A connection or a stream. It waits in no queue: others need the connection more.
     async fn carrier(&self, worker: &Worker, timer: &Timer) -> Result<Carrier, AttemptOutcome> {
-        if let Some(pooled) = self.lease.pooled(false) {
+        if let Some(pooled) = self.lease.pooled(self.is_certain) {
             worker.shard.upstream_reuses.increment();
             return Ok(pooled);
         }
@@ -166,20 +169,18 @@ impl<'p> Second<'p> {
 
     async fn ask(
         &self,
-        context: RequestContext<'_>,
+        terms: Terms<'_>,
         upward: Upward<'_>,
         timer: &Timer,
         (response, duplex): (&mut ResponseHead, &Duplex),
     ) -> Result<ResponseMeta, ExchangeEnd> {
         let (Copied { head, body, length }, mut up) = (&self.request, Vec::new());
-        let with = context.worker_and_settings();
-        let (mut reader, mut sink) = upward.open(with, timer, &mut up, duplex);
+        let (mut reader, mut sink) = upward.open(terms, timer, &mut up, duplex);
         let length = upstream_length(*length, &head.method);
         sink.request(head, length, &self.lease.endpoint().name, false);
         sink.add(body);
-        with.0
-            .timers
-            .arm(timer, Wait::UpstreamRead, self.patience.1);
+        let timers = &terms.worker.timers;
+        timers.arm(timer, Wait::UpstreamRead, self.patience.1);
         let sent = async {
             let is_whole = matches!(sink, MessageSink::H2(_)) && body.is_empty();
             match is_whole {
@@ -189,6 +190,14 @@ impl<'p> Second<'p> {
         };
         let both = join(sent, read_head(&mut reader, response, head)).await;
         both.unwrap_or_else(|end| Err(ExchangeEnd::Upload(end)))
+    }
+}
+
+/// Only what can't be the request's doing is reported: what else fails may have failed in both
+/// attempts, and the first one says so.
+fn report(lease: Lease<'_>, outcome: AttemptOutcome, client: IpAddr) {
+    if !outcome.may_be_of_request() {
+        lease.finish(outcome, &mut Default::default(), client);
     }
 }
 

@@ -14,9 +14,10 @@ use super::refusal::Refusal;
 use super::refuse::refuse;
 use super::scratch::Scratch;
 use super::settings::Settings;
+use super::snapshot::WorkerSnapshot;
 use super::worker::Worker;
 use crate::config::Protocols;
-use crate::h1::{Arrival, RequestMeta, parse_request};
+use crate::h1::{Arrival, RequestMeta, ToProxy, parse_request};
 use crate::net::{Buffer, IoEnd, ReadHalf, Wait};
 use crate::observe::Outcome;
 
@@ -121,7 +122,7 @@ impl Connection {
         );
         while self.may_speak_h2() && self.input.len() < PREFACE.len() {
             let half = self.stream.split().0;
-            let mut read = client_read(&worker, &view.settings, &self.timer, half);
+            let mut read = client_read(&worker, &view.settings.timeouts, &self.timer, half);
             if !matches!(read.read_watched(&mut self.input).await, Ok(1..)) {
                 break;
             }
@@ -175,6 +176,9 @@ impl Connection {
         match next {
             HeadRead::Closed => Disposition::Finish,
             HeadRead::Request(meta) => {
+                if self.entry.is_forward {
+                    return boxed(|| self.request_forward(&view, scratch, meta, outcome)).await;
+                }
                 self.input.consume(meta.head_len);
                 self.served += 1;
                 let facts = meta.facts(scratch.head.version);
@@ -189,6 +193,24 @@ impl Connection {
         }
     }
 
+    /// The same for a client of a forward proxy.
+    async fn request_forward(
+        &mut self,
+        view: &Rc<WorkerSnapshot>,
+        scratch: &mut Scratch,
+        meta: RequestMeta,
+        outcome: Outcome,
+    ) -> Disposition {
+        // The fields of this hop are not among those that go on.
+        let head = self.input.filled()[..meta.head_len].to_vec();
+        self.input.consume(meta.head_len);
+        self.served += 1;
+        let facts = meta.facts(scratch.head.version);
+        let client = Client::H1(self);
+        let mut exchange = Exchange::new(client, view, scratch, facts, outcome);
+        exchange.run_forward(ToProxy::read(&head)).await
+    }
+
     async fn read_head(&mut self, settings: &Settings, scratch: &mut Scratch) -> HeadRead {
         let Self {
             worker,
@@ -197,7 +219,7 @@ impl Connection {
             input,
             ..
         } = self;
-        let mut read = client_read(worker, settings, timer, stream.split().0);
+        let mut read = client_read(worker, &settings.timeouts, timer, stream.split().0);
         let (timers, patience) = (&worker.timers, settings.timeouts.header_read);
         timers.arm(timer, Wait::ClientRead, patience);
         scratch.head.fields.keep_spelling(settings.keeps_spelling);
@@ -228,7 +250,7 @@ impl Connection {
     }
 
     /// Gives a client that is sending still the time to see its answer.
-    async fn linger(&mut self) {
+    pub(super) async fn linger(&mut self) {
         let Self {
             worker,
             stream,

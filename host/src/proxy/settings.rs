@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::forward_proxy::ForwardRules;
 use super::forwarding::Forwarding;
 use crate::config::{Config, Limits, LoggedRequests, Paths, Timeouts};
 use crate::h1::HeadLimits;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub sampling: Option<Sampling>,
     /// Whether any route wants header names as they were spelled.
     pub keeps_spelling: bool,
+    /// Where clients of the forward proxy may go, if there is one.
+    pub(super) forward: Option<Arc<ForwardRules>>,
 }
 
 impl Settings {
@@ -74,6 +77,7 @@ impl Settings {
             logged: config.access_log.requests,
             sampling: Sampling::new(config, policies),
             keeps_spelling: config.routes.iter().any(|route| route.preserve_header_case),
+            forward: ForwardRules::new(config).map(Arc::new),
         }
     }
 }

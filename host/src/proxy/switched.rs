@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::forward_proxy::TunnelPlace;
 use super::h2::BackendStream;
+use super::layer4::Layer4;
 use crate::config::LoggedRequests;
 use crate::message::{RequestHead, Version};
 use crate::net::Buffer;
@@ -23,6 +25,10 @@ pub(super) struct Switched {
     pub patience: Patience,
     pub logged: LoggedRequests,
     pub request: Option<Request>,
+    /// What it counts as, if a client of the forward proxy has asked for it.
+    pub place: Option<TunnelPlace>,
+    /// The connection carries no request: it was passed on at once.
+    pub layer4: Option<Layer4>,
 }
 
 /// What carries a tunnel on the backend's side.
@@ -51,10 +57,29 @@ pub(super) struct Request {
     pub target: Box<str>,
 }
 
+impl Request {
+    /// What happened, and the head as far as the log writes it.
+    pub(super) fn parts(self) -> (Outcome, RequestHead) {
+        let head = RequestHead {
+            method: self.method,
+            version: self.version,
+            host: self.host.into(),
+            target: self.target.into(),
+            ..RequestHead::default()
+        };
+        (self.outcome, head)
+    }
+}
+
 impl Switched {
     /// The request has ended, and the tunnel begins.
     pub(super) fn begin(&mut self, shard: &WorkerShard, outcome: Outcome, head: &RequestHead) {
         outcome.count(shard);
+        self.keep(outcome, head);
+    }
+
+    /// What the log is to say of it.
+    pub(super) fn keep(&mut self, outcome: Outcome, head: &RequestHead) {
         self.request = Some(Request {
             outcome,
             method: head.method.clone(),

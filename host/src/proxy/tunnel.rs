@@ -1,4 +1,5 @@
-//! A tunnel: after a 101, the bytes of another protocol both ways, whatever carries them.
+//! A tunnel: after a 101, or where there is no request, the bytes of another protocol both ways,
+//! whatever carries them.
 //!
 //! It begins when its request has ended: it holds no head, no policy and no snapshot, and a buffer
 //! only while bytes that were read are not written. Nothing of what passes is interpreted.
@@ -15,12 +16,14 @@ use h2::Reason;
 use self::flow::{Broken, Flow, Reader, Writer};
 use super::connection::{Connection, Disposition};
 use super::exchange::{Attempted, Exchange};
+use super::forward_proxy::TunnelPlace;
 use super::h2::{Ends, Stream};
+use super::layer4::Layer4;
 use super::switched::{Backend, Patience, Request, Switched};
 use super::worker::Worker;
 use crate::config::LoggedRequests;
-use crate::message::RequestHead;
 use crate::net::{Buffer, ConnectionInfo, Timer, Wait};
+use crate::observe::access_log::Moved;
 use crate::upstream::{AttemptOutcome, Lease};
 
 /// Why a tunnel has ended.
@@ -52,7 +55,7 @@ impl Exchange<'_> {
         received: Buffer,
     ) -> Attempted {
         let settings = &self.view.settings;
-        let (idle, ending) = (settings.timeouts.tunnel_idle, settings.timeouts.linger);
+        let (idle, ending) = (self.timeouts.tunnel_idle, self.timeouts.linger);
         self.scratch.tunnel = Some(Box::new(Switched {
             backend,
             received,
@@ -63,6 +66,8 @@ impl Exchange<'_> {
             },
             logged: settings.logged,
             request: None,
+            place: None,
+            layer4: self.layer4,
         }));
         self.client.timer().disarm(Wait::UpstreamRead);
         let answered = AttemptOutcome::Answered;
@@ -143,10 +148,12 @@ async fn carry(client: Side<'_>, switched: Switched) -> End {
         patience,
         logged,
         request,
+        place,
+        layer4,
     } = switched;
     let worker = client.worker;
-    worker.shard.tunnels.increment();
-    worker.shard.tunnels_active.increment();
+    let sent = client.sent.len() as u64;
+    worker.shard.tunnel_begins(layer4.is_some(), sent);
     let on_wire = [client.to.is_stream(), matches!(backend, Backend::Stream(_))];
     let mut open = Open {
         up: Flow::new(client.sent, &worker.buffers),
@@ -157,14 +164,15 @@ async fn carry(client: Side<'_>, switched: Switched) -> End {
         patience,
         logged,
         request,
+        place,
+        layer4,
         ending: false,
         blocked: [false; 2],
         counted_on_wire: on_wire,
         ended: None,
     };
-    let end = open
-        .run((client.from, client.to), halves(&mut backend))
-        .await;
+    let halves = halves(&mut backend);
+    let end = open.run((client.from, client.to), halves).await;
     open.ended = Some(end);
     drop(open);
     // A stream is reset when it is dropped, unless both sides have ended it.
@@ -200,6 +208,9 @@ struct Open<'a> {
     patience: Patience,
     logged: LoggedRequests,
     request: Option<Request>,
+    place: Option<TunnelPlace>,
+    /// As what it was passed on, if it carries no request.
+    layer4: Option<Layer4>,
     /// Whether one side has ended.
     ending: bool,
     /// Whether bytes to the backend, and to the client, wait until they are taken.
@@ -212,7 +223,7 @@ struct Open<'a> {
 }
 
 type Halves<'a> = (Reader<'a>, Writer<'a>);
-type Moved = [(u64, u64); 2];
+type Both = [(u64, u64); 2];
 
 impl Open<'_> {
     async fn run(&mut self, client: Halves<'_>, backend: Halves<'_>) -> End {
@@ -238,13 +249,17 @@ impl Open<'_> {
         .await
     }
 
-    fn moved(&self) -> Moved {
+    fn moved(&self) -> Both {
         [self.up.moved(), self.down.moved()]
     }
 
     /// Adds what has moved since `before` to the statistics.
-    fn count(&self, before: Moved) {
+    fn count(&self, before: Both) {
         let (shard, [up, down]) = (&self.worker.shard, self.moved());
+        if self.layer4.is_some() {
+            shard.layer4.bytes_from_clients.add(up.0 - before[0].0);
+            shard.layer4.bytes_to_clients.add(down.1 - before[1].1);
+        }
         let [client, backend] = self.counted_on_wire;
         if !client {
             shard.bytes_from_clients.add(up.0 - before[0].0);
@@ -278,7 +293,7 @@ impl Open<'_> {
     }
 
     /// Waits for more, within the time that each wait may take.
-    fn wait(&mut self, cx: &mut Context<'_>, before: Moved) -> Poll<End> {
+    fn wait(&mut self, cx: &mut Context<'_>, before: Both) -> Poll<End> {
         let now = self.moved();
         let ending = self.up.has_ended() || self.down.has_ended();
         if now != before || ending != self.ending {
@@ -319,15 +334,11 @@ impl Drop for Open<'_> {
         }
         self.up.discard(&self.worker.buffers);
         self.down.discard(&self.worker.buffers);
-        self.worker.shard.tunnels_active.decrement();
-        let Some(Request {
-            mut outcome,
-            method,
-            version,
-            host,
-            target,
-        }) = self.request.take()
-        else {
+        self.worker.shard.tunnel_ends(self.layer4.is_some());
+        if let Some(place) = self.place.take() {
+            place.carried((self.up.moved().0, self.down.moved().1));
+        }
+        let Some((mut outcome, head)) = self.request.take().map(Request::parts) else {
             return;
         };
         outcome.end(outcome.client);
@@ -337,14 +348,11 @@ impl Drop for Open<'_> {
             None => Some("the tunnel was open when the time to drain was over"),
         };
         outcome.reason = reason.map(str::to_owned);
-        let head = RequestHead {
-            method,
-            version,
-            host: host.into(),
-            target: target.into(),
-            ..RequestHead::default()
+        let moved = Moved {
+            from_client: self.up.moved().0,
+            to_client: self.down.moved().1,
+            layer4: self.layer4.map(Layer4::as_str),
         };
-        let moved = (self.up.moved().0, self.down.moved().1);
         let log = &self.worker.access_log;
         log.record_tunnel(self.logged, &outcome, &head, self.info, moved);
     }

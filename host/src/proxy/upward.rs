@@ -3,8 +3,7 @@
 use super::body::{Duplex, MessageReader, MessageSink};
 use super::h2::BackendStream;
 use super::lease;
-use super::settings::Settings;
-use super::worker::Worker;
+use super::terms::Terms;
 use crate::net::{Buffer, Timer};
 use crate::upstream::Connection as Upstream;
 
@@ -26,19 +25,18 @@ impl<'a> Upward<'a> {
     #[inline]
     pub(super) fn open(
         self,
-        with: (&'a Worker, &Settings),
+        terms: Terms<'a>,
         timer: &'a Timer,
         up: &'a mut Vec<u8>,
         duplex: &'a Duplex,
     ) -> (MessageReader<'a>, MessageSink<'a>) {
         match self {
             Self::Connection(connection, buffer) => {
-                let (reader, sink) = lease::open(with, timer, connection, buffer, up, duplex);
+                let (reader, sink) = lease::open(terms, timer, connection, buffer, up, duplex);
                 (MessageReader::H1(reader), sink)
             }
             Self::Stream(stream) => {
-                let (worker, settings) = with;
-                let (reader, sink) = stream.split((&worker.timers, settings), timer, duplex);
+                let (reader, sink) = stream.split(terms, timer, duplex);
                 (MessageReader::H2(reader), sink)
             }
         }

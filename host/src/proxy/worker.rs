@@ -10,6 +10,7 @@ use rand::rngs::SmallRng;
 
 use super::completions::Completions;
 use super::entry::Entry;
+use super::forward_proxy::{LookUp, OpenTunnels};
 use super::h2::WorkerHeads;
 use super::runner::Runner;
 use super::scratch::Scratch;
@@ -24,6 +25,8 @@ use crate::net::{Buffers, ConnectionInfo, Timers};
 use crate::observe::Outcome;
 use crate::observe::access_log::AccessLog;
 use crate::stats::{Stats, WorkerShard};
+use crate::upstream::{Destinations, Registry};
+use crate::users::Door;
 
 /// What all workers have in common for the life of the process.
 #[derive(Clone)]
@@ -34,6 +37,14 @@ pub struct Shared {
     pub explain: Tokens,
     /// Renders the statistics for the settings' path.
     pub stats_page: StatsPage,
+    /// Gives endpoints their ids and connections their budget.
+    pub registry: Registry,
+    /// Looks up the names that clients of the forward proxy ask for.
+    pub look_up: LookUp,
+    /// Who those clients may be.
+    pub door: Arc<Door>,
+    /// Their tunnels.
+    pub tunnels: Arc<OpenTunnels>,
 }
 
 /// Renders the statistics: from the request's `accept` field to a content type and a body.
@@ -63,6 +74,8 @@ pub struct Worker {
     pub turned_away: Rc<Cell<usize>>,
     /// Connections of HTTP/2 with a large window for bodies.
     pub windows: Rc<Cell<usize>>,
+    /// Where clients of the forward proxy go.
+    pub(super) destinations: Destinations,
     /// Bytes of the heads of all streams of clients.
     pub(super) heads: Rc<WorkerHeads>,
     /// The log of policies' faults.
@@ -88,8 +101,10 @@ const UPSTREAM_SWEEP: u64 = 1_000;
 impl Worker {
     /// A worker that has not served anything.
     pub fn new(index: usize, shared: Shared, access_log: AccessLog, view: WorkerSnapshot) -> Self {
+        let shard = Arc::clone(&shared.stats.workers()[index]);
         let worker = Self {
-            shard: Arc::clone(&shared.stats.workers()[index]),
+            destinations: Destinations::new(&shared.registry, index, &shard),
+            shard,
             shared,
             index,
             timers: Timers::new(),
@@ -186,12 +201,14 @@ impl Worker {
         self.completions.trim();
         let now = self.timers.now();
         self.view.borrow().pools.make_room();
+        self.destinations.make_room();
         if now >= self.swept_upstream.get() + UPSTREAM_SWEEP {
             self.swept_upstream.set(now);
             let view = self.view();
             let idle = view.settings.timeouts.upstream_idle.as_millis();
             let idle = u64::try_from(idle).unwrap_or(u64::MAX);
             view.pools.sweep(now, now.saturating_sub(idle));
+            self.destinations.sweep(now, now.saturating_sub(idle));
         }
     }
 

@@ -57,7 +57,8 @@ pub(super) fn lineup(record: &RecordingConfig, config: &Config) -> Lineup {
             .iter()
             .filter(|route| route.policies.contains(&index));
         let mut pools: Vec<u32> = routes
-            .filter_map(|route| u32::try_from(route.pool?).ok())
+            .flat_map(|route| route.traffic.pools())
+            .filter_map(|pool| u32::try_from(pool).ok())
             .collect();
         pools.sort_unstable();
         pools.dedup();

@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ptr;
 
+use http::Method;
 use memchr::memchr;
 use percent_encoding::percent_decode;
 
@@ -28,6 +29,9 @@ pub(super) struct Candidate {
 struct More {
     kind: Kind,
     conditions: Conditions,
+    /// It answers preflights, which have neither the method nor the fields of the requests that
+    /// they ask for.
+    takes_preflights: bool,
 }
 
 #[derive(Debug)]
@@ -49,6 +53,7 @@ impl Candidate {
         let more = More {
             kind,
             conditions: route.conditions.clone(),
+            takes_preflights: route.edits.cors.is_some(),
         };
         Self {
             prefix: prefix.into(),
@@ -91,7 +96,7 @@ pub(super) struct Facts<'h> {
     parameters: OnceCell<HashMap<Text<'h>, Vec<Text<'h>>>>,
     /// Which conditions hold, by where they are in the table, for requests whose path is read in
     /// several ways.
-    held: Option<RefCell<HashMap<*const Conditions, bool>>>,
+    held: Option<RefCell<HashMap<*const More, bool>>>,
 }
 
 impl<'h> Facts<'h> {
@@ -112,30 +117,38 @@ impl<'h> Facts<'h> {
         }
     }
 
-    fn hold(&self, conditions: &Conditions) -> bool {
+    fn hold(&self, more: &More) -> bool {
         let Some(held) = &self.held else {
-            return self.look(conditions);
+            return self.look(more);
         };
-        let known = held.borrow().get(&ptr::from_ref(conditions)).copied();
+        let known = held.borrow().get(&ptr::from_ref(more)).copied();
         known.unwrap_or_else(|| {
-            let holds = self.look(conditions);
-            held.borrow_mut().insert(conditions, holds);
+            let holds = self.look(more);
+            held.borrow_mut().insert(more, holds);
             holds
         })
     }
 
-    fn look(&self, conditions: &Conditions) -> bool {
+    fn look(&self, more: &More) -> bool {
         let Conditions {
             methods,
             headers,
             query,
-        } = conditions;
+        } = &more.conditions;
         let head = self.head;
-        let of_method = methods.is_empty() || methods.contains(&head.method);
+        let asked_for = match more.takes_preflights {
+            true => head.preflight_for(),
+            false => None,
+        };
+        let is_asked_for = |method: &Method| Some(method.as_str().as_bytes()) == asked_for;
+        let of_method = methods.is_empty()
+            || methods.contains(&head.method)
+            || methods.iter().any(is_asked_for);
         let mut headers = headers.iter();
         let mut query = query.iter();
         of_method
-            && headers.all(|(name, value)| value.holds(head.fields.values(name)))
+            && (asked_for.is_some()
+                || headers.all(|(name, value)| value.holds(head.fields.values(name))))
             && query.all(|(name, value)| value.holds(self.parameter(name.as_bytes())))
     }
 
@@ -208,22 +221,18 @@ pub(super) fn best<'c>(
 /// Brings the candidates of a host, which are in the file's order, in the order in which they are
 /// asked.
 pub(super) fn in_order(of_host: &mut [Candidate]) {
-    let mut patterns: Vec<Pattern> = Vec::new();
+    let mut patterns: HashMap<String, usize> = HashMap::new();
     for pattern in of_host.iter().filter_map(Candidate::pattern) {
-        if !patterns.contains(pattern) {
-            patterns.push(pattern.clone());
-        }
+        let next = patterns.len();
+        patterns.entry(pattern.to_string()).or_insert(next);
     }
     of_host.sort_by_cached_key(|candidate| {
         let class = match candidate.more.as_ref().map(|more| &more.kind) {
             Some(Kind::Exact) => (0, 0),
-            Some(Kind::Regex(pattern)) => (
-                1,
-                patterns
-                    .iter()
-                    .position(|known| known == pattern)
-                    .unwrap_or(0),
-            ),
+            Some(Kind::Regex(pattern)) => {
+                let place = patterns.get(&pattern.to_string());
+                (1, place.copied().unwrap_or(0))
+            }
             Some(Kind::Prefix) | None => (2, 0),
         };
         let length = Reverse(candidate.prefix.len());
@@ -242,7 +251,7 @@ impl More {
                 pattern.is_in(looked_at.as_bytes())
             }
         };
-        fits && facts.hold(&self.conditions)
+        fits && facts.hold(self)
     }
 }
 
@@ -266,13 +275,13 @@ fn decoded(text: &str) -> Cow<'_, [u8]> {
 /// `/a` is a prefix of `/a`, `/a/`, `/a/b` and `/a;v=1`, not of `/ab`. The empty prefix is one of
 /// everything, `*` included.
 #[inline]
-fn is_above(prefix: &str, rest: Option<&[u8]>) -> bool {
+pub(super) fn is_above(prefix: &str, rest: Option<&[u8]>) -> bool {
     rest.is_some_and(|rest| prefix.is_empty() || matches!(rest.first(), None | Some(b'/' | b';')))
 }
 
 /// What follows the prefix in a path.
 #[inline]
-pub fn rest<'p>(prefix: &str, path: &'p str) -> Option<&'p [u8]> {
+pub(super) fn rest<'p>(prefix: &str, path: &'p str) -> Option<&'p [u8]> {
     match path.as_bytes().strip_prefix(prefix.as_bytes()) {
         Some(rest) => Some(rest),
         // A path without a percent sign can't say the same in another way.

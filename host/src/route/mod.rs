@@ -8,15 +8,23 @@
 //! an ambiguous path does, and decoding what an expression or a condition of the query looks at.
 
 mod candidates;
+mod layer4;
+mod rewrite;
+mod target;
 
 use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 use memchr::{memchr_iter, memrchr_iter};
 
-pub use self::candidates::rest;
 use self::candidates::{Asked, Candidate, Facts, best, in_order};
-use crate::config::{FixedResponse, HostPattern, RetryPolicy, Route, RouteAnswer};
+use self::layer4::Layer4Table;
+pub use self::rewrite::{fill, rewritten};
+pub use self::target::{RuleMirror, RuleTarget};
+use crate::config::{
+    Compression, FixedResponse, HostPattern, ProxyHeader, Route, RouteAnswer, RouteEdits,
+    TcpForward, Timeouts,
+};
 use crate::message::RequestHead;
 use crate::message::path::{self, PathNotes};
 use crate::policy::PolicyId;
@@ -33,6 +41,7 @@ pub struct RouteTable {
     any: Vec<Candidate>,
     /// The routes that the candidates point into.
     actions: Vec<Action>,
+    layer4: Layer4Table,
 }
 
 /// Bytes of an ambiguous path that expressions look at: they look at all of each of its readings.
@@ -65,6 +74,23 @@ pub struct Answer {
     pub index: usize,
     /// The answer.
     pub answer: RouteAnswer,
+    /// What it changes; `None` for nothing.
+    pub edits: Option<Box<RouteEdits>>,
+}
+
+impl Action {
+    /// What the route changes of requests and responses; `None` for nothing.
+    #[inline]
+    pub fn edits(&self) -> Option<&RouteEdits> {
+        match self {
+            Self::Forward(rule) => rule.edits.as_deref(),
+            Self::Answer(answer) => answer.edits.as_deref(),
+        }
+    }
+}
+
+fn edits(route: &Route) -> Option<Box<RouteEdits>> {
+    (!route.edits.is_empty()).then(|| Box::new(route.edits.clone()))
 }
 
 /// What a route decides.
@@ -72,33 +98,53 @@ pub struct Answer {
 pub struct Rule {
     /// Its place among the routes of the configuration.
     pub number: u32,
-    /// The pool.
-    pub pool: PoolId,
+    /// The pools that take its requests, at least one.
+    pub targets: Box<[RuleTarget]>,
     /// The policies, in the order in which they are asked.
     pub policies: Box<[PolicyId]>,
     /// Whether header names keep the case in which client and backend sent them.
     pub preserve_case: bool,
-    /// When a request is sent again.
-    pub retry: Box<RetryPolicy>,
+    /// Where copies of its requests go.
+    pub mirror: Option<Box<RuleMirror>>,
+    /// Its time-outs; `None` if they are those of all.
+    pub timeouts: Option<Box<Timeouts>>,
+    /// Its largest request body, where that is not the one of all; 0 = no limit.
+    pub body_bytes: Option<u64>,
     /// The protocols to which a connection may change.
     pub upgrade: Box<[Box<str>]>,
+    /// What it changes of requests and responses; `None` for nothing.
+    pub edits: Option<Box<RouteEdits>>,
+    /// Which responses are compressed on their way.
+    pub compress: Option<Box<Compression>>,
+    /// The header that a backend gets before a connection that is passed on.
+    pub proxy_protocol: Option<ProxyHeader>,
 }
 
 impl Rule {
-    /// The rule of a route; `None` if its pool or a policy of it is not there.
+    /// The rule of a route; `None` if a pool or a policy of it is not there.
     fn new(number: u32, route: &Route, pools: &[PoolId], policies: &[PolicyId]) -> Option<Self> {
         let ids = route.policies.iter().map(|at| policies.get(*at).copied());
+        let traffic = &route.traffic;
+        let targets = traffic.targets.iter().map(|to| RuleTarget::new(to, pools));
+        let mirror = traffic.mirror.as_ref();
         Some(Self {
             number,
-            pool: *pools.get(route.pool?)?,
+            targets: targets.collect::<Option<_>>()?,
             policies: ids.collect::<Option<_>>()?,
             preserve_case: route.preserve_header_case,
-            retry: Box::new(route.retry.clone()),
+            mirror: mirror
+                .and_then(|to| RuleMirror::new(to, pools))
+                .map(Box::new),
+            timeouts: traffic.timeouts.clone(),
+            body_bytes: traffic.body_bytes,
             upgrade: route
                 .upgrade
                 .iter()
                 .map(|name| name.as_str().into())
                 .collect(),
+            edits: edits(route),
+            compress: route.compress.clone().map(Box::new),
+            proxy_protocol: route.layer4.as_ref().and_then(|l| l.proxy_protocol),
         })
     }
 }
@@ -128,11 +174,16 @@ impl RouteTable {
                 Some(answer) => Some(Action::Answer(Answer {
                     index,
                     answer: answer.clone(),
+                    edits: edits(route),
                 })),
             };
             let Some(action) = action else { continue };
-            let candidate = Candidate::new(route, index);
             table.actions.push(action);
+            if let Some(layer4) = &route.layer4 {
+                table.layer4.add(route, layer4, index);
+                continue;
+            }
+            let candidate = Candidate::new(route, index);
             let of_host = match &route.host {
                 HostPattern::Exact(host) => table.exact.entry(host.as_str().into()).or_default(),
                 HostPattern::Suffix(suffix) => {
@@ -151,6 +202,29 @@ impl RouteTable {
         let hosts = hosts.chain([&mut table.any]);
         hosts.for_each(|of_host| in_order(of_host));
         table
+    }
+
+    /// Whether any connection with TLS is passed on by the name that its client asks for.
+    pub fn passes_through(&self) -> bool {
+        self.layer4.has_names()
+    }
+
+    /// The rule by which a connection is passed on whose client asks for this server, in lower
+    /// case.
+    pub fn passthrough(&self, name: Option<&str>) -> Option<&Rule> {
+        self.passed_on(self.layer4.of_name(name)?)
+    }
+
+    /// The rule of the connections of a listener.
+    pub fn of_listener(&self, tcp: &TcpForward) -> Option<&Rule> {
+        self.passed_on(self.layer4.of_listener(tcp)?)
+    }
+
+    fn passed_on(&self, index: usize) -> Option<&Rule> {
+        match self.actions.get(index)? {
+            Action::Forward(rule) => Some(rule),
+            Action::Answer(_) => None,
+        }
     }
 
     /// What becomes of a request, whose host and path are in normal form.

@@ -5,10 +5,13 @@
 
 mod attempts;
 mod backend;
+mod compression;
 mod counter;
 mod decisions;
 mod departed;
+mod forward;
 mod histogram;
+mod mirror;
 mod named;
 mod recording;
 mod shard;
@@ -17,14 +20,18 @@ mod trial;
 
 pub use attempts::{AttemptShard, RetryReason};
 pub use backend::{BackendShard, BackendStats, HealthReading, HealthReadings, HealthState};
+pub use compression::CompressionShard;
 pub use counter::{Counter, Gauge};
 pub use decisions::{DecidedPool, DecisionSums, Decisions, FORGOTTEN, Selections};
 pub use departed::Departed;
+pub use forward::{ForwardRefused, ForwardShard};
 pub use histogram::{Histogram, HistogramSnapshot};
+pub use mirror::MirrorShard;
 pub use named::{Forgotten, Named};
 pub use recording::RecordingShard;
 pub use shard::{
-    HOOKS, Http2Shard, MAX_POLICY_COUNTERS, PolicyShard, PoolShard, STATUSES, WorkerShard,
+    HOOKS, Http2Shard, Layer4Shard, MAX_POLICY_COUNTERS, PolicyShard, PoolShard, STATUSES,
+    WorkerShard,
 };
 pub use store::StoreShard;
 pub use trial::{ArmShard, ByRoute, Compared, JUDGED_ROUTES, JudgedArm, RouteArms, TrialShard};
@@ -179,7 +186,8 @@ impl Stats {
         )
     }
 
-    /// The shards of one pool whose connections are limited, one per worker, made if new.
+    /// The shards of one pool whose connections are limited or that gets copies, one per worker,
+    /// made if new.
     pub fn pool(&self, name: &str) -> Vec<Arc<PoolShard>> {
         let new = || self.inner.workers.iter().map(|_| Arc::default()).collect();
         let mut all = locked(&self.inner.pools);
@@ -187,7 +195,7 @@ impl Stats {
         of_name.or_insert_with(new).clone()
     }
 
-    /// The shards of all pools whose connections are limited, by name.
+    /// The shards of all pools whose connections are limited or that get copies, by name.
     pub fn pools(&self) -> Named<Vec<Arc<PoolShard>>, PoolShard> {
         locked(&self.inner.pools).clone()
     }

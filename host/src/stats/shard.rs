@@ -2,7 +2,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{AttemptShard, Counter, Decisions, Gauge, Histogram, RetryReason};
+use super::{
+    AttemptShard, CompressionShard, Counter, Decisions, ForwardShard, Gauge, Histogram,
+    MirrorShard, RetryReason,
+};
 
 /// How many hooks are counted, in the order of [`crate::policy::Hook`].
 pub const HOOKS: usize = 5;
@@ -53,10 +56,16 @@ pub struct WorkerShard {
     pub tunnels: Counter,
     /// Those of them that are open now.
     pub tunnels_active: Gauge,
+    /// What the forward proxy does.
+    pub forward: ForwardShard,
+    /// Connections that are passed on as they are.
+    pub layer4: Layer4Shard,
     /// Attempts at a backend after the first of a request.
     pub retries: Counter,
     /// The same by reason, and what else is counted of attempts.
     pub attempts: AttemptShard,
+    /// Responses that are compressed on their way.
+    pub compression: CompressionShard,
     /// Connections opened to backends.
     pub upstream_connections: Counter,
     /// Requests sent on a pooled connection.
@@ -93,6 +102,21 @@ pub struct Http2Shard {
     pub refused: Counter,
 }
 
+/// Counters of one worker's connections that are passed on as they are.
+#[derive(Debug, Default)]
+pub struct Layer4Shard {
+    /// Those that have reached a backend.
+    pub connections: Counter,
+    /// Those of them that are open now.
+    pub active: Gauge,
+    /// Those that were closed, because no backend was reached or a policy refused them.
+    pub refused: Counter,
+    /// Bytes of them read from clients.
+    pub bytes_from_clients: Counter,
+    /// Bytes of them written to clients.
+    pub bytes_to_clients: Counter,
+}
+
 impl Default for WorkerShard {
     fn default() -> Self {
         Self {
@@ -114,8 +138,11 @@ impl Default for WorkerShard {
             http2: Http2Shard::default(),
             tunnels: Counter::default(),
             tunnels_active: Gauge::default(),
+            forward: ForwardShard::default(),
+            layer4: Layer4Shard::default(),
             retries: Counter::default(),
             attempts: AttemptShard::default(),
+            compression: CompressionShard::default(),
             upstream_connections: Counter::default(),
             upstream_reuses: Counter::default(),
             upstream_refused: Counter::default(),
@@ -129,6 +156,27 @@ impl Default for WorkerShard {
 }
 
 impl WorkerShard {
+    /// A connection that changes its protocol, or that is passed on as it is, becomes a tunnel. Its
+    /// client has sent so many bytes before.
+    pub fn tunnel_begins(&self, layer4: bool, sent: u64) {
+        if layer4 {
+            self.layer4.connections.increment();
+            self.layer4.active.increment();
+            self.layer4.bytes_from_clients.add(sent);
+        } else {
+            self.tunnels.increment();
+            self.tunnels_active.increment();
+        }
+    }
+
+    /// A tunnel has ended.
+    pub fn tunnel_ends(&self, layer4: bool) {
+        match layer4 {
+            false => self.tunnels_active.decrement(),
+            true => self.layer4.active.decrement(),
+        }
+    }
+
     /// Counts an attempt after the first of a request.
     pub fn retried(&self, reason: RetryReason) {
         self.retries.increment();
@@ -136,7 +184,8 @@ impl WorkerShard {
     }
 }
 
-/// Counters of one pool with limited connections, as one worker sees it.
+/// Counters of one pool with limited connections or copies of other pools' requests, as one worker
+/// sees it.
 #[derive(Debug, Default)]
 pub struct PoolShard {
     /// Requests that wait for a connection now.
@@ -147,6 +196,8 @@ pub struct PoolShard {
     pub refused: Counter,
     /// Requests aborted because their clients were slow while others waited.
     pub slow_clients: Counter,
+    /// Copies of other pools' requests.
+    pub mirror: MirrorShard,
 }
 
 impl PoolShard {
@@ -155,6 +206,7 @@ impl PoolShard {
         self.waits.add(other.waits.value());
         self.refused.add(other.refused.value());
         self.slow_clients.add(other.slow_clients.value());
+        self.mirror.fold(&other.mirror);
     }
 }
 

@@ -107,10 +107,25 @@ struct Open {
 }
 
 impl WorkerEndpoint {
+    /// Whether its connections carry bytes as they are, without TLS and HTTP/2.
+    pub fn is_plain(&self) -> bool {
+        self.tls.is_none() && self.protocol == Protocol::Http11
+    }
+
     /// An endpoint without connections, for worker number `worker`.
     pub fn new(endpoint: &Endpoint, stats: &Stats, worker: usize) -> Self {
         let health = Arc::clone(&endpoint.health);
         let shard = Arc::clone(&stats.backend(&endpoint.label, health).shards[worker]);
+        let counters = (shard, Arc::clone(&stats.workers()[worker]));
+        Self::counted(endpoint, counters, worker)
+    }
+
+    /// The same with these counters.
+    pub(super) fn counted(
+        endpoint: &Endpoint,
+        (shard, worker_shard): (Arc<BackendShard>, Arc<WorkerShard>),
+        worker: usize,
+    ) -> Self {
         Self {
             id: endpoint.id,
             address: endpoint.address,
@@ -129,7 +144,7 @@ impl WorkerEndpoint {
             streams: Rc::new(Streams::new(endpoint.streams)),
             budget: Arc::clone(&endpoint.budget),
             speaks_http11: Cell::new(false),
-            worker: Arc::clone(&stats.workers()[worker]),
+            worker: worker_shard,
             unfit: RefCell::default(),
             says_why: Seldom::default(),
             says_cut_off: Rc::default(),

@@ -30,7 +30,15 @@ pub struct PoolId(u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EndpointId(u64);
 
+impl EndpointId {
+    /// That of all endpoints that no registry knows.
+    pub(super) const APART: Self = Self(u64::MAX);
+}
+
 impl PoolId {
+    /// No pool has it.
+    pub const NOWHERE: Self = Self(u32::MAX);
+
     /// The number by which policies know the pool: small, since numbers are given in order.
     #[inline]
     pub fn number(self) -> u32 {

@@ -17,6 +17,7 @@ mod allowance;
 mod budget;
 mod completion;
 mod connect;
+mod destinations;
 mod discovery;
 mod doubt;
 mod endpoint;
@@ -45,6 +46,7 @@ mod watched;
 pub use budget::{Budget, Room};
 pub use completion::{Completion, RequestFailure};
 pub use connect::is_ours;
+pub use destinations::Destinations;
 pub use discovery::{
     AdminState, Discovery, Edit, Family, Name, NameState, NameStatus, News, Origin, Outcome,
     Overlay, Record, Remembered, Target,
@@ -65,7 +67,7 @@ pub use repeats::Repeat;
 pub use requests::{RequestLimit, RequestPlace};
 pub use resolve::{ResolveError, TlsFiles, pool_topology, topology, unresolved};
 pub use streams::Slot;
-pub use topology::{Endpoint, PoolTopology, Topology};
+pub use topology::{Endpoint, PoolTopology, Topology, authority};
 pub use watched::is_cut_off;
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::health::SharedHealth;
 use super::recent::Recent;
 use super::{
     BackendFacts, Budget, Endpoint, EndpointId, Facts, FailedAttempt, PoolId, PoolTopology,
-    Topology, WorkerEndpoint,
+    Topology, WorkerEndpoint, authority,
 };
 use crate::stats::{PoolShard, Stats};
 
@@ -44,7 +44,8 @@ pub struct WorkerPool {
     pub topology: Arc<PoolTopology>,
     /// Its endpoints, by the position that policies use.
     pub endpoints: Box<[Rc<WorkerEndpoint>]>,
-    /// What this worker counts of those that wait; nothing where connections are not limited.
+    /// What this worker counts of those that wait and of copies; nothing where connections are not
+    /// limited and no route is mirrored here.
     pub shard: Arc<PoolShard>,
     /// When counting began.
     pub(super) started: Instant,
@@ -130,6 +131,18 @@ impl WorkerPools {
             .or_else(|| pick(count, rng, |b| health(b, SharedHealth::is_likely)))
             .or_else(|| pick(count, rng, untried))
             .or_else(|| pick(count, rng, takes))
+    }
+
+    /// Whether any endpoint of the pool takes traffic and is well.
+    pub fn has_backends(&self, id: PoolId) -> bool {
+        let Some(pool) = self.pool(id) else {
+            return false;
+        };
+        let count = u32::try_from(pool.endpoints.len()).unwrap_or(u32::MAX);
+        (0..count).any(|b| {
+            let known = self.facts.known(id.number(), b);
+            pool.takes_traffic(b) && known.is_some_and(|known| known.health.is_well())
+        })
     }
 
     /// Whether requests may go to the endpoint at this position: its weight in this pool is not 0.
@@ -237,6 +250,14 @@ impl Carried {
 }
 
 impl WorkerPool {
+    /// What the backend at this position calls itself.
+    #[cold]
+    pub fn authority(&self, position: u32) -> String {
+        let endpoint = &self.topology.endpoints[position as usize];
+        let (name, port) = (&endpoint.server_name, endpoint.address.port());
+        authority(name, port, endpoint.tls.is_some())
+    }
+
     fn new(
         topology: &Arc<PoolTopology>,
         endpoints: Box<[Rc<WorkerEndpoint>]>,
@@ -247,7 +268,7 @@ impl WorkerPool {
         let is_limited = all.any(|e| e.places.is_some() || e.streams.connections > 0);
         let limits_requests = topology.endpoints.iter().any(|e| e.requests.is_some());
         let is_limited = is_limited || limits_requests || topology.requests.is_some();
-        let shard = if is_limited {
+        let shard = if is_limited || topology.is_mirror {
             Arc::clone(&stats.pool(&topology.name)[worker])
         } else {
             Arc::default()

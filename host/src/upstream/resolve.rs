@@ -136,6 +136,7 @@ pub fn pool_topology(
         body_wait: pool.body_wait,
         slow_client: pool.slow_client,
         slow_client_rate: pool.slow_client_rate,
+        is_mirror: pool.is_mirror,
         requests: None,
         health: pool.health.clone(),
         _presence: registry.presence(id),

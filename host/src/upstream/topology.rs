@@ -141,6 +141,8 @@ pub struct PoolTopology {
     pub slow_client: Duration,
     /// Bytes a second that are not slow.
     pub slow_client_rate: u64,
+    /// Whether it gets copies of other pools' requests.
+    pub is_mirror: bool,
     /// How many requests all workers may have under way in it. `None` = no limit.
     pub requests: Option<Arc<RequestLimit>>,
     /// When its endpoints are healthy.
@@ -230,5 +232,22 @@ impl Endpoint {
             budget: Arc::clone(registry.budget()),
             presence: known.presence,
         }
+    }
+}
+
+/// What a backend calls itself: the host that the operator wrote, with the port where that is not
+/// the usual one.
+pub fn authority(server_name: &str, port: u16, is_secure: bool) -> String {
+    let usual = match is_secure {
+        true => 443,
+        false => 80,
+    };
+    let name = match server_name.contains(':') {
+        true => format!("[{server_name}]"),
+        false => server_name.to_owned(),
+    };
+    match port == usual {
+        true => name,
+        false => format!("{name}:{port}"),
     }
 }

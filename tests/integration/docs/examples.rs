@@ -6,15 +6,17 @@ use crate::fixtures::{Authority, Scratch, guest, repository, waypost};
 
 /// Pages with configurations, and what their examples leave out because the page is about
 /// something else. Where nothing is left out, an example can be copied as it is.
-const PAGES: [(&str, &str); 16] = [
+const PAGES: [(&str, &str); 18] = [
     ("README.md", ""),
     ("docs/acme.md", ""),
     ("docs/discovery.md", ""),
+    ("docs/forward.md", ""),
     ("docs/from-nginx.md", ""),
     ("docs/grpc.md", ""),
     ("docs/http2.md", ROUTE),
     ("docs/listeners.md", ROUTE),
     ("docs/names.md", ROUTE),
+    ("docs/passthrough.md", ""),
     ("docs/recording.md", ROUTE),
     ("docs/retries.md", ""),
     ("docs/routes.md", ""),
@@ -28,10 +30,11 @@ const ROUTE: &str = "[hosts]\n\"*\" = \"127.0.0.1:9\"\n";
 /// Their blocks are settings of policies, or scenarios; other tests read those.
 const OTHERS: [&str; 2] = ["docs/cookbook.md", "docs/scenarios.md"];
 /// Names that lead nowhere, and authorities that this machine may not have.
-const ELSEWHERE: [(&str, &str); 5] = [
+const ELSEWHERE: [(&str, &str); 6] = [
     ("app-1:80", "127.0.0.1:9"),
     ("app-2:80", "127.0.0.1:10"),
     ("web.internal:8080", "127.0.0.1:9"),
+    ("app.internal:8443", "127.0.0.1:9"),
     ("srv+https://_https._tcp.api.internal", "127.0.0.1:9"),
     (
         "[\"https://api.example.com\"]",
@@ -65,6 +68,10 @@ fn folder() -> Scratch {
         folder.write(&format!("{name}.pem"), certificate.clone() + &key);
         folder.write(&format!("{name}.key"), &key);
     }
+    folder.write(
+        "users",
+        "ann:$5$saltsalt$0IyaXrmV7.sGNS6tirgqHLqX/G.FBvgkYA.lpPdS5sA\n",
+    );
     let authority = Authority::new().pem;
     for name in ["clients.pem", "clients-ca.pem", "ca.pem"] {
         folder.write(name, &authority);

@@ -1,12 +1,15 @@
 //! Another configuration while the proxy serves: what changes, what stays, and what is refused.
 
 mod asked;
+#[cfg(feature = "compress")]
+mod compression;
 mod departures;
 mod listeners;
 mod many;
 mod policies;
 mod refused;
 mod stays;
+mod traffic;
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -19,7 +22,7 @@ use crate::fixtures::{Builder, Request, Response, TestProxy, eventually};
 const ROOM: usize = 4096;
 
 /// A proxy whose file can be edited unseen.
-fn editable(builder: Builder) -> TestProxy {
+pub fn editable(builder: Builder) -> TestProxy {
     builder.tables(&format!("#{}\n", "#".repeat(ROOM))).start()
 }
 
@@ -30,7 +33,7 @@ fn text(proxy: &TestProxy) -> String {
 /// Edits the configuration so that what watches it can't see that: only a reload that is asked for
 /// reads it.
 #[track_caller]
-fn edit(proxy: &TestProxy, edit: impl FnOnce(&str) -> String) {
+pub fn edit(proxy: &TestProxy, edit: impl FnOnce(&str) -> String) {
     let before = text(proxy);
     let lines = before.lines().filter(|line| !line.starts_with("##"));
     let body = lines.collect::<Vec<_>>().join("\n");
@@ -53,7 +56,7 @@ fn post(proxy: &TestProxy, target: &str) -> Response {
 
 /// A reload that is published: what it has changed.
 #[track_caller]
-fn reload(proxy: &TestProxy) -> Value {
+pub fn reload(proxy: &TestProxy) -> Value {
     let answer = post(proxy, "/reload");
     assert_eq!(answer.status, 200, "{}", answer.text());
     let reloaded: Value = serde_json::from_slice(&answer.body).unwrap();

@@ -1,7 +1,12 @@
 //! Which route applies: host first, then path, then its conditions.
 
 mod answers;
+mod bounds;
 mod conditions;
+mod cors;
+mod edits;
+mod mirrors;
+mod pools;
 
 use crate::fixtures::{Request, TestProxy, TestUpstream, get};
 

@@ -1,7 +1,10 @@
 //! The report as Prometheus text.
 
 mod certificates;
+mod compression;
 mod families;
+mod forward;
+mod layer4;
 mod names;
 mod policies;
 mod pools;
@@ -80,12 +83,16 @@ impl Collector for Snapshot {
         self.reloads(&mut out)?;
         self.requests(&mut out)?;
         self.connections(&mut out)?;
+        self.forward(&mut out)?;
+        self.layer4(&mut out)?;
         self.losses(&mut out)?;
+        self.compression(&mut out)?;
         self.recording(&mut out)?;
         self.backends(&mut out)?;
         self.health(&mut out)?;
         self.handshakes(&mut out)?;
         self.pools(&mut out)?;
+        self.mirrors(&mut out)?;
         self.topology(&mut out)?;
         self.names(&mut out)?;
         self.certificates(&mut out)?;

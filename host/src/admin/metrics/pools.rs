@@ -5,6 +5,7 @@ use std::fmt;
 use super::Snapshot;
 use super::families::{Families, Labels};
 use crate::admin::backends::FileStatus;
+use crate::admin::pools::Mirror;
 use crate::admin::report::ShownEndpoint;
 
 /// What an endpoint can be.
@@ -51,6 +52,38 @@ impl Snapshot {
             states,
         )?;
         self.files(out)
+    }
+
+    /// What pools get as copies of other pools' requests.
+    pub(super) fn mirrors(&self, out: &mut Families<'_>) -> fmt::Result {
+        let each = |value: fn(&Mirror) -> u64| {
+            let pools = self.0.pools.iter();
+            pools.map(move |(name, pool)| ([("pool", name.as_str())], value(&pool.mirror)))
+        };
+        out.gauge(
+            "pool_mirror_under_way",
+            "Copies of other pools' requests that are under way",
+            None,
+            each(|mirror| mirror.under_way),
+        )?;
+        out.counter(
+            "pool_mirror_sent",
+            "Copies of other pools' requests",
+            None,
+            each(|mirror| mirror.sent),
+        )?;
+        out.counter(
+            "pool_mirror_failed",
+            "Copies of other pools' requests to which no response came",
+            None,
+            each(|mirror| mirror.failed),
+        )?;
+        out.counter(
+            "pool_mirror_dropped",
+            "Requests that were to be copied for a pool and were not",
+            None,
+            each(|mirror| mirror.dropped),
+        )
     }
 
     fn files(&self, out: &mut Families<'_>) -> fmt::Result {

@@ -2,6 +2,9 @@
 
 mod attempts;
 mod backend;
+mod compression;
+mod forward;
+mod layer4;
 mod policy;
 mod topology;
 
@@ -12,6 +15,9 @@ use serde::Serialize;
 
 pub use self::attempts::Attempts;
 pub use self::backend::{Backend, BackendLatency};
+pub use self::compression::Compressed;
+pub use self::forward::Forward;
+pub use self::layer4::Layer4;
 pub use self::policy::{Policy, PolicyMemory, PolicyStore};
 pub use self::topology::{ShownEndpoint, ShownPool};
 use super::backends::PoolStatus;
@@ -62,10 +68,16 @@ pub struct Report {
     pub http2: Http2,
     /// Connections that have changed their protocol, as for WebSocket.
     pub tunnels: Tunnels,
+    /// What the forward proxy has done.
+    pub forward: Forward,
+    /// Connections that are passed on as they are.
+    pub layer4: Layer4,
     /// Attempts at a backend after the first of a request.
     pub retries: u64,
     /// The same by reason, and those that were made beside another.
     pub attempts: Attempts,
+    /// Responses that were compressed on their way.
+    pub compressed: Compressed,
     /// Access-log lines dropped because the log could not keep up.
     pub log_lines_dropped: u64,
     /// Lost log lines, and panics.
@@ -235,8 +247,11 @@ impl Report {
             },
             http2: Http2::new(workers),
             tunnels: Tunnels::new(workers),
+            forward: Forward::new(workers),
+            layer4: Layer4::new(workers),
             retries: sum(|w| &w.retries),
             attempts: Attempts::new(workers),
+            compressed: Compressed::new(workers),
             log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),
             process: Process::new(),
             recording: Recording::new(view.stats),

@@ -53,6 +53,8 @@ pub(in crate::app) struct ListenerCertificates {
     listeners: Vec<Arc<Served>>,
     /// The position of each in the configuration.
     positions: Vec<usize>,
+    /// The positions of those that have none, because their connections are passed on.
+    bare: Vec<usize>,
     /// Of all listeners, for the life of the process; `None` while none has TLS.
     tickets: Option<Tickets>,
     /// What certificates are ordered by.
@@ -115,6 +117,9 @@ impl ListenerCertificates {
     /// What makes sessions of the connections of a listener, by its position in the configuration;
     /// `None` if it has no TLS.
     pub(super) fn acceptor(&self, number: usize) -> Option<Acceptor> {
+        if self.bare.contains(&number) {
+            return Some(Acceptor::without_certificates());
+        }
         Some(Acceptor::new(Arc::clone(&self.at(number)?.store)))
     }
 
@@ -259,6 +264,7 @@ impl ListenerCertificates {
         let mut all: Vec<Source> = match &tls.certificates {
             Configured::Files(all) => all.iter().map(|f| Source::Files(Files::new(f))).collect(),
             Configured::SelfSigned => vec![Source::Memory],
+            Configured::None => Vec::new(),
         };
         let ordered = self.ordered.iter().find(|o| o.is_for(&tls.acme));
         all.extend(ordered.map(|ordered| Source::Ordered(Arc::clone(ordered))));

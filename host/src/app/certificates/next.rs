@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{ListenerCertificates, Served};
-use crate::config::{Config, Listener, ListenerTls};
+use crate::config::{Certificates, Config, Listener, ListenerTls};
 use crate::net::tls::Tickets;
 
 impl ListenerCertificates {
@@ -31,6 +31,10 @@ impl ListenerCertificates {
         this.http_challenges = this.asked_by_http(config, self);
         let mut errors = Vec::new();
         for (number, listener, tls) in encrypted {
+            if tls.certificates == Certificates::None {
+                this.bare.push(number);
+                continue;
+            }
             let served = match self.kept(listener, tls, &this) {
                 Some(kept) => Ok(Arc::clone(kept)),
                 None => this.served(listener, tls, &tickets).map(Arc::new),
@@ -81,6 +85,7 @@ impl ListenerCertificates {
         same(&self.listeners, &other.listeners)
             && same(&self.ordered, &other.ordered)
             && self.positions == other.positions
+            && self.bare == other.bare
             && self.acme == other.acme
     }
 

@@ -41,13 +41,14 @@ fn listeners(config: &Config) -> Vec<(String, &crate::config::Listener)> {
 /// With names in the place of positions, which every change in a list would move.
 fn routes(config: &Config) -> Vec<(String, (Vec<&str>, Route))> {
     let named = |route: &Route| {
-        let pool = route.pool.and_then(|at| config.pools.get(at));
-        let pool = pool.map(|pool| pool.name.as_str());
+        let mirror = route.traffic.mirror.as_ref().map(|to| to.pool);
+        let pools = route.traffic.pools().chain(mirror);
+        let pools = pools.filter_map(|at| Some(config.pools.get(at)?.name.as_str()));
         let policies = route.policies.iter();
         let policies = policies.filter_map(|at| Some(config.policies.get(*at)?.name.as_str()));
-        let names = pool.into_iter().chain(policies).collect();
+        let names = pools.chain(policies).collect();
         let rest = Route {
-            pool: None,
+            traffic: route.traffic.without_positions(),
             policies: Vec::new(),
             ..route.clone()
         };
@@ -84,6 +85,7 @@ fn settings(former: &Config, next: &Config) -> Vec<&'static str> {
     // Without `..`: a key that is new must be thought of here.
     let Config {
         listeners: _,
+        forward,
         acme,
         workers: _,
         admin,
@@ -105,6 +107,7 @@ fn settings(former: &Config, next: &Config) -> Vec<&'static str> {
         warnings: _,
     } = next;
     let all = [
+        ("forward", *forward != former.forward),
         ("acme", *acme != former.acme),
         ("admin", *admin != former.admin),
         ("resolver", *resolver != former.resolver),

@@ -18,6 +18,7 @@ mod discovered;
 mod forgetting;
 mod next_policy;
 mod policy_state;
+mod process;
 mod publish;
 mod readiness;
 mod reloads;
@@ -49,6 +50,7 @@ use crate::proxy::{Equipment, Snapshot};
 use crate::rollout::StateDir;
 use crate::stats::Stats;
 use crate::upstream::{Discovery, Registry, Topology};
+use crate::users::Door;
 
 use backends::LeftEdits;
 use forgetting::KnownPolicies;
@@ -61,33 +63,10 @@ pub(in crate::app) use configure::Prepared;
 pub(in crate::app) use discovered::warning;
 pub(in crate::app) use forgetting::forget;
 pub(in crate::app) use next_policy::Purpose;
+pub use process::Process;
 pub(in crate::app) use reloads::{Reloads, Request, Secret, Written};
 pub use status::AdminControl;
 pub(in crate::app) use upgrades::{UpgradeRequest, upgrades};
-
-/// What a process has for its whole life, whatever its configuration.
-pub struct Process {
-    /// Loads policies.
-    pub engine: Engine,
-    /// All counters.
-    pub stats: Stats,
-    /// Gives pools and endpoints their ids.
-    pub registry: Registry,
-    /// Keeps promoted components over a restart.
-    pub state_dir: Option<StateDir>,
-    /// What the process before this one had deployed.
-    pub(in crate::app) carried: Carried,
-    /// The certificates of the listeners.
-    pub(in crate::app) certificates: Arc<ListenerCertificates>,
-    /// Where reloads are asked for.
-    pub(in crate::app) reloads: Reloads,
-    /// Where upgrades are asked for.
-    pub(in crate::app) upgrades: mpsc::Sender<UpgradeRequest>,
-    /// The names of backends.
-    pub(in crate::app) names: Arc<Names>,
-    /// The files of pools.
-    pub(in crate::app) backend_files: BackendFiles,
-}
 
 /// The control side.
 pub struct ControlPlane {
@@ -99,7 +78,7 @@ pub struct ControlPlane {
     current: Mutex<Arc<Config>>,
     engine: Engine,
     stats: Stats,
-    registry: Registry,
+    pub(in crate::app) registry: Registry,
     snapshots: watch::Sender<Arc<Snapshot>>,
     adoption: Arc<Adoption>,
     readiness: Mutex<Readiness>,
@@ -112,8 +91,9 @@ pub struct ControlPlane {
     pool_files: PoolFiles,
     reloads: Reloads,
     upgrades: mpsc::Sender<UpgradeRequest>,
-    names: Arc<Names>,
+    pub(in crate::app) names: Arc<Names>,
     backend_files: BackendFiles,
+    pub(in crate::app) door: Arc<Door>,
     /// Held while the admin API changes backends, so that one change is made at a time.
     changing_backends: tokio::sync::Mutex<()>,
     left_edits: Mutex<LeftEdits>,
@@ -174,12 +154,11 @@ impl ControlPlane {
             upgrades,
             names,
             backend_files,
+            door,
         } = process;
         let mut known = KnownPolicies::default();
-        let managed = |policy: &Policy| {
-            let id = known.ids.id(&policy.name);
-            Arc::new(Managed::new(id, &policy.name))
-        };
+        let managed =
+            |policy: &Policy| Arc::new(Managed::new(known.ids.id(&policy.name), &policy.name));
         let policies: Vec<Arc<Managed>> = config.policies.iter().map(managed).collect();
         let loading: Arc<str> = "it is being loaded".into();
         let no_lists = Arc::new(Lists::new(&[], 0));
@@ -216,6 +195,7 @@ impl ControlPlane {
             upgrades,
             names,
             backend_files,
+            door,
             left_edits: Mutex::default(),
             changing_backends: Default::default(),
             configuring: Default::default(),

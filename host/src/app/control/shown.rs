@@ -20,6 +20,8 @@ impl ControlPlane {
             "listeners": config.listeners.iter().map(|l| json!({
                 "address": l.address.to_string(),
                 "tls": l.tls.is_some(),
+                "forward": l.forward,
+                "tcp": l.tcp.as_ref().map(|tcp| &tcp.pool),
             })).collect::<Value>(),
             "admin": config.admin.as_ref().map(|admin| json!({
                 "listen": admin.listen.to_string(),
@@ -54,11 +56,22 @@ impl ControlPlane {
 fn route(route: &Route, config: &Config) -> Value {
     let policies = route.policies.iter();
     let policies = policies.filter_map(|at| Some(&config.policies.get(*at)?.name));
+    let name = |at: usize| Some(config.pools.get(at)?.name.as_str());
+    let (traffic, targets) = (&route.traffic, &route.traffic.targets);
+    let pools = targets
+        .iter()
+        .map(|to| json!({ "pool": name(to.pool), "weight": to.weight }));
+    let proxy_protocol = route.layer4.as_ref().and_then(|l| l.proxy_protocol);
     json!({
         "route": route_name(route),
-        "pool": route.pool.and_then(|at| config.pools.get(at)).map(|pool| &pool.name),
+        "pool": targets.first().filter(|_| targets.len() == 1).and_then(|to| name(to.pool)),
+        "pools": (targets.len() > 1).then(|| pools.collect::<Vec<_>>()),
+        "mirror": traffic.mirror.as_ref().and_then(|to| name(to.pool)),
         "answer": route.answer.as_ref().map(ToString::to_string),
+        "edits": (!route.edits.is_empty()).then(|| route.edits.to_string()),
+        "compress": route.compress.as_ref().map(ToString::to_string),
         "policies": policies.collect::<Vec<_>>(),
+        "proxy_protocol": proxy_protocol.map(|version| version.to_string()),
     })
 }
 

@@ -7,6 +7,7 @@
 mod answer;
 #[cfg(feature = "dns")]
 mod dns;
+mod once;
 mod say;
 mod schedule;
 #[cfg(not(feature = "dns"))]
@@ -24,6 +25,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use self::answer::Answer;
 #[cfg(feature = "dns")]
 use self::dns::Resolver;
+pub(super) use self::once::Once;
 use self::schedule::Schedule;
 #[cfg(not(feature = "dns"))]
 use self::system::Resolver;

@@ -9,7 +9,7 @@ use super::{by_h1, by_h2, grpc};
 use crate::config::{Probe, ProbeKind};
 use crate::net::Stream;
 use crate::net::tls::Connector;
-use crate::upstream::{Endpoint, Health, Protocol, is_ours};
+use crate::upstream::{Endpoint, Health, Protocol, authority, is_ours};
 
 /// One endpoint.
 #[derive(Debug)]
@@ -138,19 +138,7 @@ impl Target {
         if let Some(written) = written {
             return written.to_owned();
         }
-        let port = self.address.port();
-        let usual = match self.tls {
-            Some(_) => 443,
-            None => 80,
-        };
-        let name = match self.server_name.contains(':') {
-            true => format!("[{}]", self.server_name),
-            false => self.server_name.to_string(),
-        };
-        match port == usual {
-            true => name,
-            false => format!("{name}:{port}"),
-        }
+        authority(&self.server_name, self.address.port(), self.tls.is_some())
     }
 
     /// Says in the log that there was no probe.

@@ -20,6 +20,7 @@ pub(super) use self::log_files::{log_problem, record_problem, start_log, start_r
 pub(super) use self::source::Source;
 pub(super) use self::watch::watch_file;
 use super::control::{ControlPlane, Prepared, Purpose, Written};
+use super::forward::read_users;
 use super::open_listeners::{KnownListener, NextListeners, Wanted};
 use super::passed::PassedSockets;
 use crate::admin::{Changes, ReloadError, Reloaded};
@@ -71,6 +72,7 @@ impl Now {
             Ok(Err(errors)) => return Err(ReloadError::Refused(errors)),
             Err(e) => return Err(refused(format!("the configuration can't be read: {e}"))),
         };
+        let users = read_users(&config).map_err(refused)?;
         let prepared = self.control.prepare(config, purpose).await;
         let prepared = prepared.map_err(ReloadError::Refused)?;
         if purpose == Purpose::Check || prepared.changes.is_empty() {
@@ -89,6 +91,8 @@ impl Now {
             wanted.open(&mut PassedSockets::default())
         })?;
         let records = self.next_records(&prepared.config)?;
+        // Those of a file that is in use already count a little earlier than the rest.
+        self.control.follow_users(users);
         Ok(Preparation::Ready(Box::new(Ready {
             prepared,
             written,

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::super::{TrustedPeers, values};
+use super::super::route_entry::RouteEntry;
+use super::super::{TcpForward, TrustedPeers, passthrough, values};
 use super::meaning::{ListenAddress, Listener, Protocols};
 use super::tls;
 use crate::document::{At, Findings, Node, Place, Section};
@@ -16,10 +18,12 @@ const DEFAULT_MODE: u32 = 0o660;
 /// the proxy runs on, but for Linux, which takes 107.
 const LONGEST_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
-/// Every entry of `[[listeners]]`, each at the place of its address.
+/// Every entry of `[[listeners]]`, each at the place of its address. What their `tcp` says is added
+/// to `tcp`.
 pub(in super::super) fn entries(
     root: &mut Section,
     base: &Path,
+    tcp: &mut Vec<RouteEntry>,
     findings: &mut Findings,
 ) -> Option<Vec<At<Listener>>> {
     let node = root.take("listeners")?;
@@ -35,11 +39,36 @@ pub(in super::super) fn entries(
     if nodes.is_empty() {
         findings.error(&place, "is empty; write at least one, or remove the key");
     }
-    let read = |node: Node| listener(node.section(findings)?, base, findings);
+    let read = |node: Node| listener(node.section(findings)?, base, tcp, findings);
     Some(nodes.into_iter().filter_map(read).collect())
 }
 
-fn listener(mut section: Section, base: &Path, findings: &mut Findings) -> Option<At<Listener>> {
+/// One of `listen` of `[forward]`.
+pub(in super::super) fn forward_listener(
+    mut section: Section,
+    base: &Path,
+    findings: &mut Findings,
+) -> Option<At<Listener>> {
+    if let Some(node) = section.take("protocols") {
+        let message = "a forward proxy speaks HTTP/1.1 with its clients; remove the key";
+        findings.error(&node.place, message);
+    }
+    for key in ["redirect-to-https", "tcp"] {
+        if let Some(node) = section.take(key) {
+            let message = "is for listeners of routes; remove it";
+            findings.error(&node.place, message);
+        }
+    }
+    listener(section, base, &mut Vec::new(), findings)
+}
+
+fn listener(
+    mut section: Section,
+    base: &Path,
+    tcp: &mut Vec<RouteEntry>,
+    findings: &mut Findings,
+) -> Option<At<Listener>> {
+    let tcp = forward(&mut section, tcp, findings);
     let address = address(&mut section, base, findings);
     let tls_node = section.take("tls");
     let tls_place = tls_node.as_ref().map(|node| node.place.clone());
@@ -48,6 +77,7 @@ fn listener(mut section: Section, base: &Path, findings: &mut Findings) -> Optio
         .and_then(|tls| tls::tls(tls, base, findings));
     let encrypted = tls_place.is_some();
     let protocols = match section.take("protocols") {
+        None if tcp.is_some() => Protocols::NONE,
         None => Protocols {
             http1: true,
             h2: true,
@@ -82,8 +112,24 @@ fn listener(mut section: Section, base: &Path, findings: &mut Findings) -> Optio
         protocols,
         proxy_protocol,
         redirect_to_https,
+        forward: false,
+        tcp,
     };
     Some(At::new(listener, address.place))
+}
+
+/// What a listener with `tcp` passes its connections on by.
+fn forward(
+    section: &mut Section,
+    routes: &mut Vec<RouteEntry>,
+    findings: &mut Findings,
+) -> Option<Arc<TcpForward>> {
+    let node = section.take("tcp")?;
+    let places = section.places();
+    passthrough::refuse_http(&places, findings);
+    let (forward, route) = passthrough::tcp(node, findings)?;
+    routes.push(route);
+    Some(forward)
 }
 
 fn address(

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::super::TrustedPeers;
+use super::super::{TcpForward, TrustedPeers};
 
 /// `[[listeners]]`, or an address of `listen`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,10 @@ pub struct Listener {
     /// `redirect-to-https`: the port to which every request is redirected; `None` if they are
     /// served.
     pub redirect_to_https: Option<u16>,
+    /// Whether it is a forward proxy: one of `[forward]`.
+    pub forward: bool,
+    /// `tcp`: where its connections are passed on to; `None` if it serves requests.
+    pub tcp: Option<Arc<TcpForward>>,
 }
 
 /// Where a listener listens.
@@ -43,13 +48,21 @@ pub enum ListenAddress {
     },
 }
 
-/// The versions of HTTP that a listener serves; at least one.
+/// The versions of HTTP that a listener serves; at least one, unless it passes connections on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Protocols {
     /// `"http/1.1"`, and HTTP/1.0.
     pub http1: bool,
     /// `"h2"` with TLS, by ALPN; `"h2c"` without, by prior knowledge.
     pub h2: bool,
+}
+
+impl Protocols {
+    /// Those of a listener that reads no request.
+    pub const NONE: Self = Self {
+        http1: false,
+        h2: false,
+    };
 }
 
 /// `tls` of a listener.
@@ -71,6 +84,8 @@ pub struct ListenerTls {
 pub enum Certificates {
     /// Files; at least one entry, or none if there is `acme`.
     Files(Vec<CertificateFiles>),
+    /// `passthrough = true`: there is none, because each connection is passed on.
+    None,
     /// `--tls-self-signed`: one for localhost is made in memory.
     SelfSigned,
 }
@@ -119,6 +134,8 @@ impl Listener {
             },
             proxy_protocol: None,
             redirect_to_https: None,
+            forward: false,
+            tcp: None,
         }
     }
 

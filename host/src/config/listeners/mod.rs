@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use super::Admin;
 use crate::document::{At, Findings, Place};
 
-pub(super) use entry::entries;
+pub(super) use entry::{entries, forward_listener};
 pub use meaning::{
     CertificateFiles, Certificates, ClientCertificates, ListenAddress, Listener, ListenerTls,
     Protocols, TlsVersion,
@@ -27,6 +27,10 @@ pub(super) struct Written {
     pub long: Option<Vec<At<Listener>>>,
     /// `--tls-self-signed`.
     pub self_signed: Option<At<SocketAddr>>,
+    /// Those of `[forward]`.
+    pub forward: Vec<At<Listener>>,
+    /// Whether there are routes.
+    pub has_routes: bool,
 }
 
 /// Puts the forms together, and finds listeners that are listed twice.
@@ -35,13 +39,18 @@ pub(super) fn listeners(written: Written, findings: &mut Findings) -> Vec<At<Lis
         short,
         long,
         self_signed,
+        forward,
+        has_routes,
     } = written;
     let mut all = match (short, long) {
         (None, Some(long)) => long,
+        // What is a forward proxy only.
+        (None, None) if !forward.is_empty() && !has_routes => Vec::new(),
         (Some(short), Some(long)) => one_form(short, &long, findings),
         (short, None) => plain(short.unwrap_or_else(default)),
     };
     all.extend(self_signed.map(|at| At::new(self_signed_listener(at.value), at.place)));
+    all.extend(forward);
     for (i, this) in all.iter().enumerate() {
         let address = &this.value.address;
         if !is_any_port(address) && all[..i].iter().any(|l| is_same(&l.value.address, address)) {

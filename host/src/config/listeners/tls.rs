@@ -17,6 +17,9 @@ pub(super) fn tls(
     findings: &mut Findings,
 ) -> Option<ListenerTls> {
     let place = section.place.clone();
+    if let Some(node) = section.take("passthrough") {
+        return passthrough(node, section, findings);
+    }
     let acme = section.take("acme").map(|node| ordered(node, findings));
     let certificates = match section.take("certificates") {
         Some(node) => certificates(node, base, findings),
@@ -25,7 +28,8 @@ pub(super) fn tls(
             findings.error(
                 &place,
                 "has no `certificates`; write for example certificates = [\"edge.pem\"], a file \
-                 with a certificate and its key, or acme = [\"example.org\"]",
+                 with a certificate and its key, acme = [\"example.org\"], or passthrough = true, \
+                 if routes pass all of its connections on",
             );
             Vec::new()
         }
@@ -49,6 +53,28 @@ pub(super) fn tls(
         acme,
         clients,
         min_version: min_version.map_or(TlsVersion::Tls12, |version| version.value),
+    })
+}
+
+/// A listener that ends no TLS session itself: it has nothing else to say of them.
+fn passthrough(node: Node, mut section: Section, findings: &mut Findings) -> Option<ListenerTls> {
+    let place = node.place.clone();
+    if node.boolean(findings) == Some(false) {
+        findings.error(&place, "is what a listener without the key does; remove it");
+    }
+    for (key, node) in section.take_rest() {
+        let message = format!(
+            "says how the listener answers handshakes, and with `passthrough` it answers none; \
+             remove `{key}`, or `passthrough`: connections that no route passes on are answered \
+             then"
+        );
+        findings.error(&node.place, message);
+    }
+    Some(ListenerTls {
+        certificates: Certificates::None,
+        acme: Vec::new(),
+        clients: None,
+        min_version: TlsVersion::Tls12,
     })
 }
 

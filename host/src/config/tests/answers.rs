@@ -12,7 +12,10 @@ fn a_route_that_answers_needs_no_pool_and_asks_no_policies() {
     let [route] = &config.routes[..] else {
         panic!()
     };
-    assert_eq!((route.pool, &*route.policies), (None, &[][..]));
+    assert_eq!(
+        (&*route.traffic.targets, &*route.policies),
+        (&[][..], &[][..])
+    );
     assert!(config.policies.is_empty() && config.pools.is_empty());
     let Some(RouteAnswer::Redirect(redirect)) = &route.answer else {
         panic!()
@@ -46,6 +49,21 @@ fn wrong_answers_are_errors() {
             "respond = { body = \"a\", file = \"b\" }",
             "respond.file",
             "can't be read",
+        ),
+        (
+            "respond = { status = 302 }",
+            "respond",
+            "without `location`",
+        ),
+        (
+            "respond = { headers = { Date = \"now\" } }",
+            "respond.headers.Date",
+            "the time",
+        ),
+        (
+            "respond = { headers = { content-type = [\"a/b\", \"a/c\"] } }",
+            "respond.headers",
+            "more than one",
         ),
         (
             "respond = { file = \"/dev/zero\" }",

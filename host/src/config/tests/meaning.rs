@@ -179,6 +179,7 @@ fn the_long_form_means_what_it_says() {
         body_wait: Duration::ZERO,
         slow_client: Duration::from_secs(4),
         slow_client_rate: 1024,
+        is_mirror: false,
         health: PoolHealth {
             max_failures: 0,
             fail_timeout: Duration::from_secs(90),
@@ -191,15 +192,20 @@ fn the_long_form_means_what_it_says() {
         host,
         path: PathMatch::Prefix("/api".to_owned()),
         conditions: Conditions::default(),
-        pool: Some(0),
+        traffic: Traffic::to(
+            0,
+            RetryPolicy {
+                attempts: 2,
+                ..RetryPolicy::default()
+            },
+        ),
         answer: None,
+        edits: Default::default(),
         policies: vec![1, 0],
         preserve_header_case: false,
-        retry: RetryPolicy {
-            attempts: 2,
-            ..RetryPolicy::default()
-        },
         upgrade: vec!["websocket".to_owned()],
+        compress: None,
+        layer4: None,
     };
     let expected = [
         route(HostPattern::Exact("www.example.com".to_owned())),

@@ -3,9 +3,13 @@
 mod acme;
 mod answers;
 mod backend_list;
+#[cfg(feature = "compress")]
+mod compression;
 mod conditions;
 mod doubtful;
+mod edits;
 mod file;
+mod layer4;
 mod listeners;
 mod meaning;
 mod names;
@@ -17,6 +21,7 @@ mod retries;
 mod rollout;
 mod routes;
 mod sources;
+mod traffic;
 mod wrong_values;
 
 use std::ffi::OsString;
@@ -104,7 +109,7 @@ fn addresses(config: &Config, host: &str) -> Vec<String> {
     let mut routes = config.routes.iter().filter(|r| r.host == host);
     let route = routes.next().unwrap();
     assert!(routes.next().is_none());
-    config.pools[route.pool.unwrap()]
+    config.pools[route.traffic.targets[0].pool]
         .backends
         .iter()
         .map(|b| b.address.clone())

@@ -218,7 +218,7 @@ proptest! {
         prop_assert_eq!(config.pools[0].backends[0].weight, weight);
         prop_assert_eq!(config.routes.len(), hosts.len() + 1);
         let path = PathMatch::Prefix(crate::message::path::literal(&path));
-        prop_assert!(config.routes.iter().any(|r| r.path == path && r.pool == Some(0) && r.policies == [0]));
+        prop_assert!(config.routes.iter().any(|r| r.path == path && r.traffic.pools().eq([0]) && r.policies == [0]));
         for (host, backends) in &hosts {
             prop_assert_eq!(addresses(&config, host), backends.iter().cloned().collect::<Vec<_>>());
         }

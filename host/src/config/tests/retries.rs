@@ -7,7 +7,7 @@ const POOL: &str = "[pools.a]\nbackends = \"b\"\n";
 /// The policy of the only route, whose pool and itself have these keys.
 fn policy(pool: &str, route: &str) -> RetryPolicy {
     let text = format!("{POOL}{pool}\n[[routes]]\npool = \"a\"\n{route}");
-    load(&text).routes[0].retry.clone()
+    load(&text).routes[0].traffic.targets[0].retry.clone()
 }
 
 #[test]

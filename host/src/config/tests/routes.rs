@@ -182,3 +182,26 @@ fn a_probable_mistake_is_a_warning() {
         config.warnings
     );
 }
+
+/// Routes that differ by one value are not compared with each other.
+#[test]
+fn ten_thousand_routes_of_one_host_are_checked_in_a_moment() {
+    use std::fmt::Write;
+    let mut text = "[pools.a]\nbackends = \"127.0.0.1:1\"\n".to_owned();
+    for n in 0..10_000 {
+        let _ = write!(
+            text,
+            "[[routes]]\nhost = \"a.test\"\npath = \"/a\"\nheaders = {{ x-tenant = \"{n}\" }}\npool = \"a\"\n"
+        );
+    }
+    let last = "[[routes]]\nhost = \"a.test\"\npath = \"/a\"\nheaders = { x-tenant = \"5\", x-a = \"1\" }\npool = \"a\"\n";
+    let beside = "[[routes]]\nhost = \"a.test\"\npath = \"/a\"\nheaders = { x-tenant = \"5\" }\nmethods = \"GET\"\npool = \"a\"\n";
+    assert_eq!(load(&(text.clone() + last + beside)).routes.len(), 10_002);
+}
+
+#[test]
+fn a_route_whose_path_is_wrong_is_compared_with_no_other() {
+    let text = "[pools.a]\nbackends = \"127.0.0.1:1\"\n[[routes]]\npool = \"a\"\n[[routes]]\npath = \"a\"\npool = \"a\"\n";
+    let found = errors(text);
+    assert_eq!(found.len(), 1, "{found:?}");
+}

@@ -1,5 +1,5 @@
 //! The PROXY protocol: what a load balancer in front says of a connection, before the client's
-//! first byte.
+//! first byte, and what this proxy says of one to a backend that wants to know.
 //!
 //! Read by the text that HAProxy publishes (`proxy-protocol.txt`), and refused where it leaves that
 //! text: who may send a header may also name any client.
@@ -8,10 +8,12 @@ mod crc;
 mod read;
 mod v1;
 mod v2;
+mod write;
 
 use std::net::SocketAddr;
 
 pub use read::read;
+pub use write::header;
 
 /// The most bytes of a header of version 2. The text allows 64 KiB, which no sender needs: the
 /// longest that is known carries a client's certificate.

@@ -14,6 +14,29 @@ const EXTENSION: usize = 3;
 /// The checksum of the whole header.
 const CRC32C: u8 = 0x03;
 
+/// The header for a connection of TCP; of this proxy's own where the client has no address.
+pub(super) fn write(addresses: Option<(SocketAddr, SocketAddr)>) -> Vec<u8> {
+    let mut header = SIGNATURE.to_vec();
+    let Some((source, destination)) = addresses else {
+        header.extend([0x20, 0x00, 0, 0]);
+        return header;
+    };
+    let (family, length) = match source.ip() {
+        IpAddr::V4(_) => (0x11, Family::V4.len()),
+        IpAddr::V6(_) => (0x21, Family::V6.len()),
+    };
+    header.extend([0x21, family, 0, length as u8]);
+    for address in [source, destination] {
+        match address.ip() {
+            IpAddr::V4(ip) => header.extend(ip.octets()),
+            IpAddr::V6(ip) => header.extend(ip.octets()),
+        }
+    }
+    header.extend(source.port().to_be_bytes());
+    header.extend(destination.port().to_be_bytes());
+    header
+}
+
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Announced, usize)>, HeaderError> {
     let Some(&[version, family, long, short]) = bytes.get(SIGNATURE.len()..FIXED) else {
         return match bytes.get(SIGNATURE.len()) {

@@ -37,6 +37,13 @@ pub enum HandshakeError {
     /// A session is not put into another.
     #[error("the connection is encrypted already")]
     Nested,
+    /// The listener has no certificate, and no route passes the connection on. The client was sent
+    /// an alert.
+    #[error("no route passes connections for {0} on, and the listener has no certificate")]
+    Unknown(Box<str>),
+    /// The same of a client that did not begin a handshake.
+    #[error("it does not begin a TLS handshake")]
+    NoHandshake,
 }
 
 /// A client with which there is no session.
@@ -50,16 +57,21 @@ pub struct Refused {
     pub stream: Option<Stream>,
 }
 
-/// Reads what the client offers, before it is decided what it gets.
-pub(super) async fn hello(below: &Below) -> Result<Accepted, HandshakeError> {
+/// Reads what the client offers, before it is decided what it gets. `before` was read already.
+pub(super) async fn hello(below: &Below, mut before: &[u8]) -> Result<Accepted, HandshakeError> {
     let socket = below.socket();
     let mut acceptor = rustls::server::Acceptor::default();
     loop {
-        let n = poll_fn(|cx| match acceptor.read_tls(&mut In { socket, cx }) {
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
-            read => Poll::Ready(read),
-        })
-        .await?;
+        let n = match before.is_empty() {
+            false => acceptor.read_tls(&mut before)?,
+            true => {
+                poll_fn(|cx| match acceptor.read_tls(&mut In { socket, cx }) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+                    read => Poll::Ready(read),
+                })
+                .await?
+            }
+        };
         if n == 0 {
             return Err(HandshakeError::Left);
         }
@@ -133,7 +145,25 @@ fn plain_alert(error: &rustls::Error) -> [u8; 7] {
         rustls::Error::InvalidMessage(_) => AlertDescription::DecodeError,
         _ => AlertDescription::UnexpectedMessage,
     };
+    fatal(description)
+}
+
+/// The record of a fatal alert, before anything is encrypted.
+fn fatal(description: AlertDescription) -> [u8; 7] {
     [0x15, 3, 3, 0, 2, 2, description.into()]
+}
+
+/// Refuses a client before its handshake, for this reason.
+pub(super) fn refuse(
+    below: Below,
+    description: AlertDescription,
+    error: HandshakeError,
+) -> Refused {
+    let socket = below.socket();
+    let mut out = Out { socket, cx: None };
+    let _ = out.write(&fatal(description));
+    end(socket);
+    error.with(below.into())
 }
 
 impl HandshakeError {
@@ -148,7 +178,10 @@ impl HandshakeError {
 
     /// With what was refused, if a client is there that may read why.
     pub(super) fn with(self, stream: Stream) -> Refused {
-        let is_there = matches!(self, Self::Tls(_) | Self::Client(_));
+        let is_there = matches!(
+            self,
+            Self::Tls(_) | Self::Client(_) | Self::Unknown(_) | Self::NoHandshake
+        );
         Refused {
             error: self,
             stream: is_there.then_some(stream),

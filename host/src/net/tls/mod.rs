@@ -1,8 +1,8 @@
 //! TLS by rustls: what turns a socket into a session, and the certificates that a listener serves.
 //!
-//! [`Acceptor`] is the server's side, [`Connector`] the client's. A session is a
-//! [`super::Stream`] like every other. Certificates, keys of tickets and roots of trust are made on
-//! the control side and read here without a lock.
+//! [`Acceptor`] is the server's side, [`Connector`] the client's; [`Peeked`] is a handshake that
+//! may be a backend's to answer. A session is a [`super::Stream`] like every other. Certificates,
+//! keys of tickets and roots of trust are made on the control side and read here without a lock.
 
 mod acceptor;
 mod authorities;
@@ -11,6 +11,7 @@ mod certificate;
 mod challenges;
 mod client;
 mod client_certificate;
+mod first_message;
 mod handshake;
 mod names;
 mod offer;
@@ -23,11 +24,12 @@ mod store;
 mod tickets;
 mod trusting;
 
-pub use acceptor::Acceptor;
+pub use acceptor::{Acceptor, Peeked};
 pub use authorities::Authorities;
 pub use certificate::{Certificate, CertificateError};
 pub use challenges::{ChallengeError, Challenges};
 pub use client::{Alpn, Connector, ConnectorError, ConnectorId, client_config};
+pub use first_message::Asked;
 pub use handshake::{HandshakeError, Refused};
 pub use names::Names;
 pub use offer::Offer;

@@ -3,10 +3,12 @@
 //! A [`BodySource`] shows the available bytes of a body, and waits for more. A [`MessageSink`]
 //! takes a head, pieces and trailers. Both are an enum over protocols, so that two protocols on
 //! either side are two and two files and not two times two. `copy` moves one into the other;
-//! [`Sliced`] cuts ranges in between. [`Progress`] is the position in a request's body, and
+//! [`Sliced`] cuts ranges in between,
+//! [`Compressed`] compresses. [`Progress`] is the position in a request's body, and
 //! outlives the attempts at sending it; [`Duplex`] holds what the two directions of an exchange
 //! know about each other. Never knows a policy, a backend's health or a status that refuses.
 
+mod compressed;
 mod copy;
 mod duplex;
 mod h1;
@@ -23,6 +25,7 @@ mod source;
 mod upload;
 mod waits;
 
+pub(in crate::proxy) use compressed::{Compressed, Encode};
 pub(in crate::proxy) use copy::{copy, join};
 pub(in crate::proxy) use duplex::{Duplex, Sent, Stage};
 #[cfg(test)]

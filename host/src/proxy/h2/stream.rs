@@ -24,6 +24,7 @@ use crate::proxy::presence::{Presence, Watched};
 use crate::proxy::reply::{Answer, ReplyTo};
 use crate::proxy::settings::Settings;
 use crate::proxy::shares::{Share, Shares};
+use crate::proxy::terms::Terms;
 use crate::proxy::worker::Worker;
 
 /// What the streams of a connection share.
@@ -162,7 +163,7 @@ impl Stream {
     /// Both directions, as they are read and written for one attempt.
     pub(in crate::proxy) fn open<'a>(
         &'a mut self,
-        (worker, settings): (&'a Worker, &Settings),
+        terms: Terms<'a>,
         duplex: &'a Duplex,
     ) -> (MessageReader<'a>, MessageSink<'a>) {
         let Self {
@@ -171,8 +172,8 @@ impl Stream {
             outgoing,
             ..
         } = self;
-        let reader = reader(worker, settings, timer, incoming);
-        let sink = sink(worker, settings, timer, outgoing, duplex);
+        let reader = reader(terms, timer, incoming);
+        let sink = sink(terms, timer, outgoing, duplex);
         (MessageReader::H2(reader), MessageSink::H2(sink))
     }
 
@@ -253,7 +254,7 @@ impl Stream {
         worker.timers.arm(timer, Wait::ClientRead, patience);
         let mut in_time = true;
         while incoming.filled().len() < SMALL {
-            let mut reader = reader(&worker, settings, timer, incoming);
+            let mut reader = reader(Terms::new(&worker, settings), timer, incoming);
             match reader.read_watched().await {
                 Ok(1..) => {}
                 Err(IoEnd::TimedOut) => {
@@ -283,7 +284,7 @@ impl Stream {
         let duplex = Duplex::new(Stage::Whole, false);
         let worker = &self.session.worker;
         let (timer, outgoing) = (&self.timer, &self.outgoing);
-        let mut sink = sink(worker, settings, timer, outgoing, &duplex);
+        let mut sink = sink(Terms::new(worker, settings), timer, outgoing, &duplex);
         let (body, length) = match answer.body(to.method) {
             Some((body, length)) => (body, Some(length)),
             None => (&b""[..], None),
@@ -320,35 +321,29 @@ impl Stream {
     }
 }
 
-fn reader<'a>(
-    worker: &'a Worker,
-    settings: &Settings,
-    timer: &'a Timer,
-    from: &'a mut Incoming,
-) -> H2Reader<'a> {
+fn reader<'a>(terms: Terms<'a>, timer: &'a Timer, from: &'a mut Incoming) -> H2Reader<'a> {
     H2Reader {
         from,
-        timers: &worker.timers,
+        timers: &terms.worker.timers,
         timer,
         wait: Wait::ClientRead,
-        patience: settings.timeouts.body_read,
-        limits: settings.head_limits,
+        patience: terms.timeouts.body_read,
+        limits: terms.head_limits,
     }
 }
 
 fn sink<'a>(
-    worker: &'a Worker,
-    settings: &Settings,
+    terms: Terms<'a>,
     timer: &'a Timer,
     to: &'a Outgoing,
     duplex: &'a Duplex,
 ) -> H2Sink<'a> {
     H2Sink {
         to,
-        timers: &worker.timers,
+        timers: &terms.worker.timers,
         timer,
         wait: Wait::ClientWrite,
-        patience: settings.timeouts.send,
+        patience: terms.timeouts.send,
         duplex,
         head: None,
         held: Bytes::new(),

@@ -277,6 +277,7 @@ impl Step {
             deadline: head.deadline,
             fields: Default::default(),
             upgrade: Default::default(),
+            by_route: None,
         }
     }
 }

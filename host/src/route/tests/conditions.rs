@@ -196,6 +196,38 @@ fn another_reading_must_not_pass_an_exact_path_or_an_expression() {
 }
 
 #[test]
+fn a_preflight_has_the_method_that_it_asks_for_where_it_is_answered() {
+    let cors = "cors = { origins = \"*\" }";
+    let with = |keys: &str| format!("{keys}\n{cors}");
+    let table = written(&[
+        "path = \"/a\"",
+        &with("path = \"/a\"\nmethods = [\"GET\", \"PUT\"]"),
+        &with("path = \"/a\"\nmethods = \"POST\"\nheaders = { x-token = { present = true } }"),
+        "path = \"/b\"\nmethods = \"PUT\"",
+        &with("path = \"/c\"\nquery = { v = 1 }"),
+    ]);
+    let put: &[(&str, &str)] = &[("origin", "x"), ("access-control-request-method", "PUT")];
+    let post: &[(&str, &str)] = &[("origin", "x"), ("access-control-request-method", "POST")];
+    for (method, target, fields, route) in [
+        ("OPTIONS", "/a", put, Some(1)),
+        ("OPTIONS", "/a", post, Some(2)),
+        ("OPTIONS", "/a", &put[..1], Some(0)),
+        ("OPTIONS", "/a", &put[1..], Some(0)),
+        ("GET", "/a", put, Some(1)),
+        ("POST", "/a", put, Some(0)),
+        ("OPTIONS", "/b", put, None),
+        ("OPTIONS", "/c", put, None),
+        ("OPTIONS", "/c?v=1", put, Some(4)),
+    ] {
+        assert_eq!(
+            number(&table, method, target, fields),
+            route,
+            "{method} {target} {fields:?}"
+        );
+    }
+}
+
+#[test]
 fn a_long_ambiguous_path_is_refused_only_where_its_host_has_expressions() {
     let table = written(&[
         "host = \"a.example\"\npath = { regex = '^/secret/' }",

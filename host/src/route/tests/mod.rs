@@ -1,9 +1,10 @@
 //! Which route is found.
 
 mod conditions;
+mod rewrite;
 
 use super::*;
-use crate::config::{Conditions, PathMatch};
+use crate::config::{Conditions, PathMatch, RetryPolicy, Traffic};
 use crate::upstream::Registry;
 
 fn table(routes: &[(HostPattern, &str)]) -> RouteTable {
@@ -21,12 +22,14 @@ fn table(routes: &[(HostPattern, &str)]) -> RouteTable {
                 .to_owned(),
             ),
             conditions: Conditions::default(),
-            pool: Some(pool),
+            traffic: Traffic::to(pool, RetryPolicy::default()),
             answer: None,
+            edits: Default::default(),
             policies: vec![],
             preserve_header_case: false,
-            retry: RetryPolicy::default(),
             upgrade: vec![],
+            compress: None,
+            layer4: None,
         })
         .collect();
     RouteTable::new(&routes, &pools(routes.len()), &[])
@@ -73,7 +76,7 @@ fn exact_then_longest_suffix_then_any_and_the_longest_prefix_within() {
         ("only.example", "/elsewhere", 3),
     ] {
         assert_eq!(
-            find(&t, host, path).map(|r| r.pool.number()),
+            find(&t, host, path).map(|r| r.targets[0].pool.number()),
             Some(pool),
             "{host}{path}"
         );
@@ -238,7 +241,10 @@ fn no_more_labels_are_looked_at_than_the_longest_suffix_has() {
             .take(t.suffix_labels)
             .count();
         assert_eq!(
-            (find(&t, &host, "/").map(|r| r.pool.number()), start),
+            (
+                find(&t, &host, "/").map(|r| r.targets[0].pool.number()),
+                start
+            ),
             (Some(1), 2)
         );
     }

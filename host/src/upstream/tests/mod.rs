@@ -116,6 +116,7 @@ fn topologies_of(registry: &Registry, pools: &[&[&str]]) -> Vec<PoolTopology> {
         body_wait: Duration::ZERO,
         slow_client: Duration::from_secs(2),
         slow_client_rate: 16 * 1024,
+        is_mirror: false,
         health: PoolHealth {
             max_failures: 1,
             fail_timeout: Duration::from_secs(3_600),

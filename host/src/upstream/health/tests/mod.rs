@@ -54,6 +54,7 @@ fn pool_of(
         body_wait: LONG,
         slow_client: LONG,
         slow_client_rate: 1,
+        is_mirror: false,
         health,
         _presence: registry.presence(id),
     }

@@ -68,6 +68,7 @@ async fn started(config: &Arc<Config>) -> Arc<ControlPlane> {
         upgrades: upgrades().0,
         names,
         backend_files: BackendFiles::default(),
+        door: Arc::default(),
     };
     let control = ControlPlane::new(Arc::clone(config), &topology, process);
     let control = Arc::new(control);
@@ -142,7 +143,7 @@ fn chain<'a>(
     PolicyChain {
         route: ChainRoute {
             number: rule.number,
-            pool: rule.pool.number(),
+            pool: rule.targets[0].pool.number(),
             policies: &rule.policies,
         },
         policies: &worker.policies,
@@ -259,18 +260,27 @@ async fn another_configuration_changes_routes_and_pools_and_keeps_what_stayed() 
     let list = format!("0 web {generation} 127.0.0.1:2/1");
     assert_eq!(asked(&after), (list, "2".to_owned()), "the same instance");
     let (web, about) = (rule(&after, "a").unwrap(), rule(&after, "b").unwrap());
-    assert_eq!(rule(&before, "b").unwrap().pool, web.pool);
+    assert_eq!(
+        rule(&before, "b").unwrap().targets[0].pool,
+        web.targets[0].pool
+    );
     assert_eq!(web.policies, rule(&before, "a").unwrap().policies);
     assert_eq!(
-        (&*about.policies, about.pool == web.pool),
+        (
+            &*about.policies,
+            about.targets[0].pool == web.targets[0].pool
+        ),
         (&[] as &[PolicyId], false)
     );
     let endpoint = |worker: &WorkerSnapshot, pool, at: usize| {
         Rc::clone(&worker.pools.pool(pool).unwrap().endpoints[at])
     };
-    let kept = endpoint(&before, web.pool, 1);
-    assert!(Rc::ptr_eq(&kept, &endpoint(&after, web.pool, 0)));
-    assert!(Rc::ptr_eq(&kept, &endpoint(&after, about.pool, 0)));
+    let kept = endpoint(&before, web.targets[0].pool, 1);
+    assert!(Rc::ptr_eq(&kept, &endpoint(&after, web.targets[0].pool, 0)));
+    assert!(Rc::ptr_eq(
+        &kept,
+        &endpoint(&after, about.targets[0].pool, 0)
+    ));
 }
 
 #[tokio::test]

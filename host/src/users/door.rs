@@ -1,0 +1,159 @@
+//! The door at which workers ask whether a client has given a user's password.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use rand::Rng;
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use super::Users;
+use super::lately::Lately;
+
+/// Passwords that are checked at the same time: each keeps a core busy.
+const AT_ONCE: usize = 2;
+/// How many more may wait for that.
+const WAITING: usize = 64;
+/// For how long a password that was right is not checked again.
+const REMEMBERED: Duration = Duration::from_secs(300);
+/// How many are remembered.
+const MOST_REMEMBERED: usize = 8_192;
+/// Wrong passwords of one client within [`PENALTY`], after which none of it is checked.
+const MOST_WRONG: u32 = 20;
+const PENALTY: Duration = Duration::from_secs(60);
+/// Clients with wrong passwords that are known.
+const MOST_CLIENTS: usize = 8_192;
+
+/// A user's name and password.
+#[derive(Clone)]
+pub struct Credentials {
+    /// The name.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+/// What is known of a user's password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is right.
+    Right,
+    /// It is wrong, or there is no such user.
+    Wrong,
+    /// It was not looked at: the client has given too many wrong ones.
+    TooMany,
+    /// It was not looked at: too many are being checked.
+    Busy,
+}
+
+/// The users of all files, and what was checked lately. One for all workers.
+pub struct Door {
+    by_file: RwLock<HashMap<PathBuf, Arc<Users>>>,
+    /// Hashes with a key of this process, so that no password is kept.
+    right: Lately<[u8; 32], ()>,
+    wrong: Lately<IpAddr, u32>,
+    key: [u8; 32],
+    at_once: Arc<Semaphore>,
+    waiting: Semaphore,
+}
+
+impl Door {
+    /// From now on, these are the users of the file.
+    pub fn follow(&self, file: &Path, users: Users) {
+        let mut all = self.by_file.write().unwrap_or_else(PoisonError::into_inner);
+        all.insert(file.to_owned(), Arc::new(users));
+    }
+
+    /// Forgets the users of all files but this one.
+    pub fn keep(&self, file: Option<&Path>) {
+        let mut all = self.by_file.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|known, _| Some(known.as_path()) == file);
+    }
+
+    /// Whether the password is that of a user of the file. `client` is an address, or the network
+    /// of one, that is known by its mistakes.
+    pub async fn ask(&self, file: &Path, given: Credentials, client: IpAddr) -> Verdict {
+        let users = {
+            let all = self.by_file.read().unwrap_or_else(PoisonError::into_inner);
+            all.get(file).cloned()
+        };
+        let Some(users) = users else {
+            return Verdict::Wrong;
+        };
+        let key = self.key_of(&users, &given);
+        if self.right.find(&key).is_some() {
+            return Verdict::Right;
+        }
+        if self.wrong.find(&client).is_some_and(|n| n >= MOST_WRONG) {
+            return Verdict::TooMany;
+        }
+        let Ok(_waiting) = self.waiting.try_acquire() else {
+            return Verdict::Busy;
+        };
+        let Ok(permit) = Arc::clone(&self.at_once).acquire_owned().await else {
+            return Verdict::Busy;
+        };
+        // The permit goes with the work, which goes on if the client leaves.
+        let checked = spawn_blocking(move || {
+            let _permit = permit;
+            users.verify(&given.user, &given.password)
+        });
+        match checked.await {
+            Ok(true) => {
+                self.right.note(key, (), |()| ());
+                Verdict::Right
+            }
+            Ok(false) => {
+                self.wrong.note(client, 1, |n| n.saturating_add(1));
+                Verdict::Wrong
+            }
+            Err(_) => Verdict::Busy,
+        }
+    }
+
+    fn key_of(&self, users: &Users, given: &Credentials) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(self.key);
+        let hash_of_user = users.text(&given.user).unwrap_or_default();
+        for part in [hash_of_user, &given.user, &given.password] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        hash.finalize().into()
+    }
+}
+
+impl Default for Door {
+    fn default() -> Self {
+        let mut key = [0; 32];
+        rand::rng().fill_bytes(&mut key);
+        Self {
+            by_file: RwLock::default(),
+            right: Lately::new(REMEMBERED, MOST_REMEMBERED),
+            wrong: Lately::new(PENALTY, MOST_CLIENTS),
+            key,
+            at_once: Arc::new(Semaphore::new(AT_ONCE)),
+            waiting: Semaphore::new(WAITING),
+        }
+    }
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Door").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let user = &self.user;
+        f.debug_struct("Credentials")
+            .field("user", user)
+            .finish_non_exhaustive()
+    }
+}
