@@ -154,7 +154,7 @@ fn nonsense_is_a_502_and_its_connection_is_never_used_again() {
         NONSENSE.len(),
         failures.join("\n")
     );
-    proxy.logged(&["502"]);
+    proxy.logged(&["\"status\":502"]);
 }
 
 /// A backend that speaks another protocol may wait for the proxy to go on: the client does not wait

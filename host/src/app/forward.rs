@@ -112,6 +112,7 @@ async fn watch_file(control: Arc<ControlPlane>, file: PathBuf) {
                 control.door.follow(&file, users);
             }
             Err(reason) => {
+                is_first = false;
                 tracing::warn!("the users of the forward proxy stay as they were: {reason}")
             }
         }

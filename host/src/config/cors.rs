@@ -47,15 +47,15 @@ pub(super) fn read(node: Node, conditions: &Conditions, findings: &mut Findings)
     }
     Some(Cors {
         origins,
-        methods: list(methods),
-        headers: list(headers),
+        methods: list(&methods),
+        headers: list(&headers),
         expose: (!expose.is_empty()).then(|| expose.join(", ")),
         credentials,
         max_age: max_age.map(|age| age.as_secs()),
     })
 }
 
-fn list(members: Vec<String>) -> CorsList {
+fn list(members: &[String]) -> CorsList {
     match members.iter().any(|member| member == "*") {
         true => CorsList::All,
         false => CorsList::These(members.join(", ")),

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use super::forward::{self, ForwardEntry};
 use super::record::{self, RecordEntry};
 use super::retry::RetryEntry;
+use super::route_entry::RouteEntry;
 use super::traffic::TrafficEntry;
 use super::{
-    AccessLog, Acme, Backend, Compression, Conditions, Forwarded, HostPattern, Layer4, Limits,
-    Listener, LoggedRequests, PathMatch, Paths, Policy, Pool, ResolverConfig, Rollout, RouteAnswer,
-    RouteEdits, TargetRights, Timeouts, target_rights,
+    AccessLog, Acme, Backend, Forwarded, HostPattern, Limits, Listener, LoggedRequests, Paths,
+    Policy, Pool, ResolverConfig, Rollout, Timeouts, target_rights,
 };
 use super::{
     acme, compression, forwarded, host, listeners, matches, passthrough, pools, resolver, respond,
@@ -48,26 +48,6 @@ pub(super) struct Common {
 pub(super) struct HostEntry {
     pub host: At<HostPattern>,
     pub backends: Vec<Backend>,
-}
-
-/// `[[routes]]` with its names not yet resolved.
-#[derive(Debug)]
-pub(super) struct RouteEntry {
-    pub hosts: Vec<At<HostPattern>>,
-    pub path: PathMatch,
-    pub conditions: Conditions,
-    pub traffic: TrafficEntry,
-    pub answer: Option<RouteAnswer>,
-    pub edits: RouteEdits,
-    /// `None` if the key is missing.
-    pub policies: Option<Vec<At<String>>>,
-    pub rights: Option<At<TargetRights>>,
-    pub preserve_header_case: bool,
-    pub retry: RetryEntry,
-    /// `None` if the key is missing.
-    pub upgrade: Option<Vec<String>>,
-    pub compress: Option<Compression>,
-    pub layer4: Option<Layer4>,
 }
 
 /// The whole file.

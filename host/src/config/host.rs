@@ -4,10 +4,30 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
 
-use super::HostPattern;
-
 /// The longest host name (RFC 1035 section 2.3.4), without its trailing dot.
 const MAX_HOST_LEN: usize = 253;
+
+/// A route's host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostPattern {
+    /// This host, normalised (lower case, no port, no trailing dot).
+    Exact(String),
+    /// `*.example.com`: any host with this ending. Stored with its leading dot: `.example.com`.
+    Suffix(String),
+    /// `*`: any other host.
+    Any,
+}
+
+impl HostPattern {
+    /// Whether a host in normal form is one of these.
+    pub(super) fn matches(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(exact) => exact == host,
+            Self::Suffix(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
+            Self::Any => true,
+        }
+    }
+}
 
 /// The form in which hosts are compared: lower case, without port, trailing dot and surrounding
 /// white space.

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Acme, AdaptiveRequests, Backend, Compression, Conditions, ForwardProxy, H2Limits, Layer4,
-    Listener, PathMatch, PoolHealth, PoolProtocol, PoolTls, ResolverConfig, RetryPolicy,
+    Acme, AdaptiveRequests, Backend, Compression, Conditions, ForwardProxy, H2Limits, HostPattern,
+    Layer4, Listener, PathMatch, PoolHealth, PoolProtocol, PoolTls, ResolverConfig, RetryPolicy,
     RouteAnswer, RouteEdits, TargetRights, Timeouts, Traffic, TrustedPeers,
 };
 
@@ -274,17 +274,6 @@ impl fmt::Display for Route {
             Some(layer4) => layer4.write_name(&self.host, f),
         }
     }
-}
-
-/// A route's host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HostPattern {
-    /// This host, normalised (lower case, no port, no trailing dot).
-    Exact(String),
-    /// `*.example.com`: any host with this ending. Stored with its leading dot: `.example.com`.
-    Suffix(String),
-    /// `*`: any other host.
-    Any,
 }
 
 /// `[limits]`: what clients may use.

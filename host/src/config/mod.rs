@@ -45,6 +45,7 @@ mod retry;
 mod retry_policy;
 mod rewrite;
 mod rights;
+mod route_entry;
 mod sections;
 mod shadowed;
 mod sources;
@@ -71,7 +72,7 @@ pub use conditions::{Conditions, PathMatch, ValueMatch};
 pub use edits::{Cors, CorsList, FieldEdits, HostRewrite, OriginMatch, Rewrite, RouteEdits};
 pub use forward::{Destinations, ForwardProxy, ProxyAuthentication};
 pub use h2_limits::H2Limits;
-pub use host::normalise_host;
+pub use host::{HostPattern, normalise_host};
 pub use judged::{Ejection, PoolHealth, Probe, ProbeKind};
 pub use layer4::{Layer4, Layer4Match, ProxyHeader, TcpForward};
 pub use listeners::{

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::file::RouteEntry;
 use super::layer4::{Layer4, Layer4Match, ProxyHeader, TcpForward};
 use super::retry::RetryEntry;
+use super::route_entry::RouteEntry;
 use super::traffic::TrafficEntry;
 use super::{Conditions, HostPattern, PathMatch, RouteEdits, host};
 use crate::document::{At, Findings, Node, Places, Section};

@@ -10,17 +10,18 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::acme;
-use super::file::{Common, File, HostEntry, RouteEntry};
+use super::file::{Common, File, HostEntry};
 use super::forward::warn_if_idle;
 use super::listeners::{Written, admin, listeners};
 use super::pools::default_pool;
 use super::record::RecordEntry;
 use super::retry::RetryEntry;
+use super::route_entry::RouteEntry;
 use super::sections::{BUILTIN_POLICIES, default_policy};
 use super::upgrade::default_upgrade;
 use super::{
-    Conditions, Config, PathMatch, Policy, PolicySource, Pool, RecordingConfig, Route, RouteEdits,
-    TargetRights, Timeouts, Traffic, shadowed,
+    Conditions, Config, Listener, PathMatch, Policy, PolicySource, Pool, RecordingConfig, Route,
+    RouteEdits, TargetRights, Timeouts, Traffic, shadowed,
 };
 use crate::document::{At, Findings, Place};
 
@@ -50,21 +51,16 @@ pub(super) fn resolve(
     let admin = admin(own, &listeners, findings);
     acme::check(&file.acme, &file.state_dir, &listeners, findings);
     let mut table = Table::new(file.policies, file.pools, &file.timeouts, findings);
-    let preserve_header_case = common.preserve_header_case.unwrap_or(false);
-    for entry in common.hosts {
-        table.add_host(entry, preserve_header_case);
-    }
+    let preserve_case = common.preserve_header_case.unwrap_or(false);
+    let hosts = common.hosts.into_iter();
+    hosts.for_each(|host| table.add_host(host, preserve_case));
     let routes = file.routes.into_iter().chain(file.tcp);
     routes.for_each(|route| table.add_route(route));
     table.check_passthrough(&listeners);
     let forward = of_forward.map(|entry| table.forward(&entry));
-    if let Some(counts) = common.range_parameter {
-        table.range_parameter(&counts);
-    }
+    table.range_parameter(common.range_parameter);
     let record = file.record.map(|entry| table.record(entry));
-    table.warn();
-    warn_if_idle(table.routes.len(), &listeners, table.findings);
-    shadowed::check(&table.routes, table.findings);
+    table.warn(&listeners);
     let Table {
         policies,
         pools,
@@ -340,7 +336,9 @@ impl<'f> Table<'f> {
         Some(self.policies.len() - 1)
     }
 
-    fn warn(&mut self) {
+    fn warn(&mut self, listeners: &[At<Listener>]) {
+        warn_if_idle(self.routes.len(), listeners, self.findings);
+        shadowed::check(&self.routes, self.findings);
         for (index, place) in self.pool_places.iter().enumerate() {
             let all = self.routes.iter().map(|route| &route.value.traffic);
             let response = self.timeouts.response;

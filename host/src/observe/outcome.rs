@@ -56,6 +56,16 @@ pub struct Asked {
     pub port: u16,
 }
 
+impl Asked {
+    /// What a user asks for, of which nothing else is known yet.
+    pub fn by(user: String) -> Self {
+        Self {
+            user: Some(user),
+            port: 0,
+        }
+    }
+}
+
 /// What became of a second attempt beside the first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Hedge {

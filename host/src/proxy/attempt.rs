@@ -26,8 +26,7 @@ impl Exchange<'_> {
     ) -> Attempted {
         let (worker, pool) = (context.worker, lease.pool());
         let to = Target::new(context, &lease, ranges, tries);
-        let head = &mut self.scratch.head;
-        head.name_backend(|| pool.authority(to.position));
+        self.name_backend(&lease);
         let mut _places = None;
         self.slow_place = self.waits_slowly(&lease, tries);
         if self.slow_place || pool.limits_requests {
@@ -58,6 +57,12 @@ impl Exchange<'_> {
                 attempted => return attempted,
             }
         }
+    }
+
+    /// For routes that send the name of the backend as the request's host.
+    fn name_backend(&mut self, lease: &Lease<'_>) {
+        let name = || lease.pool().authority(lease.position());
+        self.scratch.head.name_backend(name);
     }
 
     /// Whether a request whose connection had carried others, and that ended in this way, begins

@@ -9,7 +9,7 @@
 //! client is still sending; `slow` cuts off clients that keep limited connections from others.
 //! Policies hear what became of a request after its end (`run`, `completion`). After a 101,
 //! `tunnel` moves the bytes of both connections; `switched` is what it takes over. Connections that
-//! carry no requests become tunnels at once (`layer4`). `refusal` is the
+//! carry no requests become tunnels at once (`passed_on`). `refusal` is the
 //! only place where an error becomes a status; `answer` sends responses that are not a backend's,
 //! as `reply` writes them. A [`Worker`] holds what the connections of one thread share; `app` makes
 //! them. Never names wasmtime, and never asks a policy itself.
@@ -61,6 +61,7 @@ mod mirrored;
 mod of_route;
 mod partial;
 mod passage;
+mod passed_on;
 mod presence;
 mod redirect;
 mod refusal;

@@ -227,6 +227,13 @@ pub enum Refusal {
     Forward(ForwardRefusal),
 }
 
+fn no_route(host: &str) -> String {
+    match host.is_empty() {
+        true => "No route for a request without a host.".to_owned(),
+        false => format!("No route for the host {host:?} takes this request."),
+    }
+}
+
 impl Refusal {
     /// The status that the client gets.
     pub fn status(&self) -> u16 {
@@ -283,13 +290,10 @@ impl Refusal {
             Self::Malformed(reason) => return format!("Bad request: {reason}."),
             Self::Forward(refusal) => refusal.sentence(),
             Self::Path(fault) => return format!("The path has {fault}, which this proxy refuses."),
-            Self::NoRoute { host } if !host.is_empty() => {
-                return format!("No route for the host {host:?} takes this request.");
-            }
+            Self::NoRoute { host } => return no_route(host),
             Self::RangeNotSatisfiable { length } => {
                 return format!("The range lies outside the content, which has {length} bytes.");
             }
-            Self::NoRoute { .. } => "No route for a request without a host.",
             Self::Method => "This method is not served here.",
             Self::AmbiguousPath => AMBIGUOUS_PATH,
             Self::Contradiction => CONTRADICTION,

@@ -57,6 +57,20 @@ pub(super) struct Request {
     pub target: Box<str>,
 }
 
+impl Request {
+    /// What happened, and the head as far as the log writes it.
+    pub(super) fn parts(self) -> (Outcome, RequestHead) {
+        let head = RequestHead {
+            method: self.method,
+            version: self.version,
+            host: self.host.into(),
+            target: self.target.into(),
+            ..RequestHead::default()
+        };
+        (self.outcome, head)
+    }
+}
+
 impl Switched {
     /// The request has ended, and the tunnel begins.
     pub(super) fn begin(&mut self, shard: &WorkerShard, outcome: Outcome, head: &RequestHead) {

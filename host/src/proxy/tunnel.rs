@@ -22,7 +22,6 @@ use super::layer4::Layer4;
 use super::switched::{Backend, Patience, Request, Switched};
 use super::worker::Worker;
 use crate::config::LoggedRequests;
-use crate::message::RequestHead;
 use crate::net::{Buffer, ConnectionInfo, Timer, Wait};
 use crate::observe::access_log::Moved;
 use crate::upstream::{AttemptOutcome, Lease};
@@ -172,9 +171,8 @@ async fn carry(client: Side<'_>, switched: Switched) -> End {
         counted_on_wire: on_wire,
         ended: None,
     };
-    let end = open
-        .run((client.from, client.to), halves(&mut backend))
-        .await;
+    let halves = halves(&mut backend);
+    let end = open.run((client.from, client.to), halves).await;
     open.ended = Some(end);
     drop(open);
     // A stream is reset when it is dropped, unless both sides have ended it.
@@ -340,14 +338,7 @@ impl Drop for Open<'_> {
         if let Some(place) = self.place.take() {
             place.carried((self.up.moved().0, self.down.moved().1));
         }
-        let Some(Request {
-            mut outcome,
-            method,
-            version,
-            host,
-            target,
-        }) = self.request.take()
-        else {
+        let Some((mut outcome, head)) = self.request.take().map(Request::parts) else {
             return;
         };
         outcome.end(outcome.client);
@@ -357,13 +348,6 @@ impl Drop for Open<'_> {
             None => Some("the tunnel was open when the time to drain was over"),
         };
         outcome.reason = reason.map(str::to_owned);
-        let head = RequestHead {
-            method,
-            version,
-            host: host.into(),
-            target: target.into(),
-            ..RequestHead::default()
-        };
         let moved = Moved {
             from_client: self.up.moved().0,
             to_client: self.down.moved().1,

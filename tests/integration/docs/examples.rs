@@ -6,7 +6,7 @@ use crate::fixtures::{Authority, Scratch, guest, repository, waypost};
 
 /// Pages with configurations, and what their examples leave out because the page is about
 /// something else. Where nothing is left out, an example can be copied as it is.
-const PAGES: [(&str, &str); 17] = [
+const PAGES: [(&str, &str); 18] = [
     ("README.md", ""),
     ("docs/acme.md", ""),
     ("docs/discovery.md", ""),
@@ -16,6 +16,7 @@ const PAGES: [(&str, &str); 17] = [
     ("docs/http2.md", ROUTE),
     ("docs/listeners.md", ROUTE),
     ("docs/names.md", ROUTE),
+    ("docs/passthrough.md", ""),
     ("docs/recording.md", ROUTE),
     ("docs/retries.md", ""),
     ("docs/routes.md", ""),
@@ -29,10 +30,11 @@ const ROUTE: &str = "[hosts]\n\"*\" = \"127.0.0.1:9\"\n";
 /// Their blocks are settings of policies, or scenarios; other tests read those.
 const OTHERS: [&str; 2] = ["docs/cookbook.md", "docs/scenarios.md"];
 /// Names that lead nowhere, and authorities that this machine may not have.
-const ELSEWHERE: [(&str, &str); 5] = [
+const ELSEWHERE: [(&str, &str); 6] = [
     ("app-1:80", "127.0.0.1:9"),
     ("app-2:80", "127.0.0.1:10"),
     ("web.internal:8080", "127.0.0.1:9"),
+    ("app.internal:8443", "127.0.0.1:9"),
     ("srv+https://_https._tcp.api.internal", "127.0.0.1:9"),
     (
         "[\"https://api.example.com\"]",

@@ -18,10 +18,10 @@ fn mistakes_are_named_with_key_and_line() {
     let forward = |lines: &str| format!("[forward]\nlisten = \"127.0.0.1:0\"\n{lines}\n");
     for (text, parts) in [
         ("[forward]\n".to_owned(), ["forward", "has no `listen`"]),
-        (forward("allow = []"), ["waypost.toml:3", "is empty"]),
+        (forward("allow = []"), ["line 3", "is empty"]),
         (
             forward("allow = [{ ports = [1] }]"),
-            ["waypost.toml:3", "names no destination"],
+            ["line 3", "names no destination"],
         ),
         (
             forward("allow = [{ host = \"*\", ports = [0] }]"),

@@ -221,7 +221,7 @@ fn heads_beyond_the_limits_are_answered_and_logged() {
     });
     proxy.logged(&["431", "there are too many header fields"]);
     proxy.logged(&["431", "the header fields are too large"]);
-    proxy.logged(&["414"]);
+    proxy.logged(&["\"status\":414"]);
 }
 
 #[test]

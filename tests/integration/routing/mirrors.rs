@@ -39,7 +39,8 @@ fn a_copy_has_head_and_body_of_the_request_and_its_answer_goes_nowhere() {
     count(&proxy, "under_way", 0);
     let mut copies: Vec<_> = b.complete().iter().map(|r| r.head.start.clone()).collect();
     let mut originals: Vec<_> = a.complete().iter().map(|r| r.head.start.clone()).collect();
-    (copies.sort(), originals.sort());
+    copies.sort();
+    originals.sort();
     assert_eq!(copies, originals);
     for copy in b.complete() {
         assert_eq!(copy.value("host").as_deref(), Some("x.test"));

@@ -82,14 +82,14 @@ fn a_line_of_the_access_log_is_json_for_any_request() {
     };
 
     proxy.ask(b"GET /\x1b[31m HTTP/1.1\r\nHost: a.test\r\n\r\n");
-    let refused = line(&["400"]);
+    let refused = line(&["\"status\":400"]);
     assert!(
         refused["reason"].as_str().is_some_and(|r| r.len() > 10),
         "{refused}"
     );
 
     proxy.get("b.test", "/\"},{\"status\":200");
-    let unknown = line(&["404"]);
+    let unknown = line(&["\"status\":404"]);
     assert_eq!(unknown["target"], "/\"},{\"status\":200");
     assert_eq!(
         (&unknown["status"], &unknown["host"], &unknown["method"]),

@@ -157,10 +157,8 @@ impl ControlPlane {
             door,
         } = process;
         let mut known = KnownPolicies::default();
-        let managed = |policy: &Policy| {
-            let id = known.ids.id(&policy.name);
-            Arc::new(Managed::new(id, &policy.name))
-        };
+        let managed =
+            |policy: &Policy| Arc::new(Managed::new(known.ids.id(&policy.name), &policy.name));
         let policies: Vec<Arc<Managed>> = config.policies.iter().map(managed).collect();
         let loading: Arc<str> = "it is being loaded".into();
         let no_lists = Arc::new(Lists::new(&[], 0));

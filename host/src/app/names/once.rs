@@ -39,7 +39,7 @@ impl Names {
             match answered.unwrap_or(None) {
                 Some(Outcome::Found { records, ttl }) => {
                     valid = valid.min(ttl);
-                    all.extend(records.into_iter().filter_map(address));
+                    all.extend(records.into_iter().filter_map(|record| address(&record)));
                 }
                 Some(Outcome::Absent(_)) => {}
                 Some(Outcome::Failed(_)) => none = Once::Failed,
@@ -53,9 +53,9 @@ impl Names {
     }
 }
 
-fn address(record: Record) -> Option<IpAddr> {
+fn address(record: &Record) -> Option<IpAddr> {
     match record {
-        Record::Address(address) => Some(address),
+        Record::Address(address) => Some(*address),
         _ => None,
     }
 }

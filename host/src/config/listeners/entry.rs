@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::file::RouteEntry;
+use super::super::route_entry::RouteEntry;
 use super::super::{TcpForward, TrustedPeers, passthrough, values};
 use super::meaning::{ListenAddress, Listener, Protocols};
 use super::tls;

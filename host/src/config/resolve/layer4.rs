@@ -36,7 +36,7 @@ impl Table<'_> {
                 path: PathMatch::Prefix("/".to_owned()),
                 conditions: Conditions::default(),
                 traffic: pool.map_or_else(Traffic::default, |at| {
-                    Traffic::to(at, without_requests(of_pool.clone()))
+                    Traffic::to(at, without_requests(&of_pool))
                 }),
                 answer: None,
                 edits: RouteEdits::default(),
@@ -102,7 +102,8 @@ impl Table<'_> {
         for listener in peeking {
             let tls = listener.value.tls.as_ref();
             let is_bare = tls.is_some_and(|tls| tls.certificates == Certificates::None);
-            if is_bare && routes.is_empty() {
+            // A route that can't be read may have it.
+            if is_bare && routes.is_empty() && self.findings.count() == 0 {
                 let message = "has `tls.passthrough`, and no route has `passthrough`: every \
                                connection is refused";
                 self.findings.error(&listener.place, message);
@@ -121,14 +122,14 @@ impl Table<'_> {
 
 /// No bytes are passed on before there is a connection, so another backend may always be tried;
 /// what is about answers has no meaning.
-fn without_requests(of_pool: RetryPolicy) -> RetryPolicy {
+fn without_requests(of_pool: &RetryPolicy) -> RetryPolicy {
     let mut on = RetryOn::nothing();
     on.connect = true;
     RetryPolicy {
         on,
         buffering: 0,
         hedge: None,
-        ..of_pool
+        ..of_pool.clone()
     }
 }
 

@@ -6,7 +6,8 @@ use crate::document::At;
 
 impl Table<'_> {
     /// `range-parameter` is a setting of the policy that checks ranges.
-    pub(super) fn range_parameter(&mut self, counts: &At<bool>) {
+    pub(super) fn range_parameter(&mut self, counts: Option<At<bool>>) {
+        let Some(counts) = counts else { return };
         let Some(policy) = self.policies.iter_mut().find(|p| p.name == "range") else {
             return;
         };

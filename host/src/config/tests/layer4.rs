@@ -92,10 +92,10 @@ fn keys_of_requests_are_none_of_connections() {
         ("nonsense = 1", "nonsense"),
     ] {
         let route = format!("passthrough = true\nsni = \"a.test\"\npool = \"a\"\n{line}");
-        let key = format!("routes[0].{key}");
+        let key = format!("routes.{key}");
         assert_error(
             &with(&route),
-            9,
+            10,
             &key,
             "a route with `passthrough` sees none",
         );
@@ -104,7 +104,7 @@ fn keys_of_requests_are_none_of_connections() {
         let text = format!(
             "[[listeners]]\naddress = \"127.0.0.1:1\"\ntcp = {{ pool = \"a\" }}\n{line}\n{POOL}"
         );
-        let key = format!("listeners[0].{}", line.split(' ').next().unwrap());
+        let key = format!("listeners.{}", line.split(' ').next().unwrap());
         assert_error(&text, 4, &key, "a listener with `tcp` reads none");
     }
 }
@@ -113,42 +113,37 @@ fn keys_of_requests_are_none_of_connections() {
 fn every_mistake_has_its_line() {
     let route = |lines: &str| with(&format!("passthrough = true\n{lines}"));
     for (text, line, key, words) in [
-        (route("pool = \"a\""), 6, "routes[0]", "has no `sni`"),
-        (route("sni = \"a.test\""), 6, "routes[0]", "has no `pool`"),
-        (
-            route("sni = []\npool = \"a\""),
-            8,
-            "routes[0].sni",
-            "is empty",
-        ),
+        (route("pool = \"a\""), 6, "routes", "has no `sni`"),
+        (route("sni = \"a.test\""), 6, "routes", "has no `pool`"),
+        (route("sni = []\npool = \"a\""), 8, "routes.sni", "is empty"),
         (
             route("sni = \"a*.test\"\npool = \"a\""),
             8,
-            "routes[0].sni",
+            "routes.sni",
             "is not a host pattern",
         ),
         (
             route("sni = \"a.test\"\npool = \"b\""),
             9,
-            "routes[0].pool",
+            "routes.pool",
             "there is no pool",
         ),
         (
             route("sni = \"a.test\"\npool = \"a\"\nproxy-protocol = \"v3\""),
             10,
-            "routes[0].proxy-protocol",
+            "routes.proxy-protocol",
             "write \"v1\" or \"v2\"",
         ),
         (
             with("sni = \"a.test\"\npool = \"a\""),
             7,
-            "routes[0].sni",
+            "routes.sni",
             "write `passthrough = true` beside it",
         ),
         (
             with("passthrough = false\nsni = \"a.test\"\npool = \"a\""),
             7,
-            "routes[0].passthrough",
+            "routes.passthrough",
             "remove it",
         ),
     ] {
@@ -166,16 +161,16 @@ fn names_and_listeners_and_pools_must_fit() {
         "{one}[[routes]]\n{}",
         one.replace("a.test", "A.test.")
     ));
-    assert_error(&twice, 12, "routes[1].sni", "passed on already");
+    assert_error(&twice, 12, "routes.sni", "passed on already");
 
     let plain = format!("listen = \"127.0.0.1:1\"\n{POOL}[[routes]]\n{one}");
-    assert_error(&plain, 6, "routes[0].sni", "no listener has `tls`");
+    assert_error(&plain, 6, "routes.sni", "no listener has `tls`");
 
     let unused = format!("{LISTENER}{POOL}[[routes]]\npool = \"a\"\n");
     assert_error(
         &unused,
         2,
-        "listeners[0].address",
+        "listeners.address",
         "every connection is refused",
     );
 
@@ -188,7 +183,7 @@ fn names_and_listeners_and_pools_must_fit() {
         ),
     ] {
         let text = format!("{LISTENER}[[routes]]\n{one}[pools.a]\n{lines}\n");
-        assert_error(&text, 7, "routes[0].pool", words);
+        assert_error(&text, 7, "routes.pool", words);
     }
 
     let more = LISTENER.replace(
@@ -196,7 +191,7 @@ fn names_and_listeners_and_pools_must_fit() {
         "passthrough = true, min-version = \"1.3\"",
     );
     let text = format!("{more}{POOL}[[routes]]\n{one}");
-    assert_error(&text, 3, "listeners[0].tls.min-version", "answers none");
+    assert_error(&text, 3, "listeners.tls.min-version", "answers none");
 }
 
 #[test]

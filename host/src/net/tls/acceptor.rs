@@ -37,7 +37,11 @@ impl Peeked {
     pub async fn read(stream: Stream) -> Result<Self, Refused> {
         let below = stream.into_below()?;
         wait(&below).await?;
-        let (bytes, asked) = Box::pin(first_message::read(&below)).await?;
+        Box::pin(Self::of(below)).await
+    }
+
+    async fn of(below: Below) -> Result<Self, Refused> {
+        let (bytes, asked) = first_message::read(&below).await?;
         Ok(Self {
             below,
             bytes,
@@ -78,12 +82,12 @@ impl Acceptor {
     /// returns, as far as the socket took it at once, and the rest when
     /// [`Refused::stream`] is shut down. [`HandshakeError::Answered`] is none of these.
     pub async fn accept(&self, stream: Stream) -> Result<(Stream, TlsFacts), Refused> {
-        let Some(certificates) = &self.0 else {
-            return self.go_on(Peeked::read(stream).await?).await;
-        };
         let below = stream.into_below()?;
         wait(&below).await?;
-        Box::pin(agree(certificates, below, &[])).await
+        match &self.0 {
+            Some(certificates) => Box::pin(agree(certificates, below, &[])).await,
+            None => Box::pin(async { self.go_on(Peeked::of(below).await?).await }).await,
+        }
     }
 
     /// The same with a client whose first message was read.

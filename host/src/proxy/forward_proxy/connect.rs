@@ -26,12 +26,7 @@ impl Exchange<'_> {
         rules: &ForwardRules,
         pool: &WorkerPool,
     ) -> Result<Disposition, Box<LocalReply>> {
-        // RFC 9110 section 9.3.6 gives a body no meaning, and others would read it as the tunnel's
-        // first bytes. Some clients say that they have none.
-        if !matches!(self.facts.body, BodyLength::None | BodyLength::Known(0)) {
-            return Err(ForwardRefusal::Body.into());
-        }
-        self.facts.body = BodyLength::None;
+        self.take_no_body()?;
         let (worker, client) = (context.worker, self.scratch.head.client);
         let tunnels = &worker.shared.tunnels;
         let place = tunnels.take(client, &rules.config, &worker.shard)?;
@@ -57,7 +52,7 @@ impl Exchange<'_> {
                 failure: last.failure(),
             });
         }
-        Err(no_tunnel(last).into())
+        Err(unreached(last).into())
     }
 
     /// A connection for a tunnel, or why there is none; `None` if the client has left meanwhile.
@@ -82,6 +77,18 @@ impl Exchange<'_> {
         };
         lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
         (outcome != AttemptOutcome::ClientFailed).then_some(Err(outcome))
+    }
+
+    /// RFC 9110 section 9.3.6 gives a body no meaning, and others would read it as the tunnel's
+    /// first bytes. Some clients say that they have none.
+    fn take_no_body(&mut self) -> Result<(), ForwardRefusal> {
+        match self.facts.body {
+            BodyLength::None | BodyLength::Known(0) => {
+                self.facts.body = BodyLength::None;
+                Ok(())
+            }
+            _ => Err(ForwardRefusal::Body),
+        }
     }
 
     /// Tells the client that its tunnel is open.
@@ -118,8 +125,8 @@ impl Exchange<'_> {
     }
 }
 
-/// Why there is no tunnel, whose last attempt ended so.
-fn no_tunnel(last: AttemptOutcome) -> Refusal {
+/// Why there is no tunnel, after the last attempt.
+fn unreached(last: AttemptOutcome) -> Refusal {
     match last {
         AttemptOutcome::ConnectTimedOut => Refusal::ConnectTimeout,
         AttemptOutcome::OutOfResources => Refusal::OutOfConnections,

@@ -1,13 +1,8 @@
 //! A stream to a backend: what carries one attempt.
 
-use bytes::Bytes;
 use http::Request;
 
 use super::{Incoming, Outgoing};
-use crate::net::{Timer, Wait};
-use crate::proxy::body::{Duplex, H2Reader, H2Sink, MessageSink};
-use crate::proxy::settings::RESPONSE_LIMITS;
-use crate::proxy::terms::Terms;
 use crate::upstream::Slot;
 
 /// A stream to a backend. Dropped before it has ended on both sides, it is reset, and the backend
@@ -15,8 +10,8 @@ use crate::upstream::Slot;
 #[derive(Debug)]
 pub(in crate::proxy) struct BackendStream {
     slot: Option<Slot>,
-    incoming: Incoming,
-    outgoing: Outgoing,
+    pub(super) incoming: Incoming,
+    pub(super) outgoing: Outgoing,
 }
 
 impl BackendStream {
@@ -56,35 +51,6 @@ impl BackendStream {
     pub(in crate::proxy) fn ends(&mut self) -> (&mut Incoming, &Outgoing) {
         self.outgoing.go_on();
         (&mut self.incoming, &self.outgoing)
-    }
-
-    /// Both directions, as they are read and written for the attempt.
-    pub(in crate::proxy) fn split<'a>(
-        &'a mut self,
-        terms: Terms<'a>,
-        timer: &'a Timer,
-        duplex: &'a Duplex,
-    ) -> (H2Reader<'a>, MessageSink<'a>) {
-        let (timers, patience) = (&terms.worker.timers, terms.timeouts.response);
-        let reader = H2Reader {
-            from: &mut self.incoming,
-            timers,
-            timer,
-            wait: Wait::UpstreamRead,
-            patience,
-            limits: RESPONSE_LIMITS,
-        };
-        let sink = H2Sink {
-            to: &self.outgoing,
-            timers,
-            timer,
-            wait: Wait::UpstreamWrite,
-            patience,
-            duplex,
-            head: None,
-            held: Bytes::new(),
-        };
-        (reader, MessageSink::H2(sink))
     }
 }
 

@@ -2,6 +2,7 @@
 //! to backends.
 
 mod backend;
+mod directions;
 mod ends;
 mod heads;
 mod limits;

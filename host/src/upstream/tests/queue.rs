@@ -374,17 +374,15 @@ async fn a_request_that_no_longer_waits_keeps_no_other_worker_from_pooling() {
     assert!(polled(&mut gone).await.is_none());
     drop(gone);
     held.keep(0, 9);
-    assert!(
-        here.pooled(true).is_some(),
-        "nobody waits elsewhere any more"
-    );
+    let pooled = here.pooled(true);
+    assert!(pooled.is_some(), "nobody waits elsewhere any more");
 }
 
 /// A configuration that goes to and fro must not let connections through in between.
 #[test]
 fn places_of_another_number_count_those_that_are_held() {
     let places = Registry::new(1).places(topology(&["127.0.0.1:1"]).endpoints[0].id, 2);
-    let all = || -> Vec<_> { std::iter::from_fn(|| places.take()).collect() };
+    let all = || std::iter::from_fn(|| places.take()).collect::<Vec<_>>();
     let mut held = all();
     assert_eq!(held.len(), 2);
     for (count, in_all) in [(3, 3), (2, 3), (4, 4), (1, 4), (3, 4), (2, 4)] {

@@ -1,0 +1,301 @@
+//! `[forward]` as written.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use ipnet::IpNet;
+
+use super::super::listeners::{Listener, Protocols, forward_listener};
+use super::super::{HostPattern, host, values};
+use super::{Destinations, ForwardProxy, ProxyAuthentication};
+use crate::document::{At, Findings, Node, Section};
+
+/// The ports of an entry that names none: those of `http` and `https`.
+const PORTS: [RangeInclusive<u16>; 2] = [80..=80, 443..=443];
+/// More would not limit anything.
+const MOST_TUNNELS: usize = 1_000_000;
+/// More entries would be looked at for each request.
+const MOST_ENTRIES: usize = 1_000;
+/// What a client is shown where the operator names no realm.
+const REALM: &str = "waypost";
+
+/// `[forward]` as written, without its listeners.
+#[derive(Debug)]
+pub(in super::super) struct ForwardEntry {
+    pub proxy: ForwardProxy,
+    pub policies: Vec<At<String>>,
+    pub pools: Vec<At<String>>,
+}
+
+/// Reads the section, its listeners apart; `None` if it is missing.
+pub(in super::super) fn forward(
+    root: &mut Section,
+    base: &Path,
+    findings: &mut Findings,
+) -> Option<(Vec<At<Listener>>, ForwardEntry)> {
+    let mut section = root.take("forward")?.section(findings)?;
+    let listeners = match section.take("listen") {
+        Some(node) => listen(node, base, findings),
+        None => {
+            findings.error(
+                &section.place,
+                "has no `listen`; write for example listen = \"127.0.0.1:3128\"",
+            );
+            Vec::new()
+        }
+    };
+    let allow = section.take("allow").map(|node| allow(node, findings));
+    let authentication = section
+        .take("authentication")
+        .and_then(|node| node.section(findings))
+        .and_then(|section| authentication(section, base, findings));
+    let policies = names(&mut section, "policies", findings);
+    let pools = names(&mut section, "pools", findings);
+    let mut tunnels = |key| {
+        let node = section.take(key)?;
+        node.integer(findings, 1..=MOST_TUNNELS)
+    };
+    let all = tunnels("tunnels");
+    let of_client = tunnels("tunnels-per-client");
+    section.finish(findings);
+    let total = all.map_or(16_384, |all| all.value);
+    if let Some(of_client) = &of_client
+        && of_client.value > total
+    {
+        let message = format!(
+            "lets one client have {} tunnels, and all together may have {total}; write less, or \
+             raise `tunnels`",
+            of_client.value
+        );
+        findings.error(&of_client.place, message);
+    }
+    let entry = ForwardEntry {
+        proxy: ForwardProxy {
+            allow: allow.unwrap_or_else(public),
+            authentication,
+            tunnels: total,
+            tunnels_per_client: of_client.map_or(256.min(total), |n| n.value),
+            policies: Vec::new(),
+            pools: Vec::new(),
+        },
+        policies,
+        pools,
+    };
+    Some((listeners, entry))
+}
+
+/// The names that a key lists.
+fn names(section: &mut Section, key: &'static str, findings: &mut Findings) -> Vec<At<String>> {
+    let Some(node) = section.take(key) else {
+        return Vec::new();
+    };
+    let place = node.place.clone();
+    let nodes = node.list(findings).unwrap_or_default();
+    if nodes.is_empty() {
+        findings.error(
+            &place,
+            "is empty; write at least one name, or remove the key",
+        );
+    }
+    let names = nodes.into_iter();
+    names.filter_map(|node| node.string(findings)).collect()
+}
+
+/// Ports 80 and 443 of all public addresses.
+fn public() -> Vec<Destinations> {
+    vec![Destinations {
+        host: HostPattern::Any,
+        networks: Vec::new(),
+        ports: PORTS.to_vec(),
+    }]
+}
+
+/// Addresses, or tables as of `[[listeners]]`.
+fn listen(node: Node, base: &Path, findings: &mut Findings) -> Vec<At<Listener>> {
+    let place = node.place.clone();
+    let nodes = node.one_or_many();
+    if nodes.is_empty() {
+        findings.error(&place, "is empty; write at least one address");
+    }
+    let mut all = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let listener = match node.is_table() {
+            true => node
+                .section(findings)
+                .and_then(|section| forward_listener(section, base, findings)),
+            false => node
+                .parsed(findings, values::parse_listen)
+                .map(|at| At::new(Listener::plain(at.value), at.place)),
+        };
+        all.extend(listener.map(|mut at| {
+            at.value.forward = true;
+            at.value.protocols = Protocols {
+                http1: true,
+                h2: false,
+            };
+            at
+        }));
+    }
+    all
+}
+
+fn allow(node: Node, findings: &mut Findings) -> Vec<Destinations> {
+    let place = node.place.clone();
+    let nodes = node.one_or_many();
+    if nodes.is_empty() {
+        findings.error(
+            &place,
+            "is empty, so that every destination would be refused; write at least one entry, such \
+             as { host = \"*.example.com\", ports = [443] }, or remove the key to allow ports 80 \
+             and 443 of public addresses",
+        );
+    }
+    if nodes.len() > MOST_ENTRIES {
+        let message = format!("has {} entries, and {MOST_ENTRIES} at most", nodes.len());
+        findings.error(&place, message);
+        return Vec::new();
+    }
+    let mut all: Vec<Destinations> = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let place = node.place.clone();
+        let Some(entry) = node.section(findings).map(|node| entry(node, findings)) else {
+            continue;
+        };
+        if all.contains(&entry) {
+            findings.error(&place, "is listed twice; remove one of them");
+        }
+        all.push(entry);
+    }
+    all
+}
+
+fn entry(mut section: Section, findings: &mut Findings) -> Destinations {
+    let host = section.take("host");
+    let networks = section.take("network");
+    if host.is_none() && networks.is_none() {
+        findings.error(
+            &section.place,
+            "names no destination; write `host`, such as \"*.example.com\" or \"*\" for all public \
+             addresses, or `network`, such as \"10.1.0.0/16\"",
+        );
+    }
+    let host = host.and_then(|node| node.parsed(findings, host::parse_pattern));
+    let networks = networks.map(|node| {
+        let place = node.place.clone();
+        let nodes = node.one_or_many();
+        if nodes.is_empty() {
+            findings.error(
+                &place,
+                "is empty; write a network, or remove the key to allow public addresses",
+            );
+        }
+        let read = |node: Node| node.parsed(findings, network);
+        nodes
+            .into_iter()
+            .filter_map(read)
+            .map(|at| at.value)
+            .collect()
+    });
+    let ports = section.take("ports").map(|node| ports(node, findings));
+    section.finish(findings);
+    Destinations {
+        host: host.map_or(HostPattern::Any, |at| at.value),
+        networks: networks.unwrap_or_default(),
+        ports: ports.unwrap_or_else(|| PORTS.to_vec()),
+    }
+}
+
+/// Addresses are compared in the form of their own family.
+fn network(written: &str) -> Result<IpNet, String> {
+    let text = written.trim();
+    let network = text.parse::<IpNet>().map(|net| net.trunc());
+    let network = network.or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let network = network.map_err(|_| {
+        format!("{written:?} is not a network; write for example \"10.1.0.0/16\" or \"fd00::/8\"")
+    })?;
+    match network {
+        IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() => Err(format!(
+            "{written:?} is a network of IPv4 in the form of IPv6; write it as one of IPv4"
+        )),
+        network => Ok(network),
+    }
+}
+
+fn ports(node: Node, findings: &mut Findings) -> Vec<RangeInclusive<u16>> {
+    let place = node.place.clone();
+    let nodes = node.one_or_many();
+    if nodes.is_empty() {
+        findings.error(
+            &place,
+            "is empty; write at least one port, or remove the key to allow 80 and 443",
+        );
+    }
+    let read = |node: Node| match node.is_string() {
+        true => node.parsed(findings, port_range).map(|at| at.value),
+        false => node
+            .integer(findings, 1..=u16::MAX)
+            .map(|port| port.value..=port.value),
+    };
+    nodes.into_iter().filter_map(read).collect()
+}
+
+fn port_range(written: &str) -> Result<RangeInclusive<u16>, String> {
+    let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port > 0);
+    let (low, high) = written.split_once('-').unwrap_or((written, written));
+    match (port(low), port(high)) {
+        (Some(low), Some(high)) if low <= high => Ok(low..=high),
+        _ => Err(format!(
+            "{written:?} is not a range of ports; write for example 443 or \"8000-8099\""
+        )),
+    }
+}
+
+fn authentication(
+    mut section: Section,
+    base: &Path,
+    findings: &mut Findings,
+) -> Option<ProxyAuthentication> {
+    let file = section.take("file");
+    if file.is_none() {
+        findings.error(
+            &section.place,
+            "has no `file`; name the file with the users, such as file = \"users\"",
+        );
+    }
+    let file = file.and_then(|n| n.parsed(findings, |written| values::relative_to(base, written)));
+    let realm = section
+        .take("realm")
+        .and_then(|node| node.parsed(findings, realm));
+    section.finish(findings);
+    Some(ProxyAuthentication {
+        file: file?.value,
+        realm: realm.map_or_else(|| REALM.to_owned(), |realm| realm.value),
+    })
+}
+
+/// It stands between quotes in a field.
+fn realm(written: &str) -> Result<String, String> {
+    let fits = |c: char| (c.is_ascii_graphic() || c == ' ') && !matches!(c, '"' | '\\');
+    match !written.is_empty() && written.len() <= 256 && written.chars().all(fits) {
+        true => Ok(written.to_owned()),
+        false => Err(format!(
+            "{written:?} is not a realm; write up to 256 characters of ASCII without quotes and \
+             backslashes"
+        )),
+    }
+}
+
+/// Says that nothing is served, where that is so.
+pub(in super::super) fn warn_if_idle(
+    routes: usize,
+    listeners: &[At<Listener>],
+    findings: &mut Findings,
+) {
+    if routes == 0 && !listeners.iter().all(|listener| listener.value.forward) {
+        findings.general_warning(
+            "no hosts and no routes: every request is answered 404; write a `[hosts]` section or \
+             set WAYPOST_HOSTS",
+        );
+    }
+}
