@@ -131,14 +131,17 @@ impl Cors {
 
 impl OriginMatch {
     fn is(&self, origin: &[u8]) -> bool {
-        let is_of_host = |b: &u8| b.is_ascii_alphanumeric() || b"-_.".contains(b);
+        let is_label = |label: &[u8]| {
+            let is_of_name = |b: &u8| b.is_ascii_alphanumeric() || b"-_".contains(b);
+            !label.is_empty() && !label.starts_with(b"-") && label.iter().all(is_of_name)
+        };
         match self {
             Self::Any => true,
             Self::Exact(known) => known.as_bytes() == origin,
             Self::Below { scheme, ending } => {
                 let labels = origin.strip_prefix(scheme.as_bytes());
                 let labels = labels.and_then(|rest| rest.strip_suffix(ending.as_bytes()));
-                labels.is_some_and(|labels| !labels.is_empty() && labels.iter().all(is_of_host))
+                labels.is_some_and(|labels| labels.split(|b| *b == b'.').all(is_label))
             }
         }
     }
@@ -197,6 +200,9 @@ mod tests {
             assert_eq!(cors.reader(Some(origin)), Some(origin));
         }
         for origin in [
+            "https://..b.test:8443",
+            "https://x..b.test:8443",
+            "https://-.b.test:8443",
             "",
             "null",
             "http://a.test",

@@ -1,6 +1,8 @@
 //! A URL or a path with parts of the request in it.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{
+    AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode,
+};
 
 use super::PathMatch;
 use crate::message::path;
@@ -115,8 +117,11 @@ impl Template {
                 Piece::Path => add_path(&mut filled, parts.path),
                 Piece::Rest => add_path(&mut filled, parts.rest),
                 Piece::Group(at) => {
-                    let group = parts.groups.get(*at).copied();
-                    add_path(&mut filled, group.unwrap_or_default());
+                    let group = parts.groups.get(*at).copied().unwrap_or_default();
+                    match filled.contains('?') {
+                        true => add_value(&mut filled, group),
+                        false => add_path(&mut filled, group),
+                    }
                 }
             }
         }
@@ -166,6 +171,13 @@ pub(super) fn check_text(written: &str) -> Result<(), String> {
         )),
         false => Ok(()),
     }
+}
+
+/// A group is a value of the path, which is decoded to be one of a query: unlike a whole path, that
+/// would be followed as it is written.
+fn add_value(filled: &mut String, group: &str) {
+    let value: Vec<u8> = percent_decode_str(group).collect();
+    filled.extend(percent_encode(&value, IN_QUERY));
 }
 
 fn add_path(filled: &mut String, path: &str) {

@@ -55,6 +55,7 @@ impl Exchange<'_> {
             Some(HostRewrite::To(host)) => by_route(head).authority.clone_from(host),
             Some(HostRewrite::OfBackend) => by_route(head).names_backend = true,
         }
+        remove_alike(&edits.request, &mut head.fields);
         edit(&edits.request, &mut head.fields);
         Ok(())
     }
@@ -78,6 +79,24 @@ fn note_prefix(fields: &mut Fields, prefix: &str) {
     }
     whole.extend_from_slice(prefix.as_bytes());
     fields.set(PREFIX.as_bytes(), &whole);
+}
+
+/// Removes fields that servers such as those of CGI take for the ones that are removed or set:
+/// `x_tenant` is `HTTP_X_TENANT` to them, as `x-tenant` is.
+fn remove_alike(edits: &FieldEdits, fields: &mut Fields) {
+    let replaced = edits.set.iter().map(|(name, _)| name);
+    for name in edits.remove.iter().chain(replaced) {
+        if name.contains('-') {
+            fields.retain(|field, _| !is_alike(field, name.as_bytes()));
+        }
+    }
+}
+
+fn is_alike(field: &[u8], name: &[u8]) -> bool {
+    let is = |(b, wanted): (&u8, &u8)| {
+        b.eq_ignore_ascii_case(wanted) || *wanted == b'-' && matches!(b, b'_' | b'.' | b'~')
+    };
+    field.len() == name.len() && field.iter().zip(name).all(is)
 }
 
 fn edit(edits: &FieldEdits, fields: &mut Fields) {

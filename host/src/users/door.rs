@@ -89,7 +89,7 @@ impl Door {
         if self.right.find(&key).is_some() {
             return Verdict::Right;
         }
-        if self.wrong.find(&client).is_some_and(|n| n >= MOST_WRONG) {
+        if self.is_guessing(client) {
             return Verdict::TooMany;
         }
         let Ok(_waiting) = self.waiting.try_acquire() else {
@@ -98,22 +98,31 @@ impl Door {
         let Ok(permit) = Arc::clone(&self.at_once).acquire_owned().await else {
             return Verdict::Busy;
         };
-        // The permit goes with the work, which goes on if the client leaves.
-        let checked = spawn_blocking(move || {
-            let _permit = permit;
-            users.verify(&given.user, &given.password)
+        // Others of this client were wrong while it waited.
+        if self.is_guessing(client) {
+            return Verdict::TooMany;
+        }
+        // The permit goes with the work, which goes on if the client leaves, and is given back once
+        // the mistake is known.
+        let checked = spawn_blocking(move || (users.verify(&given.user, &given.password), permit));
+        let (is_right, _permit) = checked.await.map_or((None, None), |(is_right, permit)| {
+            (Some(is_right), Some(permit))
         });
-        match checked.await {
-            Ok(true) => {
+        match is_right {
+            Some(true) => {
                 self.right.note(key, (), |()| ());
                 Verdict::Right
             }
-            Ok(false) => {
+            Some(false) => {
                 self.wrong.note(client, 1, |n| n.saturating_add(1));
                 Verdict::Wrong
             }
-            Err(_) => Verdict::Busy,
+            None => Verdict::Busy,
         }
+    }
+
+    fn is_guessing(&self, client: IpAddr) -> bool {
+        self.wrong.find(&client).is_some_and(|n| n >= MOST_WRONG)
     }
 
     fn key_of(&self, users: &Users, given: &Credentials) -> [u8; 32] {
@@ -155,5 +164,36 @@ impl fmt::Debug for Credentials {
         f.debug_struct("Credentials")
             .field("user", user)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_guesses_in_parallel_has_no_more_guesses() {
+        let hash = "$5$rounds=1000$saltsalt$eKLZU9t9OoPWrqOQsoTIKG0aYkZ5rGOoOQhiIvoSWX2";
+        let (door, file) = (Arc::new(Door::default()), Path::new("users"));
+        door.follow(file, Users::parse(&format!("ann:{hash}\n")).unwrap());
+        let mut asked = JoinSet::new();
+        for n in 0..WAITING {
+            let given = Credentials {
+                user: "ann".to_owned(),
+                password: n.to_string(),
+            };
+            let door = Arc::clone(&door);
+            asked.spawn(async move { door.ask(file, given, Ipv4Addr::LOCALHOST.into()).await });
+        }
+        let verdicts = asked.join_all().await;
+        let count = |verdict| verdicts.iter().filter(|v| **v == verdict).count();
+        let wrong = count(Verdict::Wrong);
+        let most = MOST_WRONG as usize;
+        assert!((most..most + AT_ONCE).contains(&wrong), "{wrong}");
+        assert_eq!(count(Verdict::TooMany), WAITING - wrong);
     }
 }

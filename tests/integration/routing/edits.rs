@@ -163,6 +163,40 @@ fn fields_are_removed_set_and_added_before_policies_see_the_request() {
 }
 
 #[test]
+fn a_group_is_decoded_before_it_is_a_value_of_the_query() {
+    let backend = TestUpstream::named("ok");
+    let keys = "path = { regex = '^/users/(?<name>[^/]+)$' }\nrewrite = \"/p?of={name}\"";
+    let proxy = in_front_of(&backend, keys);
+    let mut client = proxy.client();
+    for (asked, sent) in [
+        ("/users/ann", "/p?of=ann"),
+        ("/users/%C3%A9", "/p?of=%C3%A9"),
+        ("/users/a%20b%3Fx%23", "/p?of=a%20b%3Fx%23"),
+        ("/users/b%26of=admin", "/p?of=b%26of%3Dadmin"),
+    ] {
+        let before = backend.received().len();
+        assert_eq!(client.ask(get("a.test", asked)).text(), "ok", "{asked}");
+        assert_eq!(backend.received().remove(before).target(), sent, "{asked}");
+    }
+}
+
+#[test]
+fn what_servers_take_for_a_field_that_is_set_or_removed_goes_too() {
+    let backend = TestUpstream::named("ok");
+    let keys = "request-headers = { remove = [\"x-admin\"], set = { x-tenant = \"a\" } }";
+    let proxy = in_front_of(&backend, keys);
+    let lines = "X_Tenant: z\r\nX.Tenant: z\r\nx_admin: 1\r\nx_other: 2\r\n";
+    let request = format!("GET / HTTP/1.1\r\nHost: a.test\r\n{lines}\r\n");
+    assert_eq!(proxy.client().ask(request).text(), "ok");
+    let received = backend.received().remove(0);
+    for gone in ["x_tenant", "x.tenant", "x_admin", "x-admin"] {
+        assert_eq!(received.value(gone), None, "{gone}");
+    }
+    assert_eq!(received.value("x-tenant").as_deref(), Some("a"));
+    assert_eq!(received.value("x_other").as_deref(), Some("2"));
+}
+
+#[test]
 fn all_answers_of_a_route_have_its_fields_and_no_interim_one_does() {
     let hsts = "response-headers = { set = { strict-transport-security = \"max-age=1\" } }";
     let early = TestUpstream::answering(
