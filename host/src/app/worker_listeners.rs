@@ -30,6 +30,8 @@ pub(super) struct WorkerListeners {
 struct Open {
     listening: Arc<Listening>,
     entry: Rc<Entry>,
+    /// As it was before it changed, while there are connections that came by that.
+    former: Vec<Rc<Entry>>,
     /// The worker's own sockets and what accepts from each; none if an acceptor hands connections
     /// in.
     own: Vec<(Rc<Listener>, JoinHandle<()>)>,
@@ -118,6 +120,7 @@ impl WorkerListeners {
         Open {
             listening: Arc::clone(listening),
             own: own.collect(),
+            former: Vec::new(),
             entry,
         }
     }
@@ -129,7 +132,9 @@ impl WorkerListeners {
             return open;
         }
         open.entry.replace();
-        open.entry = Rc::new(listening.entry());
+        let former = std::mem::replace(&mut open.entry, Rc::new(listening.entry()));
+        open.former.push(former);
+        open.former.retain(|former| former.has_connections());
         open.listening = Arc::clone(listening);
         for (socket, task) in &mut open.own {
             // Between two connections: none is lost.
@@ -146,6 +151,7 @@ impl WorkerListeners {
             listening,
             entry,
             own,
+            former: mut entries,
         } = open;
         for (socket, task) in own {
             task.abort();
@@ -158,7 +164,8 @@ impl WorkerListeners {
             }
         }
         if drains {
-            entry.drain();
+            entries.push(entry);
+            entries.iter().for_each(|entry| entry.drain());
             let worker = Rc::clone(&self.worker);
             worker.timers.wake_all();
             spawn_local(async move {
@@ -166,7 +173,7 @@ impl WorkerListeners {
                 worker.timers.wake_all();
                 let drain = worker.latest(|settings| settings.timeouts.drain);
                 sleep(drain.saturating_sub(GRACE + SWEEP)).await;
-                let connections = entry.cut();
+                let connections: usize = entries.iter().map(|entry| entry.cut()).sum();
                 if connections > 0 {
                     tracing::warn!(
                         worker = worker.index,

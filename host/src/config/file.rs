@@ -234,8 +234,11 @@ fn routes(root: &mut Section, base: &Path, findings: &mut Findings) -> Vec<Route
         .into_iter()
         .filter_map(|n| {
             let mut section = n.section(findings)?;
-            let passed_on = passthrough::route(&mut section, findings);
-            Some(passed_on.unwrap_or_else(|| route(section, base, findings)))
+            let Some(passed_on) = passthrough::route(&mut section, findings) else {
+                return Some(route(section, base, findings));
+            };
+            section.finish(findings);
+            Some(passed_on)
         })
         .collect()
 }

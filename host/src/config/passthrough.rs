@@ -12,7 +12,33 @@ use crate::document::{At, Findings, Node, Places, Section};
 /// Keys of a route with `passthrough`.
 const KEYS: &str = "`sni`, `pool`, `policies` and `proxy-protocol`";
 
-/// Reads a route whose connections are passed on; `None` if it is one of requests.
+/// Keys of other routes.
+const OF_REQUESTS: [&str; 21] = [
+    "host",
+    "path",
+    "methods",
+    "headers",
+    "query",
+    "pools",
+    "mirror",
+    "timeouts",
+    "body-bytes",
+    "redirect",
+    "respond",
+    "strip-prefix",
+    "rewrite",
+    "host-rewrite",
+    "request-headers",
+    "response-headers",
+    "cors",
+    "compress",
+    "retry",
+    "upgrade",
+    "preserve-header-case",
+];
+
+/// Reads a route whose connections are passed on; `None` if it is one of requests. The caller
+/// finishes the section.
 pub(super) fn route(section: &mut Section, findings: &mut Findings) -> Option<RouteEntry> {
     let place = section.place.clone();
     let node = section.take("passthrough");
@@ -42,7 +68,10 @@ pub(super) fn route(section: &mut Section, findings: &mut Findings) -> Option<Ro
         }
     };
     let (pool, policies, proxy_protocol) = target(section, findings);
-    for (key, node) in section.take_rest() {
+    for key in OF_REQUESTS {
+        let Some(node) = section.take(key) else {
+            continue;
+        };
         let message = format!(
             "is about requests, and a route with `passthrough` sees none: it has {KEYS}; remove \
              `{key}`"

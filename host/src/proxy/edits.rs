@@ -111,7 +111,8 @@ fn edit(edits: &FieldEdits, fields: &mut Fields) {
     }
 }
 
-/// Changes the fields of an answer to this request, whoever it is from, as the route says.
+/// Changes the fields of an answer to this request, a backend's or one of the proxy, as the route
+/// says.
 #[cold]
 pub(super) fn change_answer(edits: &RouteEdits, head: &RequestHead, fields: &mut Fields) {
     edit(&edits.response, fields);

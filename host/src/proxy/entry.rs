@@ -94,6 +94,11 @@ impl Entry {
         tasks.len()
     }
 
+    /// Whether any connection of it is open.
+    pub fn has_connections(&self) -> bool {
+        !self.tasks.borrow().is_empty()
+    }
+
     /// A task serves a connection of it, and says so at its end by [`Entry::served`].
     pub(super) fn serves(&self, task: &JoinHandle<()>) {
         let handle = task.abort_handle();

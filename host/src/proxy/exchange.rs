@@ -14,6 +14,7 @@ use super::layer4::Layer4;
 use super::refusal::{LocalReply, Refusal};
 use super::scratch::Scratch;
 use super::snapshot::WorkerSnapshot;
+use super::under_way::CopiedBody;
 use crate::config::{RouteEdits, Timeouts};
 use crate::decision::Stop;
 use crate::message::{BodyLength, Edited, RequestFacts};
@@ -40,8 +41,8 @@ pub(super) struct Exchange<'a> {
     /// How far the body has come, once some of it may have been taken out of the connection's
     /// input.
     pub progress: Option<Progress>,
-    /// How much of the body is kept for a copy of the request that is sent after it.
-    pub copied_body: Option<usize>,
+    /// The body is kept for a copy of the request that is sent after it.
+    pub copied_body: Option<Box<CopiedBody>>,
     /// What policies have edited in the head, as of then.
     pub edited: Edited,
     /// Whether only new connections will do: a pooled one has ended under this request.
@@ -146,8 +147,8 @@ impl Exchange<'_> {
             }
             Err(stop) => Err(stop.into()),
         };
-        if let (Some(_), Some(mirror)) = (self.copied_body, &context.rule.mirror) {
-            self.end_mirror(context, mirror);
+        if let (Some(copied), Some(mirror)) = (self.copied_body.take(), &context.rule.mirror) {
+            self.end_mirror(context, mirror, *copied);
         }
         ended
     }

@@ -157,7 +157,7 @@ impl Exchange<'_> {
     pub(super) fn begin_body(&mut self, context: RequestContext<'_>, room: Option<usize>) {
         let global = context.view.settings.limits.body_bytes;
         let most = context.rule.body_bytes.unwrap_or(global);
-        let room = room.max(self.copied_body);
+        let room = room.max(self.copied_body.as_ref().map(|copied| copied.most));
         self.progress = Some(self.client.progress(self.facts.body, room, most));
         self.edited = self.scratch.head.fields.edited().clone();
         // Once: another attempt may be sent the trailers that have come by then.

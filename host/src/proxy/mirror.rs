@@ -8,8 +8,9 @@ use tokio::task::spawn_local;
 
 use super::context::RequestContext;
 use super::exchange::Exchange;
-use super::mirrored::{Mirrored, UnderWay};
+use super::mirrored::Mirrored;
 use super::second::Copied;
+use super::under_way::{CopiedBody, UnderWay};
 use crate::message::BodyLength;
 use crate::route::RuleMirror;
 use crate::upstream::WorkerPool;
@@ -33,9 +34,13 @@ impl Exchange<'_> {
         if is_too_long || !has_room(pool, mirror) {
             pool.shard.mirror.dropped.increment();
         } else if self.body_in_hand().is_some() {
-            self.mirror(context, mirror, pool);
+            let under_way = UnderWay::new(Arc::clone(&pool.shard));
+            self.mirror(context, mirror, under_way);
         } else {
-            self.copied_body = Some(mirror.bounds.body);
+            self.copied_body = Some(Box::new(CopiedBody {
+                most: mirror.bounds.body,
+                under_way: UnderWay::new(Arc::clone(&pool.shard)),
+            }));
             let room = context.target.retry.buffer;
             self.begin_body(context, Some(room));
         }
@@ -43,23 +48,22 @@ impl Exchange<'_> {
 
     /// Has the copy sent whose body has passed meanwhile.
     #[cold]
-    pub(super) fn end_mirror(&mut self, context: RequestContext<'_>, mirror: &RuleMirror) {
-        if let Some(pool) = context.view.pools.pool(mirror.pool) {
-            self.mirror(context, mirror, pool);
-        }
+    pub(super) fn end_mirror(
+        &mut self,
+        context: RequestContext<'_>,
+        mirror: &RuleMirror,
+        copied: CopiedBody,
+    ) {
+        self.mirror(context, mirror, copied.under_way);
     }
 
-    /// Sends a copy, if its body is there and there is room for it.
-    fn mirror(&self, context: RequestContext<'_>, mirror: &RuleMirror, pool: &WorkerPool) {
-        let counted = &pool.shard.mirror;
-        let body = self.whole_body().filter(|(body, _)| {
-            let fits = body.len() <= mirror.bounds.body;
-            fits && has_room(pool, mirror)
-        });
-        let Some((body, length)) = body else {
-            return counted.dropped.increment();
+    /// Sends a copy, if its body is there.
+    fn mirror(&self, context: RequestContext<'_>, mirror: &RuleMirror, under_way: UnderWay) {
+        let body = self.whole_body();
+        let Some((body, length)) = body.filter(|(body, _)| body.len() <= mirror.bounds.body) else {
+            return under_way.dropped();
         };
-        counted.sent.increment();
+        under_way.sent();
         let copy = Mirrored {
             worker: Rc::clone(self.client.worker()),
             view: Rc::clone(self.view),
@@ -69,7 +73,7 @@ impl Exchange<'_> {
                 body: body.to_vec(),
                 length,
             },
-            under_way: UnderWay::new(Arc::clone(&pool.shard)),
+            under_way,
         };
         spawn_local(copy.run());
     }

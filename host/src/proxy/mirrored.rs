@@ -14,12 +14,12 @@ use super::second::{Brought, Copied, Second, upward};
 use super::snapshot::WorkerSnapshot;
 use super::switched::Backend;
 use super::terms::Terms;
+use super::under_way::UnderWay;
 use super::upward::Upward;
 use super::worker::Worker;
 use crate::h1::Framing;
 use crate::message::{Edited, Fields};
 use crate::route::{Rule, RuleMirror};
-use crate::stats::PoolShard;
 use crate::upstream::{AttemptOutcome, Doubt, RequestLimit, RequestPlace, WorkerPool};
 
 /// So much of a response's body is read, to keep its connection; after more that is closed.
@@ -33,22 +33,6 @@ pub(super) struct Mirrored {
     pub route: u32,
     pub request: Copied,
     pub under_way: UnderWay,
-}
-
-/// Counts a copy as under way until it is dropped, also by a panic.
-pub(super) struct UnderWay(Arc<PoolShard>);
-
-impl UnderWay {
-    pub(super) fn new(shard: Arc<PoolShard>) -> Self {
-        shard.mirror.under_way.increment();
-        Self(shard)
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.mirror.under_way.decrement();
-    }
 }
 
 impl Mirrored {
@@ -68,7 +52,7 @@ impl Mirrored {
             Some((rule, mirror)) => send((&worker, &view), rule, mirror, request).await,
         };
         if !is_answered {
-            under_way.0.mirror.failed.increment();
+            under_way.failed();
         }
     }
 }

@@ -85,6 +85,7 @@ mod target;
 mod terms;
 mod tries;
 mod tunnel;
+mod under_way;
 mod upward;
 mod verdict;
 mod worker;

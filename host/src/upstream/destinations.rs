@@ -12,10 +12,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::ids::KnownEndpoint;
 use super::recent::Recent;
 use super::{
-    AdminState, Budget, Endpoint, EndpointId, FailedAttempt, Health, Origin, PoolId, PoolTopology,
-    Presence, Protocol, Registry, StreamRules, WorkerEndpoint, WorkerPool,
+    Budget, Endpoint, EndpointId, FailedAttempt, Health, PoolId, PoolTopology, Presence, Registry,
+    WorkerEndpoint, WorkerPool,
 };
 use crate::config::{Ejection, PoolHealth};
 use crate::stats::{BackendShard, WorkerShard};
@@ -110,25 +111,15 @@ impl Destinations {
     }
 
     fn endpoint(&self, address: SocketAddr, host: &Arc<str>) -> Endpoint {
-        Endpoint {
+        let known = KnownEndpoint {
             id: EndpointId::APART,
-            address,
-            label: address.to_string().into(),
-            server_name: Arc::clone(host),
-            protocol: Protocol::Http11,
-            tls: None,
-            streams: StreamRules::default(),
-            weight: 1,
-            full_weight: 1,
-            state: AdminState::Up,
-            origin: Origin::Configuration,
-            labels: Vec::new(),
             health: Arc::new(Health::new(self.workers, self.clock)),
-            places: None,
-            requests: None,
-            kept: MAX_IDLE,
-            budget: Arc::clone(&self.budget),
+            label: address.to_string().into(),
             presence: Presence::default(),
+        };
+        Endpoint {
+            kept: MAX_IDLE,
+            ..Endpoint::of(known, address, host, Arc::clone(&self.budget))
         }
     }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ids::KnownEndpoint;
 use super::requests::RequestRule;
 use super::{
     AdminState, Budget, EndpointId, Health, Origin, Places, PoolId, Presence, Protocol, Registry,
@@ -212,13 +213,29 @@ impl Endpoint {
         registry: &Registry,
     ) -> Self {
         let known = registry.endpoint(address, protocol, tls.as_deref());
+        let budget = Arc::clone(registry.budget());
+        Self {
+            protocol,
+            tls,
+            ..Self::of(known, address, server_name, budget)
+        }
+    }
+
+    /// One of HTTP/1.1 in plain text, of weight 1, without labels and without a limit, of which
+    /// this is known.
+    pub(super) fn of(
+        known: KnownEndpoint,
+        address: SocketAddr,
+        server_name: &Arc<str>,
+        budget: Arc<Budget>,
+    ) -> Self {
         Self {
             id: known.id,
             address,
             label: known.label,
             server_name: Arc::clone(server_name),
-            protocol,
-            tls,
+            protocol: Protocol::Http11,
+            tls: None,
             streams: StreamRules::default(),
             weight: 1,
             full_weight: 1,
@@ -229,7 +246,7 @@ impl Endpoint {
             places: None,
             requests: None,
             kept: KEPT,
-            budget: Arc::clone(registry.budget()),
+            budget,
             presence: known.presence,
         }
     }

@@ -47,13 +47,13 @@ fn bare(tables: &str) -> Builder {
         .tables(tables)
 }
 
-/// A session with whoever answers for this name, which is not verified.
+/// A session with the server that is behind this name; its certificate is not verified.
 fn reach(proxy: &TestProxy, name: &str) -> std::io::Result<Session> {
     let config = Arc::new(tls::Authority::trusting(&[]));
     session(proxy.address(), &config, name)
 }
 
-/// The certificate of whoever answers for this name.
+/// The certificate of the server that is behind this name.
 #[track_caller]
 fn shown(proxy: &TestProxy, name: &str) -> CertificateDer<'static> {
     let session = reach(proxy, name).unwrap();

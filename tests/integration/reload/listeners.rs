@@ -225,6 +225,35 @@ fn a_tunnel_of_a_listener_that_is_gone_ends_with_the_drain_and_others_stay() {
     });
 }
 
+/// A listener that has changed before it goes has connections by what it was.
+#[test]
+fn a_tunnel_by_former_settings_of_a_listener_ends_with_its_drain_too() {
+    let upstream = taking(echo);
+    let builder = TestProxy::builder().listener("protocols = [\"http/1.1\"]");
+    let builder = builder.tables("[timeouts]\ndrain = \"700ms\"");
+    let proxy = editable(builder.host("*", &[upstream.address()]));
+    let address = free();
+    let listener = |keys: &str| format!("[[listeners]]\naddress = \"{address}\"\n{keys}");
+    let versions = [
+        listener("protocols = [\"http/1.1\"]"),
+        listener("redirect-to-https = 443"),
+        listener("redirect-to-https = 444"),
+    ];
+    edit(&proxy, |text| format!("{text}\n{}", versions[0]));
+    reload(&proxy);
+    let mut tunnel = Client::connect(address);
+    assert_eq!(tunnel.ask(asking().bytes()).status, 101);
+    for pair in versions.windows(2) {
+        edit(&proxy, |text| text.replace(&pair[0], &pair[1]));
+        reload(&proxy);
+    }
+    tunnel.send(b"!");
+    assert_eq!(tunnel.wire.length(1).unwrap(), b"!");
+    edit(&proxy, |text| text.replace(&versions[2], ""));
+    reload(&proxy);
+    tunnel.assert_closed();
+}
+
 #[test]
 fn a_unix_socket_comes_gets_another_mode_and_goes_with_its_file() {
     use std::os::unix::fs::PermissionsExt;

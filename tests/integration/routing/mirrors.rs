@@ -110,6 +110,32 @@ fn a_mirror_that_never_answers_holds_so_many_copies_and_no_client() {
 }
 
 #[test]
+fn a_body_that_is_kept_for_a_copy_counts_as_one_under_way() {
+    let (a, b) = (TestUpstream::named("a"), TestUpstream::named("b"));
+    let proxy = proxy(&a, b.address(), "{ pool = \"b\", at-most = 1 }");
+    let mut slow = proxy.client();
+    let head = "POST /slow HTTP/1.1\r\nHost: x.test\r\nContent-Length: 4\r\n\r\n";
+    slow.send(format!("{head}ab"));
+    count(&proxy, "under_way", 1);
+    assert_eq!(proxy.client().ask(get("x.test", "/dropped")).text(), "a");
+    count(&proxy, "dropped", 1);
+    slow.send(b"cd");
+    assert_eq!(slow.response_to("POST").text(), "a");
+    count(&proxy, "sent", 1);
+    count(&proxy, "under_way", 0);
+    // One whose client leaves makes room.
+    let mut leaving = proxy.client();
+    leaving.send(format!("{head}ab"));
+    count(&proxy, "under_way", 1);
+    drop(leaving);
+    count(&proxy, "under_way", 0);
+    assert_eq!(proxy.client().ask(get("x.test", "/copied")).text(), "a");
+    count(&proxy, "sent", 2);
+    let copies = b.complete();
+    assert_eq!(copies[0].body, b"abcd");
+}
+
+#[test]
 fn a_mirror_that_is_dead_or_resets_costs_no_client_anything() {
     let a = TestUpstream::named("a");
     let (_held, dead) = refusing_address();

@@ -89,7 +89,6 @@ fn keys_of_requests_are_none_of_connections() {
         ("retry = { attempts = 2 }", "retry"),
         ("upgrade = []", "upgrade"),
         ("redirect = \"/b\"", "redirect"),
-        ("nonsense = 1", "nonsense"),
     ] {
         let route = format!("passthrough = true\nsni = \"a.test\"\npool = \"a\"\n{line}");
         let key = format!("routes.{key}");
@@ -100,6 +99,9 @@ fn keys_of_requests_are_none_of_connections() {
             "a route with `passthrough` sees none",
         );
     }
+    let misspelled = "passthrough = true\nsni = \"a.test\"\npool = \"a\"\nproxy_protocol = \"v2\"";
+    let words = "did you mean `proxy-protocol`?";
+    assert_error(&with(misspelled), 10, "routes.proxy_protocol", words);
     for line in ["protocols = [\"http/1.1\"]", "redirect-to-https = true"] {
         let text = format!(
             "[[listeners]]\naddress = \"127.0.0.1:1\"\ntcp = {{ pool = \"a\" }}\n{line}\n{POOL}"

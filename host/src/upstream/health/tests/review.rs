@@ -60,6 +60,14 @@ fn one_that_is_new_in_a_pool_begins_slowly() {
     assert!(shares[2] < 10);
 }
 
+/// Looks when an interval of a millisecond is certainly over.
+fn look_later(review: &mut Review, topology: &Topology, stats: &Stats) {
+    let health = &topology.pools[0].endpoints[0].health;
+    next_millisecond(health);
+    next_millisecond(health);
+    review.look(topology, stats);
+}
+
 /// Looks until a condition holds.
 fn look_until(
     review: &mut Review,
@@ -135,11 +143,7 @@ fn one_that_fails_or_takes_longer_than_others_is_found_in_an_interval() {
     often.ejection.min_requests = 10;
     let (topology, pool) = pool(4, often);
     let (stats, mut review) = (Stats::new(1), Review::default());
-    let look = |review: &mut Review| {
-        next_millisecond(&pool.endpoints[0].health);
-        next_millisecond(&pool.endpoints[0].health);
-        review.look(&topology, &stats);
-    };
+    let look = |review: &mut Review| look_later(review, &topology, &stats);
     look(&mut review);
     let shard = |at: usize| {
         let health = Arc::clone(&pool.endpoints[at].health) as Arc<dyn HealthReadings>;
@@ -185,11 +189,7 @@ fn a_slow_one_stays_slow_whatever_a_pool_without_requests_finds() {
         let mut topology = topology(1, &pool);
         topology.pools.push(Arc::clone(&other));
         let (stats, mut review) = (Stats::new(1), Review::default());
-        let look = |review: &mut Review| {
-            next_millisecond(&pool.endpoints[0].health);
-            next_millisecond(&pool.endpoints[0].health);
-            review.look(&topology, &stats);
-        };
+        let look = |review: &mut Review| look_later(review, &topology, &stats);
         look(&mut review);
         for (at, took) in [(0, usual), (1, usual), (2, took)] {
             let health = Arc::clone(&pool.endpoints[at].health) as Arc<dyn HealthReadings>;
