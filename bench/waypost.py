@@ -80,6 +80,28 @@ listen = "127.0.0.1:{admin}"
         return "\n".join([*lines, f"[pools.pool]\nbackends = {addresses}\n{more}"])
 
 
+class WithMatches(Waypost):
+    """Each host has routes that look at path, method, header and query, and the request is of the last one."""
+
+    CONDITIONS = (
+        'path = { exact = "/login" }',
+        "path = { regex = '\\.(png|jpe?g)$' }",
+        'methods = ["POST", "PUT"]',
+        'headers = { x-beta = "on" }',
+        'query = { debug = { present = true } }',
+        "",
+    )
+
+    def routes(self, setup):
+        policies = json.dumps(self.policies)
+        lines = [
+            f'[[routes]]\nhost = "{name}"\npool = "pool"\npolicies = {policies}\n{condition}'
+            for name in setup.host_names() or ["*"]
+            for condition in self.CONDITIONS
+        ]
+        return "\n".join([*lines, f"[pools.pool]\nbackends = {json.dumps(list(setup.backends))}"])
+
+
 def listener(port, certificate=None):
     """The long form."""
     text = f'[[listeners]]\naddress = "127.0.0.1:{port}"'
@@ -93,6 +115,10 @@ def waypost_peers():
     return [
         Waypost("waypost-native", "`policies = []`: the host's own random choice, no WebAssembly", []),
         Waypost("waypost-random", "the built-in `random` component", ["random"]),
+        WithMatches(
+            "waypost-matches", "six routes for each host, with an exact path, an expression, methods, a header and a "
+            "query; the component `random`", ["random"],
+        ),
         Waypost("waypost", "the short form `[hosts]`, all defaults: the components `range` and `random`", None),
         Waypost("waypost-range", "the component `range`, and the host's own random choice", ["range"]),
         Waypost(

@@ -15,6 +15,15 @@ pub fn plain_lines(text: &str) -> String {
         .collect()
 }
 
+/// What a request asks for, by its host and its path; that of a `CONNECT` is both.
+pub fn place(host: &str, path: &str) -> String {
+    match path {
+        "*" => format!("{host} *"),
+        path if path.starts_with('/') => format!("{host}{path}"),
+        both => both.to_owned(),
+    }
+}
+
 /// The beginning and the end of a text that is longer than `longest` bytes. The end is kept because
 /// it contains the advice.
 pub fn brief(text: &str, longest: usize) -> String {

@@ -193,7 +193,7 @@ impl Check {
     }
 
     /// Names what no policy can be asked for want of a hook.
-    fn without_hooks(&self, exported: &[Option<Hooks>]) -> Result<()> {
+    fn without_hooks(&mut self, exported: &[Option<Hooks>]) -> Result<()> {
         // One that could not be loaded has its own line.
         let lacks = |at: &usize, hook: Hook| exported[*at].is_some_and(|hooks| !hooks.has(hook));
         let forward = self
@@ -203,9 +203,11 @@ impl Check {
             .flat_map(|forward| &forward.policies);
         for at in forward.filter(|at| lacks(at, Hook::Destination)) {
             let name = &self.config.policies[*at].name;
+            self.errors += 1;
             say!(
-                "warning: policy {name:?} is not asked about destinations of the forward proxy: \
-                 only the hook `decide` is, and it has none"
+                "error: policy {name:?} is named in `[forward]` and does not export the hook \
+                 `destination`, so that every request there would get 503; remove it from \
+                 `forward.policies`, or take a component that has the hook"
             )?;
         }
         for route in self

@@ -234,9 +234,9 @@ impl<'f> Table<'f> {
                 if !self.findings.concern_section("policies", &name.value) {
                     let names: Vec<_> = self.policies.iter().map(|p| p.name.as_str()).collect();
                     let message = format!(
-                        "no route has a policy {:?}{}",
+                        "neither a route nor `[forward]` names a policy {:?}; named are: {}",
                         name.value,
-                        or_one_of(&names)
+                        names.join(", ")
                     );
                     self.findings.error(&name.place, message);
                 }

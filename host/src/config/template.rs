@@ -125,6 +125,10 @@ impl Template {
                 }
             }
         }
+        // The mark of a query that is to be empty.
+        if filled.find('?') == Some(filled.len() - 1) {
+            filled.pop();
+        }
         if ends_in_authority(&filled) {
             filled.push('/');
         }

@@ -76,6 +76,12 @@ impl<E: Environment> PolicyChain<'_, E> {
     {
         for link in self.links() {
             let Some(answered) = self.ask(link, question, &mut Message::request(head)) else {
+                // What `[forward]` names is there to refuse. A component without the hook must not
+                // open the way.
+                if Q::HOOK == Hook::Destination {
+                    let policy = link.slot.entry.name.to_string();
+                    return Err(Stop::NotAsked { policy });
+                }
                 continue;
             };
             match answered.answer {
@@ -83,7 +89,10 @@ impl<E: Environment> PolicyChain<'_, E> {
                 Ok(Routed::NoChoice) => {}
                 Ok(Routed::Answer(reply)) => return Err(replied(answered.handle, reply)),
                 Err(fault) => {
-                    if link.failed(&fault)? == OnFailure::Random {
+                    // Of destinations none is drawn: a policy that fails must not open the way for
+                    // what the next one would refuse.
+                    let ends = Q::HOOK != Hook::Destination;
+                    if link.failed(&fault)? == OnFailure::Random && ends {
                         break;
                     }
                 }

@@ -3,6 +3,10 @@
 use super::path::{self, PathNotes};
 use super::{ByRoute, RequestHead, syntax};
 
+/// As many bytes of a target as every server should take (RFC 9112 section 3 says it of the line,
+/// in which a method and the version stand as well).
+const LONGEST: usize = 7_900;
+
 impl RequestHead {
     /// The path that a backend gets, and the query without its `?`.
     pub fn sent_parts(&self) -> (&str, Option<&str>) {
@@ -17,7 +21,8 @@ impl RequestHead {
     }
 
     /// Has a backend get another path, which all servers read alike, and the query as it was.
-    /// Returns whether it may: `/` begins it, and it is visible ASCII and in normal form.
+    /// Returns whether it may: `/` begins it, it is visible ASCII and in normal form, and the whole
+    /// is not longer than 7,900 bytes or what the client has sent.
     pub fn send_path(&mut self, path: &str) -> bool {
         let mut normal = String::new();
         let is_visible = syntax::target(path.as_bytes()).is_ok() && !path.contains('?');
@@ -29,8 +34,7 @@ impl RequestHead {
             return false;
         }
         let query = self.sent_parts().1.map(str::to_owned);
-        self.send(path, query.as_deref());
-        true
+        self.send(path, query.as_deref())
     }
 
     /// Has a backend get another query, or none, and the path as it was. Returns whether it may.
@@ -40,8 +44,7 @@ impl RequestHead {
             return false;
         }
         let path = self.sent_parts().0.to_owned();
-        self.send(&path, query);
-        true
+        self.send(&path, query)
     }
 
     /// Has a backend get another host, perhaps with a port. Returns whether it may.
@@ -55,13 +58,18 @@ impl RequestHead {
         may
     }
 
-    fn send(&mut self, path: &str, query: Option<&str>) {
+    fn send(&mut self, path: &str, query: Option<&str>) -> bool {
+        let length = path.len() + query.map_or(0, |query| query.len() + 1);
+        if length > LONGEST.max(self.target.len()) {
+            return false;
+        }
         let ByRoute { target, .. } = &mut **self.by_route.get_or_insert_default();
         path.clone_into(target);
         if let Some(query) = query {
             target.push('?');
             target.push_str(query);
         }
+        true
     }
 }
 
@@ -108,6 +116,17 @@ mod tests {
         normal.forward_normal = true;
         assert!(normal.send_query(None));
         assert_eq!(sent(&normal), "a.test:8080 /a/a/b");
+    }
+
+    #[test]
+    fn a_target_that_servers_find_too_long_is_not_sent() {
+        let long = format!("/{}", "x".repeat(7_890));
+        let mut short = head("/a");
+        assert!(short.send_path(&long) && short.send_query(Some("12345678")));
+        assert!(!short.send_query(Some("123456789")) && !short.send_path(&format!("{long}x")));
+        assert_eq!(sent(&short), format!("a.test:8080 {long}?12345678"));
+        let mut as_long = head(&format!("{long}{long}"));
+        assert!(as_long.send_path(&format!("{long}/{}", "x".repeat(7_890))));
     }
 
     #[test]

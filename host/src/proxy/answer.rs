@@ -17,6 +17,34 @@ use crate::decision::RequestPolicyState;
 use crate::message::Fields;
 use crate::policy::LocalSource;
 
+/// What says how a gRPC call has ended: for its caller that is the status, which policies don't
+/// replace.
+struct OfCall(Vec<(&'static str, Vec<u8>)>);
+
+impl OfCall {
+    const NAMES: [&'static str; 3] = ["content-type", "grpc-status", "grpc-message"];
+
+    /// Nothing in an answer to another request.
+    fn of(fields: &Fields) -> Self {
+        let is_call = fields.contains("grpc-status");
+        let names = Self::NAMES.into_iter().filter(|_| is_call);
+        let kept = names.filter_map(|name| Some((name, fields.first(name)?.to_vec())));
+        Self(kept.collect())
+    }
+
+    fn restore(self, fields: &mut Fields) {
+        if self.0.is_empty() {
+            return;
+        }
+        for name in Self::NAMES {
+            fields.remove(name.as_bytes());
+        }
+        for (name, value) in self.0 {
+            fields.append(name.as_bytes(), &value);
+        }
+    }
+}
+
 impl Exchange<'_> {
     /// Sends an answer that is not a backend's.
     pub(super) async fn answer(
@@ -64,7 +92,9 @@ impl Exchange<'_> {
         let (head, status) = (&mut self.scratch.head, answer.status());
         answer.changed(fields, |fields| {
             if let Some(chain) = chain {
+                let of_call = OfCall::of(fields);
                 chain.edit_local_response(head, (status, source), fields);
+                of_call.restore(fields);
             }
             if let Some(edits) = self.edits {
                 change_answer(edits, head, fields);

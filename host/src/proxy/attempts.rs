@@ -167,7 +167,7 @@ impl Exchange<'_> {
     /// What comes before the first attempt where it is asked for: the body is read, and the pool's
     /// limit of requests is looked at. The error is how the request ended meanwhile.
     #[cold]
-    async fn admitted(
+    pub(super) async fn admitted(
         &mut self,
         context: RequestContext<'_>,
         pool: &WorkerPool,

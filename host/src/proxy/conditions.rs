@@ -155,11 +155,7 @@ fn exhausted(
     last: AttemptOutcome,
 ) -> Refusal {
     match last {
-        AttemptOutcome::NoPlace if pool.limits_requests => at_limit(pool),
-        AttemptOutcome::NoPlace => {
-            pool.shard.refused.increment();
-            Refusal::Busy
-        }
+        AttemptOutcome::NoPlace => no_place(pool),
         AttemptOutcome::OutOfResources => {
             worker.shard.upstream_refused.increment();
             Refusal::OutOfConnections
@@ -168,6 +164,16 @@ fn exhausted(
         last if last.failure() == Failure::Closed => Refusal::Unreachable,
         last => given_up(endpoint, last),
     }
+}
+
+/// The answer when none of the backends has had a place in time.
+#[cold]
+pub(super) fn no_place(pool: &WorkerPool) -> Refusal {
+    if pool.limits_requests {
+        return at_limit(pool);
+    }
+    pool.shard.refused.increment();
+    Refusal::Busy
 }
 
 /// The answer when no more requests may be under way.

@@ -214,11 +214,14 @@ impl<'a> Answer<'a> {
     }
 
     /// Its body and the length that its head says, which a HEAD gets without the body; `None` where
-    /// there is none, even if a policy gave one: 204 and 304 (RFC 9110 section 8.6).
+    /// there is none, even if a policy gave one: 204 and 304 (RFC 9110 section 8.6). One of 205 is
+    /// empty (section 15.3.6).
     pub(super) fn body(&self, method: &Method) -> Option<(&[u8], u64)> {
         let body = self.body.as_deref()?;
-        if matches!(self.status, 204 | 304) {
-            return None;
+        match self.status {
+            204 | 304 => return None,
+            205 => return Some((b"", 0)),
+            _ => {}
         }
         let sent: &[u8] = if *method == Method::HEAD { b"" } else { body };
         Some((sent, body.len() as u64))

@@ -13,7 +13,7 @@ use super::addresses::Sought;
 use super::connection::ClientCertificate;
 use super::format::{Answer, Call, Field, Request};
 use super::secrets::{Secrets, base64_decoded};
-use super::ways::Destination;
+use super::ways::Target;
 use crate::config::RecordingConfig;
 use crate::message::names::{self, Claim, Owned, Owner};
 use crate::policy::Octets;
@@ -78,6 +78,11 @@ impl Redactor {
         if let Some(certificate) = certificate.filter(|_| self.client) {
             self.certificate(certificate, &mut secrets);
         }
+        let users = request.calls.iter_mut();
+        let users = users.filter_map(|call| call.destination.as_mut()?.user.as_mut());
+        for user in users.filter(|_| self.client) {
+            self.user(user, &mut secrets);
+        }
         let client = request.client;
         let hidden = Hidden {
             secrets,
@@ -108,12 +113,10 @@ impl Redactor {
 
     /// Redacts a policy's store calls and answers.
     fn call(&self, call: &mut Call, hidden: &Hidden) {
-        if let Some(Destination {
-            user: Some(user), ..
-        }) = &mut call.destination
-            && self.client
-        {
-            *user = self.hash_text(user.as_str());
+        for target in call.target.iter_mut().chain(&mut call.edited_target) {
+            let Target { path, query, host } = target;
+            let texts = [path, host].into_iter().chain(query);
+            texts.for_each(|text| self.clean_text(text, hidden, &hidden.addresses));
         }
         if let Some(tape) = &mut call.tape {
             tape.change_texts(&mut |text| self.clean(text, hidden, &hidden.addresses));
@@ -121,13 +124,17 @@ impl Redactor {
         match &mut call.answer {
             Answer::Reply(reply) => self.clean(&mut reply.body.0, hidden, &hidden.addresses),
             Answer::Fault { message, .. } => {
-                let mut text = std::mem::take(message).into_bytes();
                 // `a::b` can be an address or the name of a function.
-                self.clean(&mut text, hidden, &hidden.client);
-                *message = String::from_utf8_lossy(&text).into_owned();
+                self.clean_text(message, hidden, &hidden.client);
             }
             _ => {}
         }
+    }
+
+    fn clean_text(&self, text: &mut String, hidden: &Hidden, sought: &Sought) {
+        let mut bytes = std::mem::take(text).into_bytes();
+        self.clean(&mut bytes, hidden, sought);
+        *text = String::from_utf8_lossy(&bytes).into_owned();
     }
 
     /// Redacts a text.
@@ -178,6 +185,13 @@ impl Redactor {
             }
             _ => self.hidden(bytes, secrets),
         };
+    }
+
+    /// Redacts the name of who has signed in.
+    fn user(&self, user: &mut String, secrets: &mut Secrets) {
+        let by = self.hash_text(user);
+        secrets.add(user.as_bytes(), by.as_bytes());
+        *user = by;
     }
 
     /// Replaces what a certificate says of the client, each part by one of the same form.

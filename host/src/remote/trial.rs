@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::answers::{Arm, Faults, Hook, Timing, Trial};
 use super::figures::{columns, percent, short, time};
+use crate::text;
 use crate::units::{counted, microseconds, nanoseconds, number};
 
 /// The candidate: `canary generation 4 (1f3ab04c9d2e)`.
@@ -132,12 +133,11 @@ pub(super) fn samples(trial: &Trial) -> String {
     for sample in &trial.samples {
         let _ = writeln!(
             text,
-            "    {} {}: {} {}{} of {}\n      active: {}\n      shadow: {}",
+            "    {} {}: {} {} of {}\n      active: {}\n      shadow: {}",
             sample.time,
             sample.hook,
             sample.method,
-            sample.host,
-            sample.path,
+            text::place(&sample.host, &sample.path),
             sample.client,
             sample.active,
             sample.shadow

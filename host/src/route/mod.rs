@@ -10,6 +10,7 @@
 mod candidates;
 mod layer4;
 mod rewrite;
+mod rule;
 mod target;
 
 use std::collections::{HashMap, HashSet};
@@ -20,11 +21,10 @@ use memchr::{memchr_iter, memrchr_iter};
 use self::candidates::{Asked, Candidate, Facts, best, in_order};
 use self::layer4::Layer4Table;
 pub use self::rewrite::{fill, rewritten};
+pub use self::rule::{Handling, Rule};
+use self::rule::{Known, edits};
 pub use self::target::{RuleMirror, RuleTarget, numbers};
-use crate::config::{
-    Compression, FixedResponse, HostPattern, ProxyHeader, Route, RouteAnswer, RouteEdits,
-    TargetRights, TcpForward, Timeouts,
-};
+use crate::config::{FixedResponse, HostPattern, Route, RouteAnswer, RouteEdits, TcpForward};
 use crate::message::RequestHead;
 use crate::message::path::{self, PathNotes};
 use crate::policy::PolicyId;
@@ -64,7 +64,7 @@ pub enum Action {
     /// They go to a pool.
     Forward(Rule),
     /// The proxy answers them.
-    Answer(Answer),
+    Answer(Box<Answer>),
 }
 
 /// What a route answers itself.
@@ -89,73 +89,6 @@ impl Action {
     }
 }
 
-fn edits(route: &Route) -> Option<Box<RouteEdits>> {
-    (!route.edits.is_empty()).then(|| Box::new(route.edits.clone()))
-}
-
-/// What a route decides.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
-    /// Its place among the routes of the configuration.
-    pub number: u32,
-    /// The pools that take its requests, at least one.
-    pub targets: Box<[RuleTarget]>,
-    /// The policies, in the order in which they are asked.
-    pub policies: Box<[PolicyId]>,
-    /// The numbers of its pools, if there are several.
-    pub pools: Box<[u32]>,
-    /// What its policies may edit of a request's target.
-    pub rights: TargetRights,
-    /// Whether header names keep the case in which client and backend sent them.
-    pub preserve_case: bool,
-    /// Where copies of its requests go.
-    pub mirror: Option<Box<RuleMirror>>,
-    /// Its time-outs; `None` if they are those of all.
-    pub timeouts: Option<Box<Timeouts>>,
-    /// Its largest request body, where that is not the one of all; 0 = no limit.
-    pub body_bytes: Option<u64>,
-    /// The protocols to which a connection may change.
-    pub upgrade: Box<[Box<str>]>,
-    /// What it changes of requests and responses; `None` for nothing.
-    pub edits: Option<Box<RouteEdits>>,
-    /// Which responses are compressed on their way.
-    pub compress: Option<Box<Compression>>,
-    /// The header that a backend gets before a connection that is passed on.
-    pub proxy_protocol: Option<ProxyHeader>,
-}
-
-impl Rule {
-    /// The rule of a route; `None` if a pool or a policy of it is not there.
-    fn new(number: u32, route: &Route, pools: &[PoolId], policies: &[PolicyId]) -> Option<Self> {
-        let ids = route.policies.iter().map(|at| policies.get(*at).copied());
-        let traffic = &route.traffic;
-        let targets = traffic.targets.iter().map(|to| RuleTarget::new(to, pools));
-        let targets = targets.collect::<Option<Box<[RuleTarget]>>>()?;
-        let mirror = traffic.mirror.as_ref();
-        Some(Self {
-            number,
-            pools: numbers(&targets),
-            targets,
-            policies: ids.collect::<Option<_>>()?,
-            rights: route.rights,
-            preserve_case: route.preserve_header_case,
-            mirror: mirror
-                .and_then(|to| RuleMirror::new(to, pools))
-                .map(Box::new),
-            timeouts: traffic.timeouts.clone(),
-            body_bytes: traffic.body_bytes,
-            upgrade: route
-                .upgrade
-                .iter()
-                .map(|name| name.as_str().into())
-                .collect(),
-            edits: edits(route),
-            compress: route.compress.clone().map(Box::new),
-            proxy_protocol: route.layer4.as_ref().and_then(|l| l.proxy_protocol),
-        })
-    }
-}
-
 impl RouteTable {
     /// The rule of the route with this number.
     pub fn of_number(&self, number: u32) -> Option<&Rule> {
@@ -171,18 +104,19 @@ impl RouteTable {
 
     /// Orders the routes of a configuration, whose pools and policies have these ids.
     pub fn new(routes: &[Route], pools: &[PoolId], policies: &[PolicyId]) -> Self {
-        let mut table = Self::default();
+        let (mut table, mut known) = (Self::default(), Known::default());
         for (number, route) in (0..).zip(routes) {
             // The configuration has no route to a pool or a policy that is not there; without its
             // policies it would serve what they guard.
             let index = table.actions.len();
             let action = match &route.answer {
-                None => Rule::new(number, route, pools, policies).map(Action::Forward),
-                Some(answer) => Some(Action::Answer(Answer {
+                None => Handling::new(route, pools, policies)
+                    .map(|handling| Action::Forward(Rule::new(number, known.share(handling)))),
+                Some(answer) => Some(Action::Answer(Box::new(Answer {
                     index,
                     answer: answer.clone(),
                     edits: edits(route),
-                })),
+                }))),
             };
             let Some(action) = action else { continue };
             table.actions.push(action);
@@ -243,18 +177,26 @@ impl RouteTable {
     /// The response that stands at this place of the table.
     pub fn response(&self, index: usize) -> Option<&FixedResponse> {
         match self.actions.get(index)? {
-            Action::Answer(Answer {
-                answer: RouteAnswer::Fixed(response),
-                ..
-            }) => Some(response),
-            _ => None,
+            Action::Answer(answer) => match &answer.answer {
+                RouteAnswer::Fixed(response) => Some(response),
+                RouteAnswer::Redirect(_) => None,
+            },
+            Action::Forward(_) => None,
         }
     }
 
     /// The same for another path.
-    fn locate(&self, host: &str, facts: &Facts<'_>, path: &str) -> Option<(&Candidate, &Action)> {
-        let (mut hosts, asked) = (self.by_host(host), Asked::new(path));
-        let found = hosts.find_map(|of_host| best(of_host, facts, &asked));
+    fn locate<'t>(
+        &'t self,
+        host: &str,
+        facts: &Facts<'_>,
+        path: &str,
+    ) -> Option<(&'t Candidate, &'t Action)> {
+        let asked = Asked::new(path);
+        let best = |of_host: &'t Vec<Candidate>| best(of_host, facts, &asked);
+        // Nearly every request has a host that is named and a path that is one of its.
+        let found = self.exact.get(host).and_then(best);
+        let found = found.or_else(|| self.wider(host).find_map(best));
         found.map(|candidate| (candidate, &self.actions[candidate.action]))
     }
 
@@ -307,20 +249,28 @@ impl RouteTable {
         sure
     }
 
-    /// The candidates for a host, best first. A name has as many suffixes as labels, but only those
-    /// can be known that have no more labels than the longest that is.
+    /// The candidates for a host, best first.
     fn by_host<'t, 'h>(
         &'t self,
         host: &'h str,
     ) -> impl Iterator<Item = &'t Vec<Candidate>> + use<'t, 'h> {
         let exact = self.exact.get(host);
+        exact.into_iter().chain(self.wider(host))
+    }
+
+    /// Those that aren't for this host alone. A name has as many suffixes as labels, but only those
+    /// can be known that have no more labels than the longest that is.
+    fn wider<'t, 'h>(
+        &'t self,
+        host: &'h str,
+    ) -> impl Iterator<Item = &'t Vec<Candidate>> + use<'t, 'h> {
         let start = memrchr_iter(b'.', host.as_bytes())
             .take(self.suffix_labels)
             .last()
             .unwrap_or(host.len());
         let dots = memchr_iter(b'.', &host.as_bytes()[start..]);
         let suffix = dots.filter_map(move |dot| self.suffix.get(&host[start + dot..]));
-        exact.into_iter().chain(suffix).chain([&self.any])
+        suffix.chain([&self.any])
     }
 }
 

@@ -21,6 +21,10 @@ path = { exact = "/login" }
 redirect = "https://login.test/?next={path}"
 [[routes]]
 host = "old.test"
+path = { exact = "/bare" }
+redirect = "https://new.test?"
+[[routes]]
+host = "old.test"
 path = "/closed"
 respond = { status = 403, body = "closed\n", headers = { cache-control = "no-store", x-why = ["a", "b"] } }
 [[routes]]
@@ -59,6 +63,7 @@ fn a_redirect_keeps_path_and_query_and_never_leads_to_a_host_of_the_client() {
         ("/to", 307, "http://old.test/"),
         ("/login", 308, "https://login.test/?next=/login"),
         ("/login?a=b", 308, "https://login.test/?next=/login"),
+        ("/bare?a=b", 308, "https://new.test/"),
     ];
     let mut client = proxy.client();
     for (target, status, location) in cases {

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use super::finding;
-use crate::fixtures::{Builder, Request, TestProxy, TestUpstream, eventually, refusing_address};
+use crate::fixtures::{
+    Builder, Request, TestProxy, TestUpstream, eventually, guest, refusing_address,
+};
 use crate::forward_proxy::users::{SECRET, basic};
 use crate::forward_proxy::{
     THIS_MACHINE, assert_open, client, connect_with, refused, tunnel, with_forward,
@@ -109,6 +111,94 @@ fn a_pool_takes_the_place_of_a_destination() {
 }
 
 #[test]
+fn a_tunnel_by_a_pool_has_a_connection_of_its_own_and_its_place() {
+    let inner = TestUpstream::echo();
+    let rules = [
+        "a.test:80 pool=one",
+        "a.test:443 pool=one",
+        "b.test:443 pool=two",
+    ];
+    let rules = rules.map(str::to_owned);
+    let at = inner.address();
+    let proxy = deciding(&rules, "pools = [\"one\", \"two\"]")
+        .tables(&format!(
+            "[pools.one]\nbackends = [\"{at}\"]\nmax-connections = 1\nqueue-timeout = \"50ms\"\n\
+             [pools.two]\nbackends = [\"{at}\"]\nmax-pool-requests = 1\nqueue = 0\n"
+        ))
+        .start();
+    // Leaves a connection in the pool, which has carried a request.
+    assert_eq!(get(&proxy, "a.test").0, 200);
+    let mut through = client(&proxy);
+    through.send(connect_with("a.test:443", ""));
+    assert_open(&mut through);
+    let answer = through.ask(Request::new("GET", "/in-it").host("a").bytes());
+    assert_eq!(answer.status, 200);
+    let got = inner.received();
+    let [used, own] = &got[..] else {
+        panic!("{got:?}");
+    };
+    assert_eq!((used.target(), own.target()), ("/path?q", "/in-it"));
+    assert_ne!(used.connection, own.connection);
+    // The pool's only place is taken, for requests and for tunnels.
+    let mut other = client(&proxy);
+    let full = other.ask(connect_with("a.test:443", ""));
+    assert_eq!(
+        (full.status, full.value("retry-after").is_some()),
+        (503, true)
+    );
+    // A tunnel that is open counts as no request any more.
+    for _ in 0..2 {
+        let mut through = client(&proxy);
+        through.send(connect_with("b.test:443", ""));
+        assert_open(&mut through);
+    }
+}
+
+#[test]
+fn an_address_has_one_spelling_for_policies() {
+    let closed = TestUpstream::named("closed");
+    let proxy = deciding(&[rule(closed.address(), "refuse=451")], "").start();
+    let port = closed.address().port();
+    for host in ["127.0.0.1", "[::ffff:127.0.0.1]", "[0:0:0:0:0:FFFF:7f00:1]"] {
+        let to = format!("{host}:{port}");
+        assert_eq!(refused(&proxy, &to).0, 451, "{to}");
+        assert_eq!(get(&proxy, &to).0, 451, "{to}");
+    }
+    assert_eq!(closed.connections(), 0);
+}
+
+/// What a second policy refuses, behind one of this component that is not meant to.
+fn behind(first: &str, component: &str, at: SocketAddr) -> TestProxy {
+    let settings = format!("on-failure = 503\nsettings = {{ rules = [\"{at} refuse=451\"] }}");
+    let lines = format!("{THIS_MACHINE}\npolicies = [\"first\", \"finder\"]");
+    let builder = with_forward(finding(&settings), &lines)
+        .file("first.wasm", guest(component))
+        .tables(&format!(
+            "[policies.first]\ncomponent = \"first.wasm\"\n{first}\n"
+        ));
+    builder.start()
+}
+
+#[test]
+fn a_policy_that_fails_opens_no_way_past_the_next() {
+    let closed = TestUpstream::named("closed");
+    let at = closed.address();
+    let failing = format!("settings = {{ rules = [\"{at} trap\"] }}");
+    let proxy = behind(&failing, "pathfinder", at);
+    assert_eq!(refused(&proxy, &at.to_string()).0, 451);
+    assert_eq!(proxy.stat("/policies/first/traps"), 1);
+}
+
+#[test]
+fn a_component_without_the_hook_opens_no_way() {
+    let closed = TestUpstream::named("closed");
+    let at = closed.address();
+    let proxy = behind("", "hearer", at);
+    assert_eq!(refused(&proxy, &at.to_string()).0, 503);
+    proxy.logged(&["503", "first"]);
+}
+
+#[test]
 fn a_policy_allows_nothing_that_the_rules_refuse() {
     let proxy = deciding(&["10.0.0.1:80 none".to_owned()], "").start();
     let (status, text) = refused(&proxy, "10.0.0.1:80");
@@ -119,6 +209,7 @@ fn a_policy_allows_nothing_that_the_rules_refuse() {
 fn no_answer_of_a_policy_is_taken_for_a_tunnel() {
     let proxy = deciding(&["a.test:443 refuse=200".to_owned()], "").start();
     assert_eq!(refused(&proxy, "a.test:443").0, 403);
+    proxy.wait_for_stat("/forward/refused/policy", 1);
 }
 
 #[test]

@@ -89,8 +89,11 @@ fn policies_without_the_hook_that_is_meant_are_named() {
     let mut command = command();
     let arguments = ["check", "--config", "waypost.toml"];
     let checked = run(command.args(arguments).current_dir(scratch.path()));
-    assert_eq!(checked.code, Some(0), "{checked:?}");
-    for said in ["about destinations", "exports `request-target`"] {
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    for said in [
+        "does not export the hook `destination`",
+        "exports `request-target`",
+    ] {
         assert!(checked.stdout.contains(said), "{said}: {checked:?}");
     }
 }

@@ -60,7 +60,7 @@ expect.pool = "two"
 [[scenario.step]]
 request = "GET http://b.test/"
 destination = { port = 80 }
-expect.answer = { status = 451, headers = { x-local = "451 policy" } }
+expect.answer = { status = 451, headers = { x-of = "policy", x-local = false } }
 
 [[scenario.step]]
 request = "CONNECT http://c.test/"
@@ -111,6 +111,8 @@ expect = { pool = "web", target = { path = "/y", query = "q", host = "other" } }
 fn mistakes_in_scenarios_name_their_keys() {
     for (lines, key) in [
         ("route-pools = [\"none\"]", "route-pools"),
+        ("route-pools = []", "route-pools"),
+        ("route-pools = [\"web\", \"web\"]", "route-pools"),
         ("policies-may-edit = [\"body\"]", "policies-may-edit"),
         ("policies-may-edit = []", "policies-may-edit"),
         (

@@ -91,7 +91,9 @@ fn names(section: &mut Section, key: &'static str, findings: &mut Findings) -> V
         return Vec::new();
     };
     let place = node.place.clone();
-    let nodes = node.list(findings).unwrap_or_default();
+    let Some(nodes) = node.list(findings) else {
+        return Vec::new();
+    };
     if nodes.is_empty() {
         findings.error(
             &place,

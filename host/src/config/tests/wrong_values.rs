@@ -172,7 +172,7 @@ fn wrong_values_are_errors_that_say_what_to_write() {
             "[record]\nfile = \"a\"\npolicies = [\"nobody\"]",
             3,
             "record.policies",
-            "no route has a policy \"nobody\"",
+            "neither a route nor `[forward]` names a policy \"nobody\"",
         ),
     ];
     for (text, line, key, words) in cases {

@@ -80,7 +80,7 @@ impl Exchange<'_> {
             Err(Stop::Reply { reply, .. })
                 if head.method == Method::CONNECT && matches!(reply.status, 200..300) =>
             {
-                Err(ForwardRefusal::Destination.into())
+                Err(ForwardRefusal::Success(reply.status).into())
             }
             Err(stop) => Err(stop.into()),
         }

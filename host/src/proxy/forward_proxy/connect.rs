@@ -9,6 +9,7 @@ use crate::message::BodyLength;
 use crate::net::Buffer;
 use crate::policy::Attempt;
 use crate::proxy::client::Client;
+use crate::proxy::conditions::no_place;
 use crate::proxy::connection::Disposition;
 use crate::proxy::context::RequestContext;
 use crate::proxy::exchange::{Attempted, Exchange};
@@ -30,6 +31,15 @@ impl Exchange<'_> {
         let (worker, client) = (context.worker, self.scratch.head.client);
         let tunnels = &worker.shared.tunnels;
         let place = tunnels.take(client, &rules.config, &worker.shard)?;
+        // What lies in a pool has carried requests of others, and may be closed by now.
+        self.fresh = true;
+        let mut _request = None;
+        if pool.topology.requests.is_some() {
+            match Box::pin(self.admitted(context, pool)).await {
+                Ok(admitted) => _request = admitted,
+                Err(ended) => return ended,
+            }
+        }
         let mut failed: Vec<FailedAttempt> = Vec::new();
         let mut last = AttemptOutcome::ConnectFailed;
         let most = context.target.retry.attempts.max(1) as usize;
@@ -52,7 +62,7 @@ impl Exchange<'_> {
                 failure: last.failure(),
             });
         }
-        Err(unreached(last).into())
+        Err(unreached(pool, last).into())
     }
 
     /// A connection for a tunnel, or why there is none; `None` if the client has left meanwhile.
@@ -67,6 +77,14 @@ impl Exchange<'_> {
         self.outcome.backend = Some(Rc::clone(lease.endpoint()));
         let retry = &context.target.retry;
         let tries = Tries::new(retry, pool, attempt.failed, attempt.number);
+        let mut _place = None;
+        if pool.limits_requests {
+            match Box::pin(self.places(context.worker, &lease, &tries)).await {
+                Some(Ok((place, _))) => _place = place,
+                Some(Err(outcome)) => return self.no_tunnel(lease, outcome),
+                None => return self.no_tunnel(lease, AttemptOutcome::ClientFailed),
+            }
+        }
         // In a box, as everywhere.
         let opened = Box::pin(self.open(context.worker, &lease, &tries));
         let outcome = match self.presence().during(opened).await {
@@ -75,6 +93,15 @@ impl Exchange<'_> {
             Some(Err(outcome)) => outcome,
             None => AttemptOutcome::ClientFailed,
         };
+        self.no_tunnel(lease, outcome)
+    }
+
+    /// What [`Exchange::tunnel_by`] returns without a connection.
+    fn no_tunnel<'l>(
+        &mut self,
+        lease: Lease<'l>,
+        outcome: AttemptOutcome,
+    ) -> Option<Result<(Lease<'l>, Connection), AttemptOutcome>> {
         lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
         (outcome != AttemptOutcome::ClientFailed).then_some(Err(outcome))
     }
@@ -126,8 +153,9 @@ impl Exchange<'_> {
 }
 
 /// Why there is no tunnel, after the last attempt.
-fn unreached(last: AttemptOutcome) -> Refusal {
+fn unreached(pool: &WorkerPool, last: AttemptOutcome) -> Refusal {
     match last {
+        AttemptOutcome::NoPlace => no_place(pool),
         AttemptOutcome::ConnectTimedOut => Refusal::ConnectTimeout,
         AttemptOutcome::OutOfResources => Refusal::OutOfConnections,
         _ => Refusal::Unreachable,

@@ -20,8 +20,8 @@ pub(super) struct Destination {
 
 impl Destination {
     /// Reads it out of the head of a request whose target has this form. The host itself is
-    /// `head.host`.
-    pub(super) fn read(head: &RequestHead, form: TargetForm) -> Result<Self, ForwardRefusal> {
+    /// `head.host`, of which policies read an address in one spelling from now on.
+    pub(super) fn read(head: &mut RequestHead, form: TargetForm) -> Result<Self, ForwardRefusal> {
         let written = port(&head.authority);
         let port = match (form, written) {
             (TargetForm::Origin, _) => return Err(ForwardRefusal::NotToProxy),
@@ -34,6 +34,10 @@ impl Destination {
             },
         };
         let address = address(&head.host)?;
+        // One of IPv4 may be written as one of IPv6 (RFC 4291 section 2.5.5.2).
+        if let Some(IpAddr::V4(v4)) = address {
+            head.host = v4.to_string();
+        }
         Ok(Self { address, port })
     }
 }
@@ -83,7 +87,7 @@ mod tests {
         let mut head = RequestHead::default();
         head.authority.push_str(authority);
         head.normalise_host();
-        let destination = Destination::read(&head, form)?;
+        let destination = Destination::read(&mut head, form)?;
         Ok((head.host, destination))
     }
 
@@ -116,6 +120,9 @@ mod tests {
         assert_eq!(address("192.0.2.1.:1"), "192.0.2.1");
         assert_eq!(address("[2001:DB8::1]:1"), "2001:db8::1");
         assert_eq!(address("[::ffff:127.0.0.1]:1"), "127.0.0.1");
+        for mapped in ["[::ffff:127.0.0.1]:1", "[0:0:0:0:0:FFFF:7f00:1]:1"] {
+            assert_eq!(connect(mapped).unwrap().0, "127.0.0.1");
+        }
     }
 
     #[test]

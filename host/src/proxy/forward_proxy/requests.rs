@@ -78,7 +78,11 @@ impl<'a> Exchange<'a> {
         let rules = settings.forward.as_deref().ok_or(Refusal::NoBackend)?;
         let user = self.enter(worker, rules, to_proxy.authorization).await?;
         self.outcome.asked = user.map(Asked::by).map(Box::new);
-        let head = &self.scratch.head;
+        let head = &mut self.scratch.head;
+        // A token; the field goes no further.
+        if self.facts.notes.explain {
+            head.fields.remove(EXPLAIN.as_bytes());
+        }
         if head.method == Method::TRACE {
             return Err(Refusal::Method.into());
         }
@@ -159,9 +163,6 @@ impl<'a> Exchange<'a> {
         }
         settings.forwarding.write_mark(head);
         head.fields.write_spelling(context.rule.preserve_case);
-        if notes.explain {
-            head.fields.remove(EXPLAIN.as_bytes());
-        }
         if notes.max_forwards && head.method == Method::OPTIONS {
             hops::count_down(&mut head.fields)?;
         }

@@ -9,7 +9,7 @@ use crate::config::{Config, ForwardProxy, Listener, RetryPolicy, TargetRights};
 use crate::message::websocket::WEBSOCKET;
 use crate::policy::PolicyId;
 use crate::proxy::refusal::ForwardRefusal;
-use crate::route::{Rule, RuleTarget};
+use crate::route::{Handling, Rule, RuleTarget};
 use crate::upstream::PoolId;
 
 /// Addresses of one host that are tried.
@@ -63,8 +63,7 @@ impl Asked {
 
 /// What a route would say of requests that go on by HTTP.
 fn rule() -> Rule {
-    Rule {
-        number: u32::MAX,
+    let handling = Handling {
         targets: Box::default(),
         policies: Box::default(),
         pools: Box::default(),
@@ -77,7 +76,8 @@ fn rule() -> Rule {
         edits: None,
         compress: None,
         proxy_protocol: None,
-    }
+    };
+    Rule::new(u32::MAX, handling.into())
 }
 
 impl ForwardRules {

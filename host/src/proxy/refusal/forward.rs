@@ -32,6 +32,8 @@ pub enum ForwardRefusal {
     Destination,
     /// None has an address of the host.
     Address,
+    /// A policy has answered a `CONNECT` by this status, which would be a tunnel.
+    Success(u16),
     /// It is this proxy.
     Itself,
     /// The name has no address.
@@ -54,7 +56,7 @@ impl ForwardRefusal {
         match self {
             Self::NotToProxy | Self::Https | Self::NoPort | Self::Host | Self::Body => 400,
             Self::Unauthorised { .. } => 407,
-            Self::Destination | Self::Address | Self::Itself => 403,
+            Self::Destination | Self::Address | Self::Itself | Self::Success(_) => 403,
             Self::TooManyPasswords | Self::TooManyOfClient => 429,
             Self::Busy | Self::TooManyNames | Self::TooManyTunnels => 503,
             Self::NoAddress | Self::NameFailed => 502,
@@ -81,7 +83,7 @@ impl ForwardRefusal {
                 "Too many wrong passwords came from this client; try again in a minute."
             }
             Self::Busy => "Too many passwords are being checked; try again later.",
-            Self::Destination | Self::Address | Self::Itself => {
+            Self::Destination | Self::Address | Self::Itself | Self::Success(_) => {
                 "This proxy may not be used to reach this destination."
             }
             Self::NoAddress => "The destination's name has no address.",
@@ -104,6 +106,12 @@ impl ForwardRefusal {
                  `forward.allow` for this host and port"
             }
             Self::Itself => "it is a listener of this proxy",
+            Self::Success(status) => {
+                return format!(
+                    "a policy has answered the CONNECT with {status}, which would be a tunnel; \
+                     answer with a status of 400 or more"
+                );
+            }
             _ => return self.sentence().to_owned(),
         };
         format!("the destination is not allowed: {more}")
@@ -115,9 +123,10 @@ impl ForwardRefusal {
             Self::NotToProxy | Self::Https | Self::NoPort | Self::Host | Self::Body => {
                 "http_request_error"
             }
-            Self::Unauthorised { .. } | Self::TooManyPasswords | Self::TooManyOfClient => {
-                "http_request_denied"
-            }
+            Self::Unauthorised { .. }
+            | Self::TooManyPasswords
+            | Self::TooManyOfClient
+            | Self::Success(_) => "http_request_denied",
             Self::Destination | Self::Address => "destination_ip_prohibited",
             Self::Itself => "proxy_loop_detected",
             Self::NoAddress | Self::NameFailed => "dns_error",
@@ -146,6 +155,7 @@ impl ForwardRefusal {
             Self::Unauthorised { .. } => ForwardRefused::Authentication,
             Self::TooManyPasswords | Self::Busy => ForwardRefused::Unchecked,
             Self::Destination => ForwardRefused::Destination,
+            Self::Success(_) => ForwardRefused::Policy,
             Self::Address | Self::Itself => ForwardRefused::Address,
             Self::NoAddress | Self::NameFailed | Self::NameTimeout | Self::TooManyNames => {
                 ForwardRefused::Name

@@ -8,6 +8,7 @@ use super::log::RecordedCall;
 use super::replayer::Played;
 use crate::policy::Hook;
 use crate::recording::{Answer, Lineup};
+use crate::text;
 
 /// Kinds of decisions that are counted separately; further kinds are counted together.
 const KINDS: usize = 1000;
@@ -153,8 +154,10 @@ impl Sample {
             .map(|query| format!("?{query}"))
             .unwrap_or_default();
         let mut line = format!(
-            "{} {}{}{query}, client {}",
-            request.method, request.host, request.path, request.client
+            "{} {}{query}, client {}",
+            request.method,
+            text::place(&request.host, &request.path),
+            request.client
         );
         if let Some(attempt) = recorded.call.attempt.filter(|attempt| *attempt > 1) {
             line.push_str(&format!(", attempt {attempt}"));

@@ -44,9 +44,22 @@ pub(super) fn take(
     findings: &mut Findings,
 ) {
     if let Some(node) = section.take("route-pools") {
-        let nodes = node.one_or_many().into_iter().take(pools.len());
-        let ids = nodes.filter_map(|node| node.parsed(findings, |name| named(name, pools)));
-        ways.pools = ids.map(|id| id.value).collect();
+        let place = node.place.clone();
+        for node in node.one_or_many() {
+            match node.parsed(findings, |name| named(name, pools)) {
+                Some(id) if ways.pools.contains(&id.value) => {
+                    findings.error(&id.place, "is named twice; remove one");
+                }
+                Some(id) => ways.pools.push(id.value),
+                None => {}
+            }
+        }
+        if ways.pools.is_empty() {
+            findings.error(
+                &place,
+                "names no pool; write at least one, or remove the key",
+            );
+        }
     }
     if let Some(node) = section.take("policies-may-edit") {
         ways.rights = target_rights(node, findings);

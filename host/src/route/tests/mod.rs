@@ -11,29 +11,33 @@ fn table(routes: &[(HostPattern, &str)]) -> RouteTable {
     let routes: Vec<Route> = routes
         .iter()
         .enumerate()
-        .map(|(pool, (host, path))| Route {
-            host: host.clone(),
-            path: PathMatch::Prefix(
-                if path.len() > 1 {
-                    path.trim_end_matches('/')
-                } else {
-                    path
-                }
-                .to_owned(),
-            ),
-            conditions: Conditions::default(),
-            traffic: Traffic::to(pool, RetryPolicy::default()),
-            answer: None,
-            edits: Default::default(),
-            policies: vec![],
-            rights: Default::default(),
-            preserve_header_case: false,
-            upgrade: vec![],
-            compress: None,
-            layer4: None,
+        .map(|(pool, (host, path))| {
+            let traffic = Traffic::to(pool, RetryPolicy::default());
+            route(host.clone(), path, traffic)
         })
         .collect();
     RouteTable::new(&routes, &pools(routes.len()), &[])
+}
+
+fn route(host: HostPattern, path: &str, traffic: Traffic) -> Route {
+    let prefix = match path {
+        "/" => path,
+        path => path.trim_end_matches('/'),
+    };
+    Route {
+        host,
+        path: PathMatch::Prefix(prefix.to_owned()),
+        conditions: Conditions::default(),
+        traffic,
+        answer: None,
+        edits: Default::default(),
+        policies: vec![],
+        rights: Default::default(),
+        preserve_header_case: false,
+        upgrade: vec![],
+        compress: None,
+        layer4: None,
+    }
 }
 
 fn pools(count: usize) -> Vec<PoolId> {
@@ -47,6 +51,26 @@ fn exact(host: &str) -> HostPattern {
 
 fn suffix(suffix: &str) -> HostPattern {
     HostPattern::Suffix(suffix.to_owned())
+}
+
+#[test]
+fn routes_that_say_the_same_share_it() {
+    let route = |host: &str, pool, body| {
+        let mut traffic = Traffic::to(pool, RetryPolicy::default());
+        traffic.body_bytes = body;
+        route(exact(host), "/", traffic)
+    };
+    let routes = [
+        route("a", 0, None),
+        route("b", 0, None),
+        route("c", 1, None),
+        route("d", 0, Some(1)),
+    ];
+    let table = RouteTable::new(&routes, &pools(2), &[]);
+    let rules = ["a", "b", "c", "d"].map(|host| find(&table, host, "/").unwrap());
+    assert_eq!(rules.map(|rule| rule.number), [0, 1, 2, 3]);
+    let shared = rules.map(|rule| std::ptr::eq::<Handling>(&**rule, &**rules[0]));
+    assert_eq!(shared, [true, true, false, false]);
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn a_template_says_path_and_query() {
     );
     assert_rewritten(
         "path = \"/a\"\nrewrite = \"/one?\"",
-        &[("/a/b?c", Some("/one?"))],
+        &[("/a/b?c", Some("/one"))],
     );
     assert_rewritten(
         "path = { regex = '^/u/(?<user>[^/]+)/(.*)$' }\nrewrite = \"/{2}/of/{user}\"",
