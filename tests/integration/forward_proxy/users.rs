@@ -10,7 +10,8 @@ use crate::fixtures::{Client, TestProxy, TestUpstream, eventually};
 use crate::upgrades::echo;
 
 /// Of the password `secret`, in few rounds.
-const SECRET: &str = "$5$rounds=1000$saltsalt$eKLZU9t9OoPWrqOQsoTIKG0aYkZ5rGOoOQhiIvoSWX2";
+pub(super) const SECRET: &str =
+    "$5$rounds=1000$saltsalt$eKLZU9t9OoPWrqOQsoTIKG0aYkZ5rGOoOQhiIvoSWX2";
 
 fn guarded() -> TestProxy {
     let lines = "authentication = { file = \"users\", realm = \"here\" }";

@@ -36,6 +36,10 @@ impl Exchange<'_> {
             self.outcome.attempts = number;
             self.outcome.backend = Some(Rc::clone(endpoint));
             let tries = Tries::new(&rules.target.retry, pool, &failed, number);
+            if !self.may_connect(lease.endpoint()) {
+                lease.finish(AttemptOutcome::NoShare, &mut self.doubt, client);
+                return Err(unreached(AttemptOutcome::NoShare).into());
+            }
             // In a box, as everywhere.
             let opened = Box::pin(self.open(worker, &lease, &tries));
             let Some(opened) = self.presence().during(opened).await else {
@@ -78,16 +82,7 @@ impl Exchange<'_> {
         connection: Connection,
         mut place: TunnelPlace,
     ) -> Result<Disposition, Box<LocalReply>> {
-        let Client::H1(of_client) = &mut self.client else {
-            return Err(Refusal::Method.into());
-        };
-        let out = &mut self.scratch.out;
-        out.clear();
-        // Without a length, and without `connection`: what follows is not HTTP.
-        write_status_line(200, b"Connection established", out);
-        write_response_end(Framing::None, None, false, out);
-        let sent = of_client.send(&self.view.settings, out).await;
-        if sent == Disposition::Abort {
+        if self.say_that_it_is_open().await == Disposition::Abort {
             let left = AttemptOutcome::ClientFailed;
             lease.finish(left, &mut self.doubt, self.scratch.head.client);
             return Ok(self.client_left());
@@ -103,6 +98,20 @@ impl Exchange<'_> {
         }
         Ok(disposition)
     }
+
+    /// Without a length, and without `connection`: what follows is not HTTP.
+    async fn say_that_it_is_open(&mut self) -> Disposition {
+        match &mut self.client {
+            Client::H1(connection) => {
+                let out = &mut self.scratch.out;
+                out.clear();
+                write_status_line(200, b"Connection established", out);
+                write_response_end(Framing::None, None, false, out);
+                connection.send(&self.view.settings, out).await
+            }
+            Client::H2(stream) => stream.begin_tunnel(),
+        }
+    }
 }
 
 /// Why there is no tunnel, after the last attempt.
@@ -110,6 +119,7 @@ fn unreached(last: AttemptOutcome) -> Refusal {
     match last {
         AttemptOutcome::ConnectTimedOut => Refusal::ConnectTimeout,
         AttemptOutcome::OutOfResources => Refusal::OutOfConnections,
+        AttemptOutcome::NoShare => Refusal::StreamLimit,
         _ => Refusal::Unreachable,
     }
 }

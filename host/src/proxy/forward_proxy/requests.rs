@@ -17,7 +17,7 @@ use super::super::worker::Worker;
 use super::destination::Destination;
 use super::rules::ForwardRules;
 use crate::decision::{EXPLAIN, RequestPolicyState};
-use crate::h1::{TargetForm, ToProxy};
+use crate::message::{TargetForm, ToProxy};
 use crate::observe::Asked;
 use crate::stats::ForwardRefused;
 
@@ -40,7 +40,10 @@ impl<'a> Exchange<'a> {
         let state = RequestPolicyState::default();
         let ended = self.forwarded((&worker, &entry), &state, to_proxy).await;
         let disposition = match ended {
-            Ok(disposition) => disposition,
+            Ok(disposition) => {
+                self.count_bytes(&worker);
+                disposition
+            }
             Err(local) => {
                 count(&worker, &local);
                 self.answer(&worker, &state, local).await
@@ -50,6 +53,18 @@ impl<'a> Exchange<'a> {
         self.outcome.end(self.scratch.head.client);
         report(&self.client, view, self.scratch, &self.outcome);
         disposition
+    }
+
+    /// Counts what a request has carried that is not a tunnel.
+    fn count_bytes(&mut self, worker: &Worker) {
+        if self.scratch.tunnel.is_some() || self.scratch.head.method == Method::CONNECT {
+            return;
+        }
+        let (from, to) = (self.request_bytes(), self.outcome.response_bytes);
+        let counters = &worker.shard.forward;
+        counters.request_bytes_from_clients.add(from);
+        counters.request_bytes_to_clients.add(to);
+        self.outcome.asked.get_or_insert_default().bytes = Some((from, to));
     }
 
     async fn forwarded(
