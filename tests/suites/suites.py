@@ -11,6 +11,7 @@ import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from forward_suite import SUITES as FORWARD
 from grpc_suite import SUITES as GRPC
 from http2_suite import SUITES as HTTP2
 from outcome import Suite, Unavailable
@@ -19,7 +20,7 @@ from tls_suite import SUITES as TLS
 from websocket_suite import SUITES as WEBSOCKET
 
 HERE = Path(__file__).resolve().parent
-SUITES = [*HTTP2, *GRPC, *WEBSOCKET, *TLS]
+SUITES = [*HTTP2, *GRPC, *WEBSOCKET, *FORWARD, *TLS]
 
 
 @dataclass(frozen=True)
