@@ -11,6 +11,7 @@ mod candidates;
 mod layer4;
 mod rewrite;
 mod target;
+mod values;
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,6 +22,7 @@ use self::candidates::{Asked, Candidate, Facts, best, in_order};
 use self::layer4::Layer4Table;
 pub use self::rewrite::{fill, rewritten};
 pub use self::target::{RuleMirror, RuleTarget};
+pub use self::values::field_value;
 use crate::config::{
     Compression, FixedResponse, HostPattern, ProxyHeader, Route, RouteAnswer, RouteEdits,
     TcpForward, Timeouts,
@@ -90,7 +92,7 @@ impl Action {
 }
 
 fn edits(route: &Route) -> Option<Box<RouteEdits>> {
-    (!route.edits.is_empty()).then(|| Box::new(route.edits.clone()))
+    (!route.edits.is_empty()).then(|| Box::new(route.edits.of_route(&route.to_string())))
 }
 
 /// What a route decides.
