@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from beside_suite import SUITES as BESIDE
+from forward_suite import SUITES as FORWARD
 from grpc_suite import SUITES as GRPC
 from http2_suite import SUITES as HTTP2
 from outcome import Suite, Unavailable
@@ -20,7 +21,7 @@ from tls_suite import SUITES as TLS
 from websocket_suite import SUITES as WEBSOCKET
 
 HERE = Path(__file__).resolve().parent
-SUITES = [*BESIDE, *HTTP2, *GRPC, *WEBSOCKET, *TLS]
+SUITES = [*HTTP2, *GRPC, *WEBSOCKET, *FORWARD, *BESIDE, *TLS]
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,10 @@ pub(super) fn read_users(config: &Config) -> Result<OfFile, String> {
     let file = &authentication.file;
     match read(file) {
         Ok(users) => Ok(Some((file.clone(), users))),
-        Err(reason) => Err(format!("`forward.authentication.file`: {reason}")),
+        Err(reason) => {
+            let at = config.named_at(file);
+            Err(format!("{at}`forward.authentication.file`: {reason}"))
+        }
     }
 }
 

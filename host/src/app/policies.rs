@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::config::{Config, Policy, PolicySource};
 use crate::files;
@@ -116,7 +116,10 @@ pub(super) fn load_all(
     stats: &Stats,
 ) -> Vec<Result<Arc<Generation>>> {
     let load = |(index, policy): (usize, &Policy)| {
-        let component = component(policy)?;
+        let component = component(policy).map_err(|e| match &policy.source {
+            PolicySource::File(path) => anyhow!("{}{e:#}", config.named_at(path)),
+            PolicySource::Builtin(_) => e,
+        })?;
         if let Some(reason) = unpinned(policy, &digest(&component)) {
             bail!("{reason}");
         }

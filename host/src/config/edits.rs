@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use super::LocationRewrite;
 use super::conditions::PathMatch;
+use super::field_value::{Fact, FieldValue};
 use super::template::Template;
 
 /// What a route changes of requests and responses; nothing by default.
@@ -12,12 +14,18 @@ pub struct RouteEdits {
     pub rewrite: Option<Rewrite>,
     /// `host-rewrite`: the host that backends get.
     pub host: Option<HostRewrite>,
+    /// `location-rewrite`: redirects to addresses that only backends know.
+    pub location: Option<LocationRewrite>,
     /// `request-headers`
     pub request: FieldEdits,
     /// `response-headers`
     pub response: FieldEdits,
     /// `cors`: which scripts of other origins may read the answers.
     pub cors: Option<Cors>,
+    /// Whether a field that is written has the request's number in it.
+    pub says_id: bool,
+    /// The same of its pool's name.
+    pub says_pool: bool,
 }
 
 /// Another path for backends.
@@ -53,9 +61,9 @@ pub struct FieldEdits {
     /// `remove`
     pub remove: Vec<String>,
     /// `set`: a name has as many fields then as it has values here.
-    pub set: Vec<(String, Vec<u8>)>,
+    pub set: Vec<(String, FieldValue)>,
     /// `add`
-    pub add: Vec<(String, Vec<u8>)>,
+    pub add: Vec<(String, FieldValue)>,
 }
 
 /// `cors` (Fetch section 3.2)
@@ -105,12 +113,28 @@ impl RouteEdits {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// The same of a route that is called so.
+    pub fn of_route(&self, name: &str) -> Self {
+        let mut edits = self.clone();
+        for fields in [&mut edits.request, &mut edits.response] {
+            let written = fields.set.iter_mut().chain(&mut fields.add);
+            written.for_each(|(_, value)| value.name_route(name));
+        }
+        edits
+    }
 }
 
 impl FieldEdits {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+    }
+
+    /// Whether a field that is written has this fact in it.
+    pub(super) fn says(&self, fact: &Fact) -> bool {
+        let mut written = self.set.iter().chain(&self.add);
+        written.any(|(_, value)| value.says(fact))
     }
 }
 
@@ -159,9 +183,14 @@ impl fmt::Display for RouteEdits {
             HostRewrite::OfBackend => "host-rewrite of the backend".to_owned(),
         });
         let named = |is_there: bool, key: &str| is_there.then(|| key.to_owned());
+        let paths = self
+            .location
+            .as_ref()
+            .is_some_and(|location| location.paths);
         let all = [
             rewrite,
             host,
+            named(paths, "location-rewrite paths"),
             named(!self.request.is_empty(), "request-headers"),
             named(!self.response.is_empty(), "response-headers"),
             named(self.cors.is_some(), "cors"),

@@ -5,7 +5,7 @@ use http::Method;
 use super::conditions::{Conditions, PathMatch, ValueMatch};
 use super::pattern::Pattern;
 use super::values;
-use crate::document::{Findings, Node, Section};
+use crate::document::{At, Findings, Node, Section};
 use crate::message::{names, path};
 
 /// Reads the path of a route; all paths if there is none.
@@ -16,6 +16,7 @@ pub(super) fn path(section: &mut Section, findings: &mut Findings) -> PathMatch 
     };
     if !node.is_table() {
         let prefix = node.parsed(findings, values::route_path);
+        warn_of_star(prefix.as_ref(), findings);
         return prefix.map_or_else(all, |p| PathMatch::Prefix(p.value));
     }
     let Some(mut table) = choice(node, "exact", findings) else {
@@ -23,8 +24,10 @@ pub(super) fn path(section: &mut Section, findings: &mut Findings) -> PathMatch 
     };
     let prefix = table.take("prefix");
     let prefix = prefix.and_then(|n| n.parsed(findings, values::route_path));
+    warn_of_star(prefix.as_ref(), findings);
     let exact = table.take("exact");
     let exact = exact.and_then(|n| n.parsed(findings, exact_path));
+    warn_of_star(exact.as_ref(), findings);
     let regex = table.take("regex");
     let regex = regex.and_then(|n| n.parsed(findings, Pattern::new));
     let given = [
@@ -33,6 +36,15 @@ pub(super) fn path(section: &mut Section, findings: &mut Findings) -> PathMatch 
         regex.map(|p| PathMatch::Regex(p.value)),
     ];
     chosen(table, given, findings).unwrap_or_else(all)
+}
+
+/// Says that a star is none of a pattern.
+fn warn_of_star(path: Option<&At<String>>, findings: &mut Findings) {
+    if let Some(path) = path.filter(|path| path.value.contains('*')) {
+        let message = "has a `*`, which is a character like any other: a prefix takes all that \
+                       lies below it anyway; write { regex = '…' } for a pattern";
+        findings.warning(&path.place, message);
+    }
 }
 
 /// A trailing slash counts, because it does for clients and backends.

@@ -10,6 +10,7 @@ use super::{
     Layer4, Listener, PathMatch, PoolHealth, PoolProtocol, PoolTls, ResolverConfig, RetryPolicy,
     RouteAnswer, RouteEdits, TargetRights, Timeouts, Traffic, TrustedPeers,
 };
+use crate::document::Place;
 
 /// The whole configuration, with defaults filled in.
 #[derive(Debug, Clone)]
@@ -55,6 +56,8 @@ pub struct Config {
     pub cache_dir: Option<PathBuf>,
     /// The file that holds the number of the process; `None` if there is none.
     pub pid_file: Option<PathBuf>,
+    /// Where files are named that are read later.
+    pub files: Vec<(PathBuf, Place)>,
     /// Sentences about settings that are allowed but probably not intended. Only `check` and the
     /// log use them.
     pub warnings: Vec<String>,

@@ -19,6 +19,7 @@ mod cors;
 mod defaults;
 mod doubtful;
 mod edits;
+mod field_value;
 mod file;
 mod forward;
 mod forwarded;
@@ -27,6 +28,7 @@ mod host;
 mod judged;
 mod layer4;
 mod listeners;
+mod location_rewrite;
 mod matches;
 mod meaning;
 mod mirror;
@@ -70,6 +72,7 @@ pub use backend_list::{MAX_BACKENDS, list_of_one, parse_backends, write_backends
 pub use compression::{Coding, Compression, MediaTypes};
 pub use conditions::{Conditions, PathMatch, ValueMatch};
 pub use edits::{Cors, CorsList, FieldEdits, HostRewrite, OriginMatch, Rewrite, RouteEdits};
+pub use field_value::{Fact, FieldPiece, FieldTemplate, FieldValue, NOT_OF_TEXT};
 pub use forward::{Destinations, ForwardProxy, ProxyAuthentication};
 pub use h2_limits::H2Limits;
 pub use host::{HostPattern, normalise_host};
@@ -79,6 +82,7 @@ pub use listeners::{
     CertificateFiles, Certificates, ClientCertificates, ListenAddress, Listener, ListenerTls,
     Protocols, TlsVersion,
 };
+pub use location_rewrite::LocationRewrite;
 pub use meaning::*;
 pub use mirror::Mirror;
 pub use pattern::Pattern;
@@ -144,6 +148,13 @@ impl Config {
         pools.sort_unstable();
         pools.dedup();
         pools
+    }
+
+    /// In front of a sentence about this file: where it is named.
+    pub fn named_at(&self, file: &Path) -> String {
+        let mut files = self.files.iter();
+        let found = files.find(|(named, _)| named == file);
+        found.map_or_else(String::new, |(_, place)| format!("{place}: "))
     }
 
     /// Reads and validates a text; paths in it are relative to `base`.

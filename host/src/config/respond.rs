@@ -30,6 +30,7 @@ const OF_POOLS: [&str; 16] = [
     "strip-prefix",
     "rewrite",
     "host-rewrite",
+    "location-rewrite",
     "request-headers",
     "mirror",
     "timeouts",
@@ -66,6 +67,12 @@ pub(super) fn answer(
 }
 
 fn read_response(node: Node, base: &Path, findings: &mut Findings) -> Option<FixedResponse> {
+    if !node.is_table() {
+        let message = "is not a table; write for example { status = 403 }, or \
+                       { status = 200, body = \"ok\" }";
+        findings.error(&node.place, message);
+        return None;
+    }
     let mut section = node.section(findings)?;
     let place = section.place.clone();
     let status = section.take("status");
@@ -87,7 +94,7 @@ fn read_response(node: Node, base: &Path, findings: &mut Findings) -> Option<Fix
         findings.error(&place, "has `body` and `file`; remove one of them");
     }
     let fields = section.take("headers").and_then(|n| n.section(findings));
-    let mut fields = fields.map_or_else(Vec::new, |fields| read_fields(fields, findings));
+    let mut fields = fields.map_or_else(Vec::new, |fields| read_fields(fields, findings, Ok));
     section.finish(findings);
     let body = body.map(|body| body.value.into_bytes());
     let body = body.or(file.map(|file| file.value)).unwrap_or_default();
@@ -119,8 +126,12 @@ fn read_response(node: Node, base: &Path, findings: &mut Findings) -> Option<Fix
     })
 }
 
-/// Fields of a response: a value, or a list of values, for each name.
-pub(super) fn read_fields(fields: Section, findings: &mut Findings) -> Vec<(String, Vec<u8>)> {
+/// Fields of a message: a value, or a list of values, for each name.
+pub(super) fn read_fields<T>(
+    fields: Section,
+    findings: &mut Findings,
+    read: impl Fn(Vec<u8>) -> Result<T, String>,
+) -> Vec<(String, T)> {
     let place = fields.place.clone();
     let mut all = Vec::new();
     for (name, node) in fields.into_entries() {
@@ -129,7 +140,8 @@ pub(super) fn read_fields(fields: Section, findings: &mut Findings) -> Vec<(Stri
             continue;
         };
         for node in node.one_or_many() {
-            let value = node.parsed_scalar(findings, written_value);
+            let read = |written: &str| written_value(written).and_then(&read);
+            let value = node.parsed_scalar(findings, read);
             all.extend(value.map(|value| (name.clone(), value.value)));
         }
     }
@@ -158,6 +170,11 @@ pub(super) fn written_name(written: &str) -> Result<String, String> {
                 .to_owned(),
         ),
         None => Ok(name),
+        Some(_) if name == "host" => Err(
+            "can't be written: \"host\" is a field that the proxy writes or checks itself; write \
+             `host-rewrite` for the host that backends get"
+                .to_owned(),
+        ),
         Some(_) => Err(format!(
             "can't be written: {name:?} is a field that the proxy writes or checks itself; remove it"
         )),

@@ -3,8 +3,9 @@
 
 use super::conditions::{Conditions, PathMatch};
 use super::edits::{FieldEdits, HostRewrite, Rewrite, RouteEdits};
+use super::field_value::{Fact, FieldValue};
 use super::template::{Template, check_text};
-use super::{cors, host, respond, values};
+use super::{cors, host, location_rewrite, respond, values};
 use crate::document::{Findings, Node, Section};
 
 /// Reads what a route changes.
@@ -18,13 +19,16 @@ pub(super) fn edits(
     let host = section
         .take("host-rewrite")
         .and_then(|n| host_rewrite(n, findings));
+    let changes_host = host.is_some();
+    let location = location_rewrite::read(section, rewrite.as_ref(), changes_host, findings);
     let request = section.take("request-headers");
-    let request = request.and_then(|n| field_edits(n, findings));
+    let request = request.and_then(|n| field_edits(n, path, findings));
+    let request = request.unwrap_or_default();
     let cors = section.take("cors");
     let place = cors.as_ref().map(|node| node.place.clone());
     let cors = cors.and_then(|n| cors::read(n, conditions, findings));
     let response = section.take("response-headers");
-    let response = response.and_then(|n| field_edits(n, findings));
+    let response = response.and_then(|n| field_edits(n, path, findings));
     let response = response.unwrap_or_default();
     if let Some(place) = place {
         let written = response.set.iter().chain(&response.add);
@@ -34,10 +38,14 @@ pub(super) fn edits(
             findings.error(&place, message);
         }
     }
+    let says = |fact| request.says(&fact) || response.says(&fact);
     RouteEdits {
+        says_id: says(Fact::RequestId),
+        says_pool: says(Fact::Pool),
         rewrite,
         host,
-        request: request.unwrap_or_default(),
+        location,
+        request,
         response,
         cors,
     }
@@ -52,7 +60,15 @@ fn rewrite(section: &mut Section, path: &PathMatch, findings: &mut Findings) -> 
     }
     if let Some(node) = rewrite {
         let read = |written: &str| template(written, path);
-        return node.parsed(findings, read).map(|rewrite| rewrite.value);
+        let rewrite = node.parsed(findings, read)?;
+        if let Some(group) = nginx_group(&rewrite.value.written) {
+            let message = format!(
+                "sends ${group} as it stands; write {{{group}}} for what a group of the route's \
+                 regular expression has found"
+            );
+            findings.warning(&rewrite.place, message);
+        }
+        return Some(rewrite.value);
     }
     let strips = strips?;
     let place = strips.place.clone();
@@ -74,6 +90,12 @@ fn rewrite(section: &mut Section, path: &PathMatch, findings: &mut Findings) -> 
             None
         }
     }
+}
+
+/// The number of a group as nginx and sed write it.
+fn nginx_group(written: &str) -> Option<char> {
+    let mut after = written.split('$').skip(1);
+    after.find_map(|text| text.chars().next().filter(char::is_ascii_digit))
 }
 
 fn made(written: &str, to: Template, path: &PathMatch) -> Rewrite {
@@ -141,7 +163,7 @@ fn host_rewrite(node: Node, findings: &mut Findings) -> Option<HostRewrite> {
     Some(HostRewrite::OfBackend)
 }
 
-fn field_edits(node: Node, findings: &mut Findings) -> Option<FieldEdits> {
+fn field_edits(node: Node, path: &PathMatch, findings: &mut Findings) -> Option<FieldEdits> {
     let mut table = node.section(findings)?;
     if table.is_empty() {
         let message = "changes nothing; write `set`, `add` or `remove` in it, or remove the key";
@@ -149,7 +171,10 @@ fn field_edits(node: Node, findings: &mut Findings) -> Option<FieldEdits> {
     }
     let mut fields = |table: &mut Section, key| {
         let fields = table.take(key).and_then(|n: Node| n.section(findings));
-        fields.map_or_else(Vec::new, |fields| respond::read_fields(fields, findings))
+        let read = |value: Vec<u8>| FieldValue::parse(&value, path);
+        fields.map_or_else(Vec::new, |fields| {
+            respond::read_fields(fields, findings, read)
+        })
     };
     let (set, add) = (fields(&mut table, "set"), fields(&mut table, "add"));
     let mut remove = Vec::new();

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::h2_limits::h2_limits;
+use super::timeouts::explain_foreign;
 use super::{
     CompileLimits, HalfClose, Isolation, Limits, OnFailure, Policy, PolicySource, Rollout,
     StoreLimits, Timeouts, doubtful, values,
@@ -154,9 +155,9 @@ fn policy_source(
             );
             None
         }
-        (Some(component), None) => component
-            .parsed(findings, |path| values::relative_to(base, path))
-            .map(|path| PolicySource::File(path.value)),
+        (Some(component), None) => {
+            values::file(component, base, findings).map(|path| PolicySource::File(path.value))
+        }
         (None, Some(builtin)) => builtin
             .parsed(findings, |written| {
                 match BUILTIN_POLICIES.contains(&written) {
@@ -279,6 +280,7 @@ pub(super) fn timeouts(mut section: Section, findings: &mut Findings) -> Timeout
         upgrade: read("upgrade", least, default.upgrade),
         tls_handshake: read("tls-handshake", least, default.tls_handshake),
     };
+    explain_foreign(&mut section, findings);
     section.finish(findings);
     doubtful::timeouts(&timeouts, &places, findings);
     timeouts

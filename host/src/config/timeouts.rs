@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::document::{Findings, Section};
+
 /// `[timeouts]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
@@ -39,6 +41,43 @@ pub struct Timeouts {
     /// `tls-handshake`: from the accept, or the PROXY header, to the end of the handshake. Default
     /// 10 s.
     pub tls_handshake: Duration,
+}
+
+/// What others call time-outs, and what stands in their place.
+const FOREIGN: [(&str, &str); 6] = [
+    (
+        "read",
+        "unknown key; nginx's proxy_read_timeout is `response` here (until the response begins, and \
+         between two pieces of it), and client_body_timeout is `body-read`",
+    ),
+    (
+        "server",
+        "unknown key; HAProxy's `timeout server` is `response` here",
+    ),
+    (
+        "request",
+        "unknown key; how long a backend may take is `response`, how long a client may take for a \
+         head is `header-read` of `[timeouts]`, and between two pieces of a body `body-read`",
+    ),
+    (
+        "write",
+        "unknown key; how long a client may take no byte of its response is `send`",
+    ),
+    (
+        "client",
+        "unknown key; what clients may take is `body-read` for their bodies and `send` for responses",
+    ),
+    (
+        "tunnel",
+        "unknown key; how long a tunnel may be silent is `tunnel-idle`",
+    ),
+];
+
+/// Names the keys that stand in the place of those that other proxies have.
+pub(super) fn explain_foreign(section: &mut Section, findings: &mut Findings) {
+    for (key, message) in FOREIGN {
+        section.refuse(key, message, findings);
+    }
 }
 
 impl Default for Timeouts {

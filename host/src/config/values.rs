@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::host::is_label;
 use super::{Isolation, OnFailure, TrustedPeers};
-use crate::document::{Findings, Node};
+use crate::document::{At, Findings, Node};
 use crate::message::path;
 
 /// Names appear in URLs, logs and metrics.
@@ -210,6 +210,13 @@ pub(super) fn url_path(written: &str) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// A file that is read later.
+pub(super) fn file(node: Node, base: &Path, findings: &mut Findings) -> Option<At<PathBuf>> {
+    let file = node.parsed(findings, |written| relative_to(base, written))?;
+    findings.note_file(&file);
+    Some(file)
 }
 
 /// Paths are relative to the file's folder, not to the process's.

@@ -1,6 +1,7 @@
 //! Mistakes in a configuration, and where they are.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::text;
@@ -136,6 +137,7 @@ impl<T> At<T> {
 pub(crate) struct Findings {
     errors: Vec<ConfigError>,
     warnings: Vec<String>,
+    files: Vec<(PathBuf, Place)>,
 }
 
 impl Findings {
@@ -148,6 +150,16 @@ impl Findings {
 
     pub(crate) fn warning(&mut self, place: &Place, message: impl fmt::Display) {
         self.warnings.push(format!("{place}: {message}"));
+    }
+
+    /// Notes where a file was named, so that one that is missing can be traced back.
+    pub(crate) fn note_file(&mut self, file: &At<PathBuf>) {
+        self.files.push((file.value.clone(), file.place.clone()));
+    }
+
+    /// The files that were noted.
+    pub(crate) fn take_files(&mut self) -> Vec<(PathBuf, Place)> {
+        std::mem::take(&mut self.files)
     }
 
     /// The warnings that all of these have.

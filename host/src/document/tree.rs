@@ -69,6 +69,14 @@ impl Section {
         Some(self.entries.remove(at).1)
     }
 
+    /// Says what stands in the place of a key that others know.
+    pub(crate) fn refuse(&mut self, key: &str, message: &str, findings: &mut Findings) {
+        if let Some(at) = self.entries.iter().position(|(name, _)| name == key) {
+            let (_, node) = self.entries.remove(at);
+            findings.error(&node.place, message);
+        }
+    }
+
     /// Where the keys are that were not taken yet.
     pub(crate) fn places(&self) -> Places {
         let all = self.entries.iter();

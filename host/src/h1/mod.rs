@@ -19,7 +19,7 @@ pub use chunked::{ChunkedDecoder, Decoded, write_chunk_size, write_last_chunk};
 pub use head::{Control, Framing};
 pub use request::{RequestMeta, parse_request};
 pub use response::{ResponseMeta, parse_response};
-pub use to_proxy::{TargetForm, ToProxy};
+pub use to_proxy::to_proxy;
 pub use write::{
     write_expectation, write_name, write_number, write_request_head, write_response_end,
     write_status_line,

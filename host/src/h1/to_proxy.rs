@@ -2,52 +2,29 @@
 
 use memchr::memmem;
 
-/// What a request says to a forward proxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ToProxy<'a> {
-    /// The form of its target.
-    pub form: TargetForm,
-    /// The value of `Proxy-Authorization`; `None` if there is none, or more than one.
-    pub authorization: Option<&'a [u8]>,
-}
+use crate::message::{TargetForm, ToProxy};
 
-/// The form of a request's target (RFC 9112 section 3.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TargetForm {
-    /// A path, or `*`: for a server, not for a proxy.
-    Origin,
-    /// A URL of this scheme.
-    Absolute {
-        /// Whether it is `https`.
-        https: bool,
-    },
-    /// A host and a port: of `CONNECT`.
-    Authority,
-}
-
-impl<'a> ToProxy<'a> {
-    /// Reads it out of a whole head that [`super::parse_request`] has accepted: lines that end with
-    /// CRLF, and names without white space.
-    pub fn read(head: &'a [u8]) -> Self {
-        let mut lines = Lines(head);
-        let first = lines.find(|line| !line.is_empty()).unwrap_or_default();
-        let mut words = first.split(|b| *b == b' ');
-        let (method, target) = (words.next(), words.next().unwrap_or_default());
-        let form = match target {
-            [b'/', ..] | b"*" => TargetForm::Origin,
-            _ if method == Some(b"CONNECT") => TargetForm::Authority,
-            target => TargetForm::Absolute {
-                https: target
-                    .get(..6)
-                    .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https:")),
-            },
-        };
-        let mut all = lines.filter_map(authorization);
-        let authorization = all.next();
-        Self {
-            form,
-            authorization: authorization.filter(|_| all.next().is_none()),
-        }
+/// Reads it out of a whole head that [`super::parse_request`] has accepted: lines that end with
+/// CRLF, and names without white space.
+pub fn to_proxy(head: &[u8]) -> ToProxy<'_> {
+    let mut lines = Lines(head);
+    let first = lines.find(|line| !line.is_empty()).unwrap_or_default();
+    let mut words = first.split(|b| *b == b' ');
+    let (method, target) = (words.next(), words.next().unwrap_or_default());
+    let form = match target {
+        [b'/', ..] | b"*" => TargetForm::Origin,
+        _ if method == Some(b"CONNECT") => TargetForm::Authority,
+        target => TargetForm::Absolute {
+            https: target
+                .get(..6)
+                .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https:")),
+        },
+    };
+    let mut all = lines.filter_map(authorization);
+    let authorization = all.next();
+    ToProxy {
+        form,
+        authorization: authorization.filter(|_| all.next().is_none()),
     }
 }
 
@@ -78,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_form_and_the_credentials_are_read() {
-        let form = |line: &str| ToProxy::read(format!("{line} HTTP/1.1\r\n\r\n").as_bytes()).form;
+        let form = |line: &str| to_proxy(format!("{line} HTTP/1.1\r\n\r\n").as_bytes()).form;
         let absolute = |https| TargetForm::Absolute { https };
         assert_eq!(form("\r\nGET /http://a"), TargetForm::Origin);
         assert_eq!(form("OPTIONS *"), TargetForm::Origin);
@@ -88,12 +65,12 @@ mod tests {
         let head = |fields: &str| format!("GET http://a/ HTTP/1.1\r\nhost: a\r\n{fields}\r\n");
         let one = head("Proxy-Authorization:  Basic eA== \r\n");
         assert_eq!(
-            ToProxy::read(one.as_bytes()).authorization,
+            to_proxy(one.as_bytes()).authorization,
             Some(&b"Basic eA=="[..])
         );
         let two = head("proxy-authorization: a\r\nproxy-authorization: b\r\n");
-        assert_eq!(ToProxy::read(two.as_bytes()).authorization, None);
+        assert_eq!(to_proxy(two.as_bytes()).authorization, None);
         let other = head("x: proxy-authorization: a\r\nproxy-authorization-x: b\r\n");
-        assert_eq!(ToProxy::read(other.as_bytes()).authorization, None);
+        assert_eq!(to_proxy(other.as_bytes()).authorization, None);
     }
 }

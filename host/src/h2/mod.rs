@@ -14,6 +14,7 @@ mod inbound;
 mod pseudo;
 mod request;
 mod response;
+mod to_proxy;
 mod traffic;
 
 pub use account::Account;
@@ -26,4 +27,5 @@ pub use frames::{
 pub use inbound::Inbound;
 pub use request::{Arrived, read_request};
 pub use response::{ResponseExtras, answer, interim, response};
+pub use to_proxy::KeptToProxy;
 pub use traffic::{ANSWER, Traffic, is_refusal, is_reset_for_an_error};

@@ -14,7 +14,7 @@ use crate::message::{
 #[derive(Debug, Clone, Copy)]
 pub struct Arrived {
     /// The scheme of its connection, where the request has to have the same; `None` if the peer is
-    /// a proxy that speaks for its clients.
+    /// a proxy that speaks for its clients, or we are one.
     pub scheme: Option<Scheme>,
     /// Whether the head has ended the stream.
     pub is_end: bool,
@@ -65,6 +65,9 @@ pub fn read_request(
         // What follows is no content: it waits for the other protocol.
         (None, _) if head.upgrade.is_connect() => BodyLength::None,
         (Some(_), _) if head.upgrade.is_connect() => return Err(Malformed::ConnectLength),
+        // The same: it is the tunnel's (RFC 9113 section 8.5), and the engine would count it.
+        (None, _) if head.method == Method::CONNECT => BodyLength::None,
+        (Some(_), _) if head.method == Method::CONNECT => return Err(Malformed::ConnectLength),
         // The engine has compared the two.
         (Some(n), _) => BodyLength::Known(n),
         (None, true) => BodyLength::None,

@@ -337,6 +337,11 @@ impl Fields {
 }
 
 impl Edited {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
     /// Removes fields that policies have edited, in whatever spelling, from trailers.
     pub fn keep_out_of(&self, trailers: &mut Fields) {
         if self.names.is_empty() || trailers.is_empty() {

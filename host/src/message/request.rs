@@ -63,6 +63,10 @@ pub struct ByRoute {
     pub names_backend: bool,
     /// The origin whose scripts may read the answer.
     pub reader: Option<Box<[u8]>>,
+    /// The number that no other request has, where fields say it.
+    pub id: Option<u128>,
+    /// The name of the pool, where fields say it.
+    pub pool: Option<Box<str>>,
 }
 
 impl RequestHead {

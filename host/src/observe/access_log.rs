@@ -317,6 +317,8 @@ impl AccessLog {
         // A head that was not understood up to its target has no method to speak of.
         let method = head.filter(|head| !head.target.is_empty());
         let layer4 = moved.and_then(|moved| moved.layer4);
+        let bytes = moved.map(|moved| (moved.from_client, moved.to_client));
+        let bytes = bytes.or_else(|| asked.and_then(|asked| asked.bytes));
         let line = Line {
             time: ground::stamp(outcome.took),
             client,
@@ -333,8 +335,8 @@ impl AccessLog {
             attempts: outcome.attempts,
             over_budget: outcome.over_budget,
             hedge: outcome.hedge.as_str(),
-            bytes_from_client: moved.map(|moved| moved.from_client),
-            bytes_to_client: moved.map(|moved| moved.to_client),
+            bytes_from_client: bytes.map(|(from_client, _)| from_client),
+            bytes_to_client: bytes.map(|(_, to_client)| to_client),
             reason: outcome.reason.as_deref(),
         };
         let mut pending = self.pending.borrow_mut();

@@ -54,6 +54,9 @@ pub struct Asked {
     pub user: Option<String>,
     /// The port of the destination; 0 if it is not known.
     pub port: u16,
+    /// Bytes of the bodies that were passed on from and to the client; `None` if it is a tunnel, or
+    /// was refused.
+    pub bytes: Option<(u64, u64)>,
 }
 
 impl Asked {
@@ -61,7 +64,7 @@ impl Asked {
     pub fn by(user: String) -> Self {
         Self {
             user: Some(user),
-            port: 0,
+            ..Self::default()
         }
     }
 }

@@ -8,13 +8,14 @@ use super::body::{
 use super::context::Target;
 use super::edits::change_answer;
 use super::end::{ExchangeEnd, bad, body_end, client_end, refused};
+use super::location;
 use super::passage::Passage;
 use super::refusal::Refusal;
 use super::reply::connection_option;
 use crate::decision::TRACE;
 use crate::h1::{Framing, ResponseMeta};
 use crate::h2::is_bodiless;
-use crate::message::{Fields, Malformed, RequestHead, ResponseHead, Version, websocket};
+use crate::message::{Fields, Malformed, RequestHead, ResponseHead, Version, announce, websocket};
 use crate::net::Wait;
 
 /// A response on its way down.
@@ -194,6 +195,11 @@ impl Download<'_> {
         if self.head.upgrade.is_connect() && matches!(status, 200..300) {
             return Err(refused(Refusal::NotSwitched));
         }
+        if let Some(edits) = &context.rule.edits
+            && let Some(rewrite) = &edits.location
+        {
+            location::rewrite(rewrite, self.head, self.to, &mut self.response.fields);
+        }
         let edited = chain.edit_response(self.head, status, position, &mut self.response.fields);
         edited.map_err(|stop| ExchangeEnd::Local(stop.into()))?;
         if let Some(edits) = &context.rule.edits {
@@ -277,6 +283,8 @@ impl Download<'_> {
         }
         if body.from == Framing::Chunked && body.to != Framing::Chunked {
             fields.remove(b"trailer");
+        } else if !fields.edited().is_empty() {
+            announce(fields);
         }
         // A policy may have written a date, or removed the backend's; a response has one.
         let dates = fields.keep_last(b"date");

@@ -1,10 +1,13 @@
 //! What a route changes of a request before policies see it, and of every answer after them.
 
+use rand::RngExt;
+
 use super::exchange::Exchange;
 use super::refusal::{LocalReply, Refusal};
-use crate::config::{Cors, CorsList, FieldEdits, HostRewrite, RouteEdits};
+use crate::config::{Cors, CorsList, FieldEdits, FieldValue, HostRewrite, RouteEdits};
 use crate::message::{ByRoute, Fields, RequestHead, syntax};
 use crate::route;
+use crate::upstream::PoolId;
 
 /// What a route with `strip-prefix` tells backends of that.
 const PREFIX: &str = "x-forwarded-prefix";
@@ -55,9 +58,24 @@ impl Exchange<'_> {
             Some(HostRewrite::To(host)) => by_route(head).authority.clone_from(host),
             Some(HostRewrite::OfBackend) => by_route(head).names_backend = true,
         }
+        let filled = filled(&edits.request, head);
         remove_alike(&edits.request, &mut head.fields);
-        edit(&edits.request, &mut head.fields);
+        edit(&edits.request, filled, &mut head.fields);
         Ok(())
+    }
+
+    /// Settles what fields will say of a request: its number, and the pool that takes it.
+    #[cold]
+    pub(super) fn name(&mut self, edits: &RouteEdits, pool: Option<PoolId>) {
+        let (worker, view) = (self.client.worker(), self.view);
+        let by_route = self.scratch.head.by_route.get_or_insert_default();
+        if edits.says_id && by_route.id.is_none() {
+            by_route.id = Some(worker.rng.borrow_mut().random());
+        }
+        if let Some(pool) = pool.filter(|_| edits.says_pool) {
+            let pool = view.pools.pool(pool);
+            by_route.pool = pool.map(|pool| pool.topology.name.as_str().into());
+        }
     }
 }
 
@@ -99,15 +117,34 @@ fn is_alike(field: &[u8], name: &[u8]) -> bool {
     field.len() == name.len() && field.iter().zip(name).all(is)
 }
 
-fn edit(edits: &FieldEdits, fields: &mut Fields) {
+/// The values with facts about the request in them, in the order in which they are written.
+fn filled(edits: &FieldEdits, head: &RequestHead) -> Vec<Vec<u8>> {
+    let written = edits.set.iter().chain(&edits.add);
+    let values = written.filter_map(|(_, value)| match value {
+        FieldValue::Fixed(_) => None,
+        FieldValue::Filled(template) => Some(route::field_value(template, head)),
+    });
+    values.collect()
+}
+
+/// A field whose facts are all missing is not written.
+fn edit(edits: &FieldEdits, filled: Vec<Vec<u8>>, fields: &mut Fields) {
     let replaced = edits.set.iter().map(|(name, _)| name);
     for name in edits.remove.iter().chain(replaced) {
         fields.note_edit(name.as_bytes());
         fields.remove(name.as_bytes());
     }
+    let mut filled = filled.into_iter();
     for (name, value) in edits.set.iter().chain(&edits.add) {
         fields.note_edit(name.as_bytes());
-        fields.append(name.as_bytes(), value);
+        match value {
+            FieldValue::Fixed(value) => fields.append(name.as_bytes(), value),
+            FieldValue::Filled(_) => {
+                if let Some(value) = filled.next().filter(|value| !value.is_empty()) {
+                    fields.append(name.as_bytes(), &value);
+                }
+            }
+        }
     }
 }
 
@@ -115,7 +152,7 @@ fn edit(edits: &FieldEdits, fields: &mut Fields) {
 /// says.
 #[cold]
 pub(super) fn change_answer(edits: &RouteEdits, head: &RequestHead, fields: &mut Fields) {
-    edit(&edits.response, fields);
+    edit(&edits.response, filled(&edits.response, head), fields);
     if let Some(cors) = &edits.cors {
         write_cors(cors, head, fields);
     }
@@ -144,24 +181,28 @@ fn write_cors(cors: &Cors, head: &RequestHead, fields: &mut Fields) {
         }
         return;
     };
-    say(
-        "access-control-allow-methods",
-        allowed(&cors.methods, method),
-    );
-    let wanted = head.fields.first(ASKED[1]).unwrap_or_default();
-    match allowed(&cors.headers, wanted) {
-        b"" => {}
-        names => say("access-control-allow-headers", names),
+    let wanted = head.fields.values(ASKED[1]).flat_map(syntax::list);
+    for (name, allowed) in [
+        ("methods", allowed(&cors.methods, [method].into_iter())),
+        ("headers", allowed(&cors.headers, wanted)),
+    ] {
+        if !allowed.is_empty() {
+            say(&["access-control-allow-", name].concat(), &allowed);
+        }
     }
     if let Some(age) = cors.max_age {
         say("access-control-max-age", age.to_string().as_bytes());
     }
 }
 
-fn allowed<'a>(list: &'a CorsList, wanted: &'a [u8]) -> &'a [u8] {
+/// What a preflight may do of what it wants; what is no name is not repeated to it.
+fn allowed<'a>(list: &CorsList, wanted: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     match list {
-        CorsList::All => wanted,
-        CorsList::These(these) => these.as_bytes(),
+        CorsList::All => {
+            let names: Vec<&[u8]> = wanted.filter(|name| syntax::is_token(name)).collect();
+            names.join(&b", "[..])
+        }
+        CorsList::These(these) => these.as_bytes().to_vec(),
     }
 }
 

@@ -19,7 +19,7 @@ use super::slow::{Holder, Holding};
 use super::switched::Backend;
 use super::upward::Upward;
 use crate::config::Timeouts;
-use crate::message::{BodyLength, Edited, Fields, Version};
+use crate::message::{BodyLength, Edited, Fields, Version, announce};
 use crate::net::{Buffer, IoEnd};
 use crate::upstream::{Connection as Upstream, Lease, WorkerEndpoint};
 
@@ -159,7 +159,11 @@ impl Exchange<'_> {
         let most = context.rule.body_bytes.unwrap_or(global);
         let room = room.max(self.copied_body.as_ref().map(|copied| copied.most));
         self.progress = Some(self.client.progress(self.facts.body, room, most));
-        self.edited = self.scratch.head.fields.edited().clone();
+        let fields = &mut self.scratch.head.fields;
+        self.edited = fields.edited().clone();
+        if !self.edited.is_empty() {
+            announce(fields);
+        }
         // Once: another attempt may be sent the trailers that have come by then.
         let spelling = context.rule.preserve_case;
         self.scratch.request_trailers.keep_spelling(spelling);

@@ -62,7 +62,7 @@ async fn send(
     (worker, view): (&Worker, &WorkerSnapshot),
     rule: &Rule,
     mirror: &RuleMirror,
-    request: Copied,
+    mut request: Copied,
 ) -> bool {
     let position = {
         let mut rng = worker.rng.borrow_mut();
@@ -74,6 +74,8 @@ async fn send(
     let Some(_places) = places(pool, position) else {
         return false;
     };
+    // Its own, and not that of the backend which got the request itself.
+    request.head.name_backend(|| pool.authority(position));
     let own = rule.timeouts.as_deref();
     let terms = Terms {
         timeouts: own.unwrap_or(&view.settings.timeouts),

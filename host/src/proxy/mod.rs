@@ -56,6 +56,7 @@ mod layer4;
 mod lease;
 mod linger;
 mod listening;
+mod location;
 mod mirror;
 mod mirrored;
 mod of_route;

@@ -36,6 +36,9 @@ impl<'a> Exchange<'a> {
             self.timeouts = timeouts;
         }
         let target = target(worker, self.view, rule).ok_or(Refusal::NoBackend)?;
+        if let Some(edits) = self.edits.filter(|edits| edits.says_pool) {
+            self.name(edits, Some(target.pool));
+        }
         self.normalise(rule)?;
         if let Some(sampling) = &self.view.settings.sampling
             && samples(sampling, worker, &rule.policies)
@@ -90,6 +93,9 @@ impl<'a> Exchange<'a> {
             host: self.scratch.head.host.clone(),
         })?;
         self.edits = action.edits();
+        if let Some(edits) = self.edits.filter(|edits| edits.says_id) {
+            self.name(edits, None);
+        }
         let cors = self.edits.and_then(|edits| edits.cors.as_ref());
         let is_preflight = cors.is_some_and(|cors| self.begin_cors(cors));
         if self.scratch.head.path_notes.is_ambiguous() {

@@ -144,7 +144,7 @@ impl Exchange<'_> {
     }
 
     /// Bytes of the request's body that were passed on.
-    fn request_bytes(&self) -> u64 {
+    pub(super) fn request_bytes(&self) -> u64 {
         match (&self.progress, self.facts.body) {
             (Some(progress), length) => progress.passed_on(length),
             (None, BodyLength::Known(n)) if self.outcome.passed_whole => n,

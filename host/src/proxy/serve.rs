@@ -17,7 +17,7 @@ use super::settings::Settings;
 use super::snapshot::WorkerSnapshot;
 use super::worker::Worker;
 use crate::config::Protocols;
-use crate::h1::{Arrival, RequestMeta, ToProxy, parse_request};
+use crate::h1::{self, Arrival, RequestMeta, parse_request};
 use crate::net::{Buffer, IoEnd, ReadHalf, Wait};
 use crate::observe::Outcome;
 
@@ -208,7 +208,7 @@ impl Connection {
         let facts = meta.facts(scratch.head.version);
         let client = Client::H1(self);
         let mut exchange = Exchange::new(client, view, scratch, facts, outcome);
-        exchange.run_forward(ToProxy::read(&head)).await
+        exchange.run_forward(h1::to_proxy(&head)).await
     }
 
     async fn read_head(&mut self, settings: &Settings, scratch: &mut Scratch) -> HeadRead {

@@ -112,11 +112,17 @@ impl Stream {
             from: Reader::H2(incoming),
             to: Writer::H2(outgoing),
         };
+        let failed = match switched.place {
+            Some(_) => Reason::CONNECT_ERROR,
+            // RFC 8441 section 5.
+            None => Reason::CANCEL,
+        };
         let end = carry(client, *switched).await;
         let sent = self.response();
         match end {
-            // As the end of a connection that failed (RFC 8441 section 5).
-            End::BackendFailed | End::Stuck => sent.reset(Reason::CANCEL),
+            // As the end of a connection that failed.
+            End::BackendFailed => sent.reset(failed),
+            End::Stuck => sent.reset(Reason::CANCEL),
             // It fails if it has ended before.
             End::Idle | End::HalfEnded => drop(sent.send(Bytes::new(), true)),
             End::Done | End::DoneUnread | End::ClientFailed => {}

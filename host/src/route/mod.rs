@@ -12,6 +12,7 @@ mod layer4;
 mod rewrite;
 mod rule;
 mod target;
+mod values;
 
 use std::collections::{HashMap, HashSet};
 
@@ -24,6 +25,7 @@ pub use self::rewrite::{fill, rewritten};
 pub use self::rule::{Handling, Rule};
 use self::rule::{Known, edits};
 pub use self::target::{RuleMirror, RuleTarget, numbers};
+pub use self::values::field_value;
 use crate::config::{FixedResponse, HostPattern, Route, RouteAnswer, RouteEdits, TcpForward};
 use crate::message::RequestHead;
 use crate::message::path::{self, PathNotes};

@@ -8,7 +8,7 @@ use crate::message::RequestHead;
 use crate::message::path;
 
 /// What no path has (RFC 3986 section 3.3), of what is visible.
-const NOT_OF_PATHS: &AsciiSet = &CONTROLS
+pub(super) const NOT_OF_PATHS: &AsciiSet = &CONTROLS
     .add(b'"')
     .add(b'#')
     .add(b'<')
@@ -24,6 +24,15 @@ const NOT_OF_PATHS: &AsciiSet = &CONTROLS
 
 /// Fills in a template of a route whose path is this one.
 pub fn fill(to: &Template, of: &PathMatch, head: &RequestHead) -> String {
+    with_parts(of, head, |parts| to.fill(parts))
+}
+
+/// What a route whose path is this one has found in a request.
+pub(super) fn with_parts<T>(
+    of: &PathMatch,
+    head: &RequestHead,
+    then: impl FnOnce(Parts<'_>) -> T,
+) -> T {
     let path = head.path();
     let literal;
     let (mut after, mut groups) = ("", Vec::new());
@@ -41,7 +50,7 @@ pub fn fill(to: &Template, of: &PathMatch, head: &RequestHead) -> String {
         }
         PathMatch::Exact(_) => {}
     }
-    to.fill(Parts {
+    then(Parts {
         scheme: head.scheme.as_str(),
         host: &head.host,
         path,

@@ -10,7 +10,7 @@ use crate::policy::PolicyId;
 use crate::upstream::PoolId;
 
 pub(super) fn edits(route: &Route) -> Option<Box<RouteEdits>> {
-    (!route.edits.is_empty()).then(|| Box::new(route.edits.clone()))
+    (!route.edits.is_empty()).then(|| Box::new(route.edits.of_route(&route.to_string())))
 }
 
 /// What a route decides.

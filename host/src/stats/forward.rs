@@ -68,6 +68,10 @@ pub struct ForwardShard {
     pub tunnel_bytes_from_clients: Counter,
     /// The same to their clients.
     pub tunnel_bytes_to_clients: Counter,
+    /// Bytes of the bodies of requests with a whole URL that were passed on.
+    pub request_bytes_from_clients: Counter,
+    /// The same of their responses.
+    pub request_bytes_to_clients: Counter,
     refused: [Counter; ForwardRefused::ALL.len()],
 }
 

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use rand::Rng;
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::spawn_blocking;
 
 use super::Users;
@@ -18,7 +18,9 @@ use super::lately::Lately;
 /// Passwords that are checked at the same time: each keeps a core busy.
 const AT_ONCE: usize = 2;
 /// How many more may wait for that.
-const WAITING: usize = 64;
+const WAITING: usize = 128;
+/// How many of them may be one client's, so that none takes the places of all others.
+const WAITING_OF_CLIENT: usize = 32;
 /// For how long a password that was right is not checked again.
 const REMEMBERED: Duration = Duration::from_secs(300);
 /// How many are remembered.
@@ -60,6 +62,26 @@ pub struct Door {
     key: [u8; 32],
     at_once: Arc<Semaphore>,
     waiting: Semaphore,
+    waiting_by_client: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// A place of a client among those that wait.
+struct Waiting<'d> {
+    of: &'d Door,
+    client: IpAddr,
+    _place: SemaphorePermit<'d>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut all = self.of.counts();
+        if let Some(count) = all.get_mut(&self.client) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                all.remove(&self.client);
+            }
+        }
+    }
 }
 
 impl Door {
@@ -92,13 +114,16 @@ impl Door {
         if self.is_guessing(client) {
             return Verdict::TooMany;
         }
-        let Ok(_waiting) = self.waiting.try_acquire() else {
+        let Some(_waiting) = self.wait(client) else {
             return Verdict::Busy;
         };
         let Ok(permit) = Arc::clone(&self.at_once).acquire_owned().await else {
             return Verdict::Busy;
         };
-        // Others of this client were wrong while it waited.
+        // While it waited, the same was found right, or others of this client were wrong.
+        if self.right.find(&key).is_some() {
+            return Verdict::Right;
+        }
         if self.is_guessing(client) {
             return Verdict::TooMany;
         }
@@ -119,6 +144,28 @@ impl Door {
             }
             None => Verdict::Busy,
         }
+    }
+
+    /// A place for a client that waits, if there is one.
+    fn wait(&self, client: IpAddr) -> Option<Waiting<'_>> {
+        let place = self.waiting.try_acquire().ok()?;
+        let mut all = self.counts();
+        let count = all.entry(client).or_default();
+        // Else it has others, which count it out.
+        if *count >= WAITING_OF_CLIENT {
+            return None;
+        }
+        *count += 1;
+        Some(Waiting {
+            of: self,
+            client,
+            _place: place,
+        })
+    }
+
+    fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        let counts = self.waiting_by_client.lock();
+        counts.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_guessing(&self, client: IpAddr) -> bool {
@@ -148,6 +195,7 @@ impl Default for Door {
             key,
             at_once: Arc::new(Semaphore::new(AT_ONCE)),
             waiting: Semaphore::new(WAITING),
+            waiting_by_client: Mutex::default(),
         }
     }
 }
@@ -181,7 +229,7 @@ mod tests {
         let (door, file) = (Arc::new(Door::default()), Path::new("users"));
         door.follow(file, Users::parse(&format!("ann:{hash}\n")).unwrap());
         let mut asked = JoinSet::new();
-        for n in 0..WAITING {
+        for n in 0..WAITING_OF_CLIENT {
             let given = Credentials {
                 user: "ann".to_owned(),
                 password: n.to_string(),
@@ -194,6 +242,21 @@ mod tests {
         let wrong = count(Verdict::Wrong);
         let most = MOST_WRONG as usize;
         assert!((most..most + AT_ONCE).contains(&wrong), "{wrong}");
-        assert_eq!(count(Verdict::TooMany), WAITING - wrong);
+        assert_eq!(count(Verdict::TooMany), WAITING_OF_CLIENT - wrong);
+    }
+
+    #[tokio::test]
+    async fn one_client_can_not_take_all_places() {
+        let door = Door::default();
+        let client = |n| IpAddr::from(Ipv4Addr::new(192, 0, 2, n));
+        let mut places: Vec<_> = (0..WAITING).map_while(|_| door.wait(client(1))).collect();
+        assert_eq!(places.len(), WAITING_OF_CLIENT);
+        assert!(door.wait(client(2)).is_some());
+        places.pop();
+        assert!(door.wait(client(1)).is_some());
+        drop(places);
+        assert!(door.counts().is_empty());
+        let all: Vec<_> = (0..=u8::MAX).map_while(|n| door.wait(client(n))).collect();
+        assert_eq!(all.len(), WAITING);
     }
 }

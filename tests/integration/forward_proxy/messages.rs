@@ -53,6 +53,11 @@ fn bodies_go_both_ways_by_the_same_rules() {
     assert_eq!(answer.text(), "hello");
     let chunks = "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
     assert_eq!(client.ask(format!("{head}{chunks}")).text(), "abcde");
+    let bytes = "\"bytes_from_client\":5,\"bytes_to_client\":5";
+    proxy.logged(&[bytes, "\"method\":\"POST\"", "\"status\":200"]);
+    assert_eq!(proxy.stat("/forward/request_bytes_from_clients"), 10);
+    assert_eq!(proxy.stat("/forward/request_bytes_to_clients"), 10);
+    assert_eq!(proxy.stat("/forward/tunnel_bytes_to_clients"), 0);
     let both = format!("{head}Content-Length: 3\r\n{chunks}");
     assert_eq!(client.ask(both).status, 400);
     client.assert_closed();

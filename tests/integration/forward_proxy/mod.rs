@@ -2,6 +2,7 @@
 
 mod answers;
 mod destinations;
+mod http2;
 mod messages;
 mod tunnels;
 pub(crate) mod users;

@@ -155,6 +155,8 @@ fn a_star_is_the_same_for_all_and_what_is_asked_for_is_allowed() {
             ("Origin", "https://x.test"),
             ("Access-Control-Request-Method", "PURGE"),
             ("Access-Control-Request-Headers", "authorization,x-a"),
+            // What is no name is not repeated.
+            ("Access-Control-Request-Headers", "x-b, a b, <x>"),
         ],
     ));
     assert_eq!(
@@ -163,7 +165,7 @@ fn a_star_is_the_same_for_all_and_what_is_asked_for_is_allowed() {
     );
     assert_eq!(
         answer.value("access-control-allow-headers").as_deref(),
-        Some("authorization,x-a")
+        Some("authorization, x-a, x-b")
     );
     assert_eq!(
         varies(&answer),

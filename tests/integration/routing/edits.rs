@@ -8,14 +8,14 @@ use crate::reload::{edit, editable, reload};
 use crate::upgrades::{asking, echo, taking};
 
 /// A route with these keys in front of this backend.
-fn routed(backend: &TestUpstream, keys: &str) -> String {
+pub(super) fn routed(backend: &TestUpstream, keys: &str) -> String {
     format!(
         "[pools.p]\nbackends = [\"{}\"]\n[[routes]]\npool = \"p\"\npolicies = []\n{keys}\n",
         backend.address()
     )
 }
 
-fn in_front_of(backend: &TestUpstream, keys: &str) -> TestProxy {
+pub(super) fn in_front_of(backend: &TestUpstream, keys: &str) -> TestProxy {
     TestProxy::builder().tables(&routed(backend, keys)).start()
 }
 

@@ -196,3 +196,27 @@ fn what_the_proxy_answers_itself_is_not_copied() {
     count(&proxy, "under_way", 0);
     assert_eq!(b.complete().len(), 1);
 }
+
+#[test]
+fn a_copy_has_the_host_of_the_backend_that_gets_it_where_the_route_says_so() {
+    let (a, b) = (TestUpstream::named("a"), TestUpstream::named("b"));
+    let proxy = proxy(&a, b.address(), "\"b\"\nhost-rewrite = { backend = true }");
+    let mut client = proxy.client();
+    assert_eq!(client.ask(get("x.test", "/")).text(), "a");
+    let chunked = Request::new("PUT", "/")
+        .host("x.test")
+        .chunks([&b"in pieces"[..]]);
+    assert_eq!(client.ask(chunked.bytes()).text(), "a");
+    connected(&proxy, async |client| {
+        let answer = client.ask(request("POST", "x.test", "/"), b"by h2");
+        assert_eq!(answer.await.unwrap().body, b"a");
+    });
+    count(&proxy, "sent", 3);
+    count(&proxy, "under_way", 0);
+    for backend in [a, b] {
+        let own = Some(backend.address().to_string());
+        let received = backend.complete();
+        assert_eq!(received.len(), 3);
+        assert!(received.iter().all(|r| r.value("host") == own));
+    }
+}

@@ -7,6 +7,7 @@ mod cors;
 mod edits;
 mod mirrors;
 mod pools;
+mod values;
 
 use crate::fixtures::{Request, TestProxy, TestUpstream, get};
 

@@ -33,15 +33,21 @@ impl Snapshot {
             None,
             [([], f.tunnels_active)],
         )?;
-        let directions = [
-            ("from_clients", f.tunnel_bytes_from_clients),
-            ("to_clients", f.tunnel_bytes_to_clients),
-        ];
+        let directions = |from, to| {
+            [("from_clients", from), ("to_clients", to)]
+                .map(|(direction, n)| ([("direction", direction)], n))
+        };
         out.counter(
             "forward_tunnel_traffic",
             "Bytes that tunnels which have ended carried",
             Some(&Unit::Bytes),
-            directions.map(|(direction, n)| ([("direction", direction)], n)),
+            directions(f.tunnel_bytes_from_clients, f.tunnel_bytes_to_clients),
+        )?;
+        out.counter(
+            "forward_request_traffic",
+            "Bytes of the bodies of requests with a whole URL, and of their responses",
+            Some(&Unit::Bytes),
+            directions(f.request_bytes_from_clients, f.request_bytes_to_clients),
         )
     }
 }

@@ -20,6 +20,10 @@ pub struct Forward {
     pub tunnel_bytes_from_clients: u64,
     /// The same to their clients.
     pub tunnel_bytes_to_clients: u64,
+    /// Bytes of the bodies of requests with a whole URL that were passed on.
+    pub request_bytes_from_clients: u64,
+    /// The same of their responses.
+    pub request_bytes_to_clients: u64,
     /// Requests that were not served, by reason.
     pub refused: BTreeMap<&'static str, u64>,
 }
@@ -37,6 +41,8 @@ impl Forward {
             tunnels_active: shards().map(|s| s.tunnels_active.value()).sum(),
             tunnel_bytes_from_clients: sum(|s| &s.tunnel_bytes_from_clients),
             tunnel_bytes_to_clients: sum(|s| &s.tunnel_bytes_to_clients),
+            request_bytes_from_clients: sum(|s| &s.request_bytes_from_clients),
+            request_bytes_to_clients: sum(|s| &s.request_bytes_to_clients),
             refused: ForwardRefused::ALL
                 .map(|reason| (reason.as_str(), refused(reason)))
                 .into(),

@@ -19,6 +19,7 @@ mod pools;
 mod read;
 mod watch;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -208,8 +209,8 @@ impl ListenerCertificates {
     /// Those of one listener.
     fn served(
         &self,
-        listener: &Listener,
-        tls: &ListenerTls,
+        config: &Config,
+        (listener, tls): (&Listener, &ListenerTls),
         tickets: &Tickets,
     ) -> Result<Served, Vec<String>> {
         let address = listener.address.to_string();
@@ -225,12 +226,20 @@ impl ListenerCertificates {
                         failures: 0,
                     }),
                 }),
-                Err(reason) => errors.push(format!("listener {address}: {reason}")),
+                Err(reason) => {
+                    let at = config.named_at(Path::new(&source.name()));
+                    errors.push(format!("{at}listener {address}: {reason}"));
+                }
             }
         }
         let clients = tls.clients.as_ref().map(ClientRoots::read).transpose();
         let clients = clients.unwrap_or_else(|reason| {
-            errors.push(format!("listener {address}: `client-ca` {reason}"));
+            let ca = tls
+                .clients
+                .as_ref()
+                .map(|clients| config.named_at(&clients.ca));
+            let at = ca.unwrap_or_default();
+            errors.push(format!("{at}listener {address}: `client-ca` {reason}"));
             None
         });
         if !errors.is_empty() {

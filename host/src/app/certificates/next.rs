@@ -37,7 +37,7 @@ impl ListenerCertificates {
             }
             let served = match self.kept(listener, tls, &this) {
                 Some(kept) => Ok(Arc::clone(kept)),
-                None => this.served(listener, tls, &tickets).map(Arc::new),
+                None => this.served(config, (listener, tls), &tickets).map(Arc::new),
             };
             match served {
                 Ok(served) => {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ipnet::IpNet;
 
-use super::super::listeners::{Listener, Protocols, forward_listener};
+use super::super::listeners::{Listener, forward_listener};
 use super::super::{HostPattern, host, values};
 use super::{Destinations, ForwardProxy, ProxyAuthentication};
 use crate::document::{At, Findings, Node, Section};
@@ -132,10 +132,6 @@ fn listen(node: Node, base: &Path, findings: &mut Findings) -> Vec<At<Listener>>
         };
         all.extend(listener.map(|mut at| {
             at.value.forward = true;
-            at.value.protocols = Protocols {
-                http1: true,
-                h2: false,
-            };
             at
         }));
     }
@@ -265,7 +261,7 @@ fn authentication(
             "has no `file`; name the file with the users, such as file = \"users\"",
         );
     }
-    let file = file.and_then(|n| n.parsed(findings, |written| values::relative_to(base, written)));
+    let file = file.and_then(|n| values::file(n, base, findings));
     let realm = section
         .take("realm")
         .and_then(|node| node.parsed(findings, realm));

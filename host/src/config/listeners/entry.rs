@@ -49,10 +49,6 @@ pub(in super::super) fn forward_listener(
     base: &Path,
     findings: &mut Findings,
 ) -> Option<At<Listener>> {
-    if let Some(node) = section.take("protocols") {
-        let message = "a forward proxy speaks HTTP/1.1 with its clients; remove the key";
-        findings.error(&node.place, message);
-    }
     for key in ["redirect-to-https", "tcp"] {
         if let Some(node) = section.take(key) {
             let message = "is for listeners of routes; remove it";

@@ -168,7 +168,7 @@ fn certificates(node: Node, base: &Path, findings: &mut Findings) -> Vec<Certifi
 
 fn certificate(node: Node, base: &Path, findings: &mut Findings) -> Option<CertificateFiles> {
     if node.is_string() {
-        let both = node.parsed(findings, |path| values::relative_to(base, path))?;
+        let both = values::file(node, base, findings)?;
         return Some(CertificateFiles {
             certificate: both.value.clone(),
             key: both.value,
@@ -179,8 +179,7 @@ fn certificate(node: Node, base: &Path, findings: &mut Findings) -> Option<Certi
     let has_certificate = section.has("certificate");
     let mut file = |key| {
         let node = section.take(key)?;
-        let path = node.parsed(findings, |path| values::relative_to(base, path))?;
-        Some(path.value)
+        Some(values::file(node, base, findings)?.value)
     };
     let (certificate, key, ocsp) = (file("certificate"), file("key"), file("ocsp"));
     if !has_certificate {
@@ -205,7 +204,7 @@ fn clients(
 ) -> Option<ClientCertificates> {
     let ca = section.take("client-ca");
     let (has_ca, asked) = (ca.is_some(), section.take("client-certificate"));
-    let ca = ca.and_then(|node| node.parsed(findings, |path| values::relative_to(base, path)));
+    let ca = ca.and_then(|node| values::file(node, base, findings));
     let place = asked.as_ref().map(|node| node.place.clone());
     let required = asked.and_then(|node| {
         node.parsed(findings, |written| match written {

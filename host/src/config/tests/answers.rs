@@ -39,6 +39,11 @@ fn wrong_answers_are_errors() {
             "unknown key",
         ),
         ("respond = \"a\"", "respond", "a table"),
+        (
+            "respond = 403",
+            "respond",
+            "write for example { status = 403 }",
+        ),
         ("respond = { status = 101 }", "respond.status", "200 to 599"),
         (
             "respond = { status = 204, body = \"a\" }",

@@ -226,3 +226,30 @@ fn a_url_is_answered_with_what_can_be_written() {
         assert!(error.contains(words), "{error}");
     }
 }
+
+#[test]
+fn patterns_of_others_are_said_to_be_none() {
+    let route = |keys: &str| format!("{POOL}[[routes]]\npool = \"a\"\n{keys}");
+    for (keys, key, words) in [
+        ("path = \"/a/*\"", "routes.path", "like any other"),
+        (
+            "path = { exact = \"/*\" }",
+            "routes.path.exact",
+            "regex = '…'",
+        ),
+        (
+            "rewrite = \"/a/$1\"\nhost = \"h\"",
+            "routes.rewrite",
+            "write {1}",
+        ),
+    ] {
+        warns(&route(keys), 5, key, words);
+    }
+    is_well(&route("path = { regex = 'a*$' }"));
+    for (key, words) in [("read", "`response`"), ("server", "HAProxy")] {
+        let of_route = route(&format!("timeouts = {{ {key} = \"1s\" }}"));
+        assert_error(&of_route, 5, &format!("routes.timeouts.{key}"), words);
+        let of_all = format!("[timeouts]\n{key} = \"1s\"");
+        assert_error(&of_all, 2, &format!("timeouts.{key}"), words);
+    }
+}

@@ -30,14 +30,9 @@ fn edits_mean_what_they_say() {
     );
     assert_eq!(all.host, Some(HostRewrite::To("in.test:81".to_owned())));
     assert_eq!(all.request.remove, ["cookie"]);
-    assert_eq!(all.request.set, [("x-n".to_owned(), b"1".to_vec())]);
-    let added: Vec<&[u8]> = all
-        .response
-        .add
-        .iter()
-        .map(|(_, value)| &value[..])
-        .collect();
-    assert_eq!(added, [b"1", b"2"]);
+    let fixed = |name: &str, value: &str| (name.to_owned(), FieldValue::Fixed(value.into()));
+    assert_eq!(all.request.set, [fixed("x-n", "1")]);
+    assert_eq!(all.response.add, [fixed("x-a", "1"), fixed("x-a", "2")]);
     let cors = all.cors.unwrap();
     for origin in ["https://a.test", "http://x.b.test:81", "null"] {
         assert!(cors.reader(Some(origin.as_bytes())).is_some(), "{origin}");
@@ -50,6 +45,51 @@ fn edits_mean_what_they_say() {
         "rewrite /v2{path}, host-rewrite of the backend"
     );
     assert_eq!(other.rewrite.unwrap().base, "/v2");
+}
+
+#[test]
+fn redirects_are_turned_round_where_the_rewrite_can_be() {
+    let location = |rest: &str| {
+        let location = edits(rest).location?;
+        Some((location.below, location.prefix, location.paths))
+    };
+    let are = |below: &str, prefix: &str, paths| Some((below.to_owned(), prefix.to_owned(), paths));
+    let prefix = "path = \"/api\"\n";
+    for (rest, expected) in [
+        ("", None),
+        ("host-rewrite = \"a\"", are("", "", false)),
+        ("host-rewrite = \"a\"\nlocation-rewrite = \"off\"", None),
+        ("rewrite = \"/v2{path}\"", are("/v2", "", false)),
+        ("rewrite = \"/fixed\"", None),
+        ("rewrite = \"/v2{path}/x\"", None),
+        ("rewrite = \"/v2?p={path}\"", None),
+        ("location-rewrite = \"off\"", None),
+    ] {
+        assert_eq!(location(rest), expected, "{rest}");
+    }
+    for (rest, expected) in [
+        ("strip-prefix = true", are("", "/api", false)),
+        (
+            "strip-prefix = true\nlocation-rewrite = \"paths\"",
+            are("", "/api", true),
+        ),
+        ("rewrite = \"/v2/{rest}\"", are("/v2", "/api", false)),
+    ] {
+        assert_eq!(location(&format!("{prefix}{rest}")), expected, "{rest}");
+    }
+}
+
+#[test]
+fn fields_name_their_route() {
+    let of =
+        edits("path = \"/api\"\nresponse-headers = { set = { x-route = \"{route} {pool}\" } }");
+    assert!(of.says_pool && !of.says_id);
+    let [(_, FieldValue::Filled(template))] = &of.of_route("a.test/api").response.set[..] else {
+        panic!()
+    };
+    let text = |text: &str| FieldPiece::Text(text.into());
+    let pool = FieldPiece::Fact(Fact::Pool);
+    assert_eq!(template.pieces, [text("a.test/api"), text(" "), pool]);
 }
 
 #[test]
@@ -94,6 +134,22 @@ fn wrong_edits_are_errors() {
             "rewrite",
             "not known",
         ),
+        ("location-rewrite = \"on\"", "location-rewrite", "\"urls\""),
+        (
+            "location-rewrite = \"urls\"",
+            "location-rewrite",
+            "no effect",
+        ),
+        (
+            "path = { regex = '^/(a)' }\nrewrite = \"/{1}\"\nlocation-rewrite = \"paths\"",
+            "location-rewrite",
+            "turned round",
+        ),
+        (
+            "request-headers = { set = { x-a = \"{remote_addr}\" } }",
+            "request-headers.set.x-a",
+            "write {client}",
+        ),
         ("host-rewrite = \"a b\"", "host-rewrite", "not a host"),
         ("host-rewrite = \"https://a\"", "host-rewrite", "not a host"),
         ("host-rewrite = \"\"", "host-rewrite", "not a host"),
@@ -111,7 +167,7 @@ fn wrong_edits_are_errors() {
         (
             "request-headers = { set = { host = \"a\" } }",
             "request-headers.set.host",
-            "writes or checks itself",
+            "write `host-rewrite`",
         ),
         (
             "request-headers = { add = { x-forwarded-for = \"a\" } }",

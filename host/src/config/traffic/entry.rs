@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::Timeouts;
 use super::super::mirror::MirrorEntry;
 use super::super::sections::{MAX_TIMEOUT, duration};
+use super::super::timeouts;
 use crate::document::{At, Findings, Node, Places, Section};
 
 /// What a route says of its traffic, with its names not yet resolved.
@@ -149,6 +150,7 @@ impl TimeoutsEntry {
             send: read("send"),
             tunnel_idle: read("tunnel-idle"),
         };
+        timeouts::explain_foreign(&mut section, findings);
         section.finish(findings);
         entry
     }

@@ -77,6 +77,9 @@ impl Exchange<'_> {
         self.outcome.backend = Some(Rc::clone(lease.endpoint()));
         let retry = &context.target.retry;
         let tries = Tries::new(retry, pool, attempt.failed, attempt.number);
+        if !self.may_connect(lease.endpoint()) {
+            return self.no_tunnel(lease, AttemptOutcome::NoShare);
+        }
         let mut _place = None;
         if pool.limits_requests {
             match Box::pin(self.places(context.worker, &lease, &tries)).await {
@@ -125,16 +128,7 @@ impl Exchange<'_> {
         connection: Connection,
         mut place: TunnelPlace,
     ) -> Result<Disposition, Box<LocalReply>> {
-        let Client::H1(of_client) = &mut self.client else {
-            return Err(Refusal::Method.into());
-        };
-        let out = &mut self.scratch.out;
-        out.clear();
-        // Without a length, and without `connection`: what follows is not HTTP.
-        write_status_line(200, b"Connection established", out);
-        write_response_end(Framing::None, None, false, out);
-        let sent = of_client.send(&self.view.settings, out).await;
-        if sent == Disposition::Abort {
+        if self.say_that_it_is_open().await == Disposition::Abort {
             let left = AttemptOutcome::ClientFailed;
             lease.finish(left, &mut self.doubt, self.scratch.head.client);
             return Ok(self.client_left());
@@ -150,6 +144,20 @@ impl Exchange<'_> {
         }
         Ok(disposition)
     }
+
+    /// Without a length, and without `connection`: what follows is not HTTP.
+    async fn say_that_it_is_open(&mut self) -> Disposition {
+        match &mut self.client {
+            Client::H1(connection) => {
+                let out = &mut self.scratch.out;
+                out.clear();
+                write_status_line(200, b"Connection established", out);
+                write_response_end(Framing::None, None, false, out);
+                connection.send(&self.view.settings, out).await
+            }
+            Client::H2(stream) => stream.begin_tunnel(),
+        }
+    }
 }
 
 /// Why there is no tunnel, after the last attempt.
@@ -158,6 +166,7 @@ fn unreached(pool: &WorkerPool, last: AttemptOutcome) -> Refusal {
         AttemptOutcome::NoPlace => no_place(pool),
         AttemptOutcome::ConnectTimedOut => Refusal::ConnectTimeout,
         AttemptOutcome::OutOfResources => Refusal::OutOfConnections,
+        AttemptOutcome::NoShare => Refusal::StreamLimit,
         _ => Refusal::Unreachable,
     }
 }

@@ -3,8 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::config::normalise_host;
-use crate::h1::TargetForm;
-use crate::message::RequestHead;
+use crate::message::{RequestHead, TargetForm};
 use crate::proxy::refusal::ForwardRefusal;
 
 /// The port of a URL of `http` that names none.

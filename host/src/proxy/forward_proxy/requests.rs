@@ -17,7 +17,7 @@ use super::super::worker::Worker;
 use super::destination::Destination;
 use super::rules::ForwardRules;
 use crate::decision::{EXPLAIN, RequestPolicyState};
-use crate::h1::{TargetForm, ToProxy};
+use crate::message::{TargetForm, ToProxy};
 use crate::observe::Asked;
 use crate::route::RuleTarget;
 use crate::stats::ForwardRefused;
@@ -43,7 +43,10 @@ impl<'a> Exchange<'a> {
             .forwarded((&worker, &entry), &mut state, to_proxy)
             .await;
         let disposition = match ended {
-            Ok(disposition) => disposition,
+            Ok(disposition) => {
+                self.count_bytes(&worker);
+                disposition
+            }
             Err(local) => {
                 count(&worker, &local);
                 self.answer(&worker, (&state, None), local).await
@@ -58,6 +61,18 @@ impl<'a> Exchange<'a> {
         report(&self.client, view, self.scratch, &self.outcome);
         state.end(view.recorder.as_ref(), &worker.shard, self.outcome.status);
         disposition
+    }
+
+    /// Counts what a request has carried that is not a tunnel.
+    fn count_bytes(&mut self, worker: &Worker) {
+        if self.scratch.tunnel.is_some() || self.scratch.head.method == Method::CONNECT {
+            return;
+        }
+        let (from, to) = (self.request_bytes(), self.outcome.response_bytes);
+        let counters = &worker.shard.forward;
+        counters.request_bytes_from_clients.add(from);
+        counters.request_bytes_to_clients.add(to);
+        self.outcome.asked.get_or_insert_default().bytes = Some((from, to));
     }
 
     async fn forwarded(

@@ -28,8 +28,8 @@ const UNSEEN: usize = 64;
 /// content. More than come before the connection is read no faster than time forgives.
 const FRAME_BUDGET: usize = 8 * 1024 * 1024;
 
-/// The engine of a connection with these limits.
-pub(super) fn builder(limits: &Limits) -> Builder {
+/// The engine of a connection with these limits. A forward proxy opens tunnels and no WebSockets.
+pub(super) fn builder(limits: &Limits, is_forward: bool) -> Builder {
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(limits.h2.streams)
@@ -45,7 +45,7 @@ pub(super) fn builder(limits: &Limits) -> Builder {
         .data_frame_budget(FRAME_BUDGET)
         // They are counted on the wire, where refused streams and time make a difference.
         .max_local_error_reset_streams(None);
-    if limits.h2.websocket {
+    if limits.h2.websocket && !is_forward {
         builder.enable_connect_protocol();
     }
     builder

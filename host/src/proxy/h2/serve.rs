@@ -95,7 +95,10 @@ async fn run(session: &Rc<Session>, wire: Wire, line: &Line, timer: &Timer) -> E
     let worker = &session.worker;
     let (builder, patience) = worker.latest(|settings| {
         let patience = settings.timeouts.header_read;
-        (builder(&settings.limits), patience)
+        (
+            builder(&settings.limits, session.entry().is_forward),
+            patience,
+        )
     });
     worker.timers.arm(timer, Wait::ClientRead, patience);
     // In a box, so that an idle connection does not hold the room for it.

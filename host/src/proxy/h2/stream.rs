@@ -13,7 +13,7 @@ use http::request::Parts;
 use super::heads::{Heads, HeldHead, IsTooMuch};
 use super::{Incoming, Outgoing};
 use crate::config::{HalfClose, Limits};
-use crate::h2::{Account, Traffic};
+use crate::h2::{self as h2_message, Account, Traffic};
 use crate::message::Fields;
 use crate::net::{ConnectionInfo, IoEnd, SMALL, Timer, Wait};
 use crate::proxy::admission::Beside;
@@ -301,6 +301,15 @@ impl Stream {
             end => end,
         };
         match sent {
+            Ok(()) => Disposition::Close,
+            Err(_) => Disposition::Abort,
+        }
+    }
+
+    /// Sends the 200 with which a tunnel begins (RFC 9113 section 8.5).
+    pub(in crate::proxy) fn begin_tunnel(&self) -> Disposition {
+        let head = h2_message::answer(200, &Fields::new(), None);
+        match self.outgoing.start(head, false) {
             Ok(()) => Disposition::Close,
             Err(_) => Disposition::Abort,
         }

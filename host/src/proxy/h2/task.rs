@@ -8,9 +8,10 @@ use tokio::task::spawn_local;
 
 use super::open::Open;
 use super::stream::Stream;
-use crate::h2::{Arrived, read_request};
+use crate::h2::{Arrived, KeptToProxy, read_request};
 use crate::message::{RequestFacts, RequestHead, grpc};
 use crate::observe::Outcome;
+use crate::proxy::boxed::boxed;
 use crate::proxy::client::Client;
 use crate::proxy::connection::Disposition;
 use crate::proxy::exchange::Exchange;
@@ -50,23 +51,27 @@ async fn tunnelled(stream: Stream, tunnel: Box<Switched>) {
 async fn request(stream: &mut Stream, scratch: &mut Scratch, parts: Parts) -> Disposition {
     let view = stream.worker().view();
     let outcome = Outcome::begin();
-    let facts = {
+    let (facts, to_proxy) = {
         scratch.head.fields.keep_spelling(false);
         let facts = read(stream, &view.settings, &mut scratch.head, &parts);
         if facts.is_err() {
             note_call(&mut scratch.head, &parts);
         }
+        let is_forward = stream.entry().is_forward;
+        let to_proxy = is_forward.then(|| Box::new(KeptToProxy::read(&parts)));
         // The engine's copy of the head is of no more use.
         drop(parts);
-        facts
+        (facts, to_proxy)
     };
     match facts {
         Ok(facts) => {
             stream.take_arrived();
             let client = Client::H2(stream);
-            Exchange::new(client, &view, scratch, facts, outcome)
-                .run()
-                .await
+            let mut exchange = Exchange::new(client, &view, scratch, facts, outcome);
+            match to_proxy {
+                Some(kept) => boxed(|| exchange.run_forward(kept.said())).await,
+                None => exchange.run().await,
+            }
         }
         Err(refusal) => {
             let client = Client::H2(stream);
@@ -94,9 +99,10 @@ fn read(
     parts: &Parts,
 ) -> Result<RequestFacts, Refusal> {
     let info = stream.info();
-    let is_proxy = settings.forwarding.trusts(info.peer.ip());
+    // Either speaks of other connections than this one.
+    let any_scheme = stream.entry().is_forward || settings.forwarding.trusts(info.peer.ip());
     let arrived = Arrived {
-        scheme: (!is_proxy).then(|| info.scheme()),
+        scheme: (!any_scheme).then(|| info.scheme()),
         is_end: stream.is_at_end(),
     };
     Ok(read_request(head, parts, arrived, settings.head_limits)?)

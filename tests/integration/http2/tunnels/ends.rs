@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use h2::Reason;
 
-use super::{Tunnel, asking, taking};
+use super::{asking, open, taking};
 use crate::fixtures::http2::{Frames, Http2, block_on, connected};
 use crate::fixtures::{Gate, ReadError, TestProxy};
 use crate::tunnels::patient;
@@ -18,7 +18,7 @@ fn the_ends_of_streams_and_connections_are_each_others() {
     });
     let proxy = TestProxy::in_front_of(&upstream);
     block_on(async {
-        let mut tunnel = Tunnel::open(&Http2::connect(proxy.address()).await).await;
+        let mut tunnel = open(&Http2::connect(proxy.address()).await).await;
         tunnel.send(b"all that there is").await;
         tunnel.end();
         assert_eq!(tunnel.rest().await, b"an answer to all of it");
@@ -30,7 +30,7 @@ fn the_ends_of_streams_and_connections_are_each_others() {
     });
     let proxy = TestProxy::in_front_of(&upstream);
     block_on(async {
-        let mut tunnel = Tunnel::open(&Http2::connect(proxy.address()).await).await;
+        let mut tunnel = open(&Http2::connect(proxy.address()).await).await;
         assert_eq!(tunnel.rest().await, b"the whole story");
         tunnel.send(b"thanks").await;
         tunnel.end();
@@ -51,7 +51,7 @@ fn a_reset_stream_resets_the_backend_and_a_reset_backend_the_stream() {
     });
     let proxy = TestProxy::in_front_of(&upstream);
     connected(&proxy, async |client| {
-        let mut tunnel = Tunnel::open(&client).await;
+        let mut tunnel = open(&client).await;
         assert_eq!(tunnel.read(5).await, b"hello");
         tunnel.up.send_reset(Reason::CANCEL);
         ended.wait();
@@ -66,7 +66,7 @@ fn a_reset_stream_resets_the_backend_and_a_reset_backend_the_stream() {
     });
     let proxy = TestProxy::in_front_of(&upstream);
     connected(&proxy, async |client| {
-        let mut tunnel = Tunnel::open(&client).await;
+        let mut tunnel = open(&client).await;
         tunnel.send(b"x").await;
         assert_eq!(tunnel.reset().await, Some(Reason::CANCEL));
     });
@@ -104,7 +104,7 @@ fn a_reset_is_seen_while_the_backend_takes_nothing() {
     let upstream = taking(move |_| held.wait());
     let proxy = TestProxy::in_front_of(&upstream);
     block_on(async {
-        let mut tunnel = Tunnel::open(&Http2::connect(proxy.address()).await).await;
+        let mut tunnel = open(&Http2::connect(proxy.address()).await).await;
         let mut sent = 0;
         loop {
             tunnel.up.reserve_capacity(1 << 16);
@@ -132,7 +132,7 @@ fn a_tunnel_in_which_nothing_moves_ends_its_stream_and_not_the_connection() {
         "tunnel-idle = \"300ms\"\nidle = \"50ms\"\nbody-read = \"50ms\"",
     );
     connected(&proxy, async |client| {
-        let mut idle = Tunnel::open(&client).await;
+        let mut idle = open(&client).await;
         idle.send(b"x").await;
         assert_eq!(idle.rest().await, b"x");
         upstream.wait_until_unused();
@@ -144,7 +144,7 @@ fn a_tunnel_in_which_nothing_moves_ends_its_stream_and_not_the_connection() {
     let upstream = taking(move |_| held.wait());
     let proxy = patient(&upstream, "linger = \"100ms\"");
     block_on(async {
-        let mut half = Tunnel::open(&Http2::connect(proxy.address()).await).await;
+        let mut half = open(&Http2::connect(proxy.address()).await).await;
         half.end();
         assert_eq!(half.rest().await, b"");
         proxy.wait_for_stat("/tunnels/active", 0);
@@ -158,7 +158,7 @@ fn a_drain_gives_tunnels_of_streams_its_time_and_ends_them_then() {
     let upstream = taking(echo);
     let mut proxy = patient(&upstream, "drain = \"500ms\"");
     connected(&proxy, async |client| {
-        let mut tunnel = Tunnel::open(&client).await;
+        let mut tunnel = open(&client).await;
         proxy.signal("TERM");
         tunnel.send(b"last words").await;
         assert_eq!(tunnel.read(10).await, b"last words");

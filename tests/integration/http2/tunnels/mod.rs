@@ -4,12 +4,13 @@ mod ends;
 mod refused;
 
 use bytes::Bytes;
+use h2::Reason;
 use h2::ext::Protocol;
-use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, Request};
+use http::Request;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::fixtures::http2::{Http2, PLAIN, block_on, connected, receive_body, request};
+use crate::fixtures::stream_tunnel::Tunnel;
 use crate::fixtures::{Connection, Gate, TestProxy, TestUpstream, eventually, response, send_all};
 use crate::upgrades::{SWITCHING, echo};
 
@@ -40,69 +41,8 @@ fn taking(script: impl Fn(&mut Connection) + Send + Sync + 'static) -> TestUpstr
     })
 }
 
-/// A client's side of an open WebSocket.
-struct Tunnel {
-    up: SendStream<Bytes>,
-    down: RecvStream,
-    fields: HeaderMap,
-}
-
-impl Tunnel {
-    async fn open(client: &Http2) -> Self {
-        let (answer, up) = client.send(connect("websocket"), false).await.unwrap();
-        let (head, down) = answer.await.unwrap().into_parts();
-        assert_eq!(head.status, 200);
-        let fields = head.headers;
-        Self { up, down, fields }
-    }
-
-    async fn send(&mut self, bytes: &[u8]) {
-        send_all(&mut self.up, Bytes::copy_from_slice(bytes), |_| {}).await;
-    }
-
-    fn end(&mut self) {
-        self.up.send_data(Bytes::new(), true).unwrap();
-    }
-
-    async fn piece(&mut self) -> Option<Result<Bytes, h2::Error>> {
-        let piece = self.down.data().await?;
-        if let Ok(piece) = &piece {
-            self.down
-                .flow_control()
-                .release_capacity(piece.len())
-                .unwrap();
-        }
-        Some(piece)
-    }
-
-    /// So many bytes.
-    async fn read(&mut self, length: usize) -> Vec<u8> {
-        let mut all = Vec::new();
-        while all.len() < length {
-            all.extend_from_slice(&self.piece().await.expect("more").unwrap());
-        }
-        assert_eq!(all.len(), length);
-        all
-    }
-
-    /// All that comes until the other side ends its direction.
-    async fn rest(&mut self) -> Vec<u8> {
-        let mut all = Vec::new();
-        while let Some(piece) = self.piece().await {
-            all.extend_from_slice(&piece.unwrap());
-        }
-        all
-    }
-
-    /// Why the proxy has reset the stream.
-    async fn reset(&mut self) -> Option<Reason> {
-        loop {
-            match self.piece().await? {
-                Ok(_) => {}
-                Err(error) => return error.reason(),
-            }
-        }
-    }
+async fn open(client: &Http2) -> Tunnel {
+    Tunnel::open(client, connect("websocket")).await
 }
 
 #[test]
@@ -110,7 +50,7 @@ fn a_connect_for_a_websocket_is_an_upgrade_for_its_backend_and_bytes_cross() {
     let upstream = taking(echo);
     let proxy = TestProxy::in_front_of(&upstream);
     connected(&proxy, async |client| {
-        let mut tunnel = Tunnel::open(&client).await;
+        let mut tunnel = open(&client).await;
         for name in ["sec-websocket-accept", "upgrade", "connection"] {
             assert!(!tunnel.fields.contains_key(name), "{name}");
         }
@@ -194,7 +134,7 @@ fn a_client_that_does_not_read_holds_its_backend_and_no_memory() {
             .initial_window_size(1 << 20)
             .initial_connection_window_size(1 << 20);
         let client = Http2::connect_by(&mut builder, proxy.address()).await;
-        let mut tunnel = Tunnel::open(&client).await;
+        let mut tunnel = open(&client).await;
         let before = proxy.resident_kib();
         let quick = Http2::connect(proxy.address()).await;
         for _ in 0..50 {
@@ -259,7 +199,7 @@ fn tunnels_of_streams_are_counted_while_they_are_open() {
     let proxy = TestProxy::in_front_of(&upstream);
     let in_flight = format!("/backends/{}/in_flight", upstream.address());
     connected(&proxy, async |client| {
-        let tunnels = [Tunnel::open(&client).await, Tunnel::open(&client).await];
+        let tunnels = [open(&client).await, open(&client).await];
         let count = |active: u64| {
             eventually("the tunnels are counted", || {
                 let stats = proxy.stats();

@@ -1,0 +1,157 @@
+//! `location-rewrite` of a route: what becomes of redirects to addresses that only its backends
+//! know.
+
+use super::conditions::PathMatch;
+use super::edits::Rewrite;
+use super::template::Piece;
+use crate::document::{At, Findings, Section};
+
+/// How the redirects of a backend become those of its route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocationRewrite {
+    /// Whether paths without a host are changed as well as URLs.
+    pub paths: bool,
+    /// What all paths that backends get lie below; without a slash at its end.
+    pub below: String,
+    /// What clients have in its place.
+    pub prefix: String,
+}
+
+/// `location-rewrite` as written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Off,
+    Urls,
+    Paths,
+}
+
+/// Reads it, for a route that rewrites the path, or the host, or neither.
+pub(super) fn read(
+    section: &mut Section,
+    rewrite: Option<&Rewrite>,
+    host: bool,
+    findings: &mut Findings,
+) -> Option<LocationRewrite> {
+    let written = section.take("location-rewrite").and_then(|node| {
+        node.parsed(findings, |written| match written {
+            "off" => Ok(Which::Off),
+            "urls" => Ok(Which::Urls),
+            "paths" => Ok(Which::Paths),
+            _ => Err(format!(
+                "{written:?} is not known; write \"urls\" for URLs with the host that the backend \
+                 got, \"paths\" for paths too, or \"off\""
+            )),
+        })
+    });
+    let which = written.as_ref().map_or(Which::Urls, |which| which.value);
+    if which == Which::Off {
+        return None;
+    }
+    let around = match rewrite {
+        Some(rewrite) => turned_round(rewrite),
+        None if host => Some((String::new(), String::new())),
+        None => None,
+    };
+    if let (None, Some(At { place, .. })) = (&around, &written) {
+        let message = match rewrite {
+            Some(_) => {
+                "can't be done: what `rewrite` makes of a path can be turned round only if it is \
+                 something in front of {rest} or {path}; write \"off\", or remove the key"
+            }
+            None => {
+                "has no effect: the route changes neither path nor host, so that backends know the \
+                 same addresses as clients; remove the key"
+            }
+        };
+        findings.error(place, message);
+    }
+    around.map(|(below, prefix)| LocationRewrite {
+        paths: which == Which::Paths,
+        below,
+        prefix,
+    })
+}
+
+/// What is in front of the paths that backends get, and what clients have there.
+fn turned_round(rewrite: &Rewrite) -> Option<(String, String)> {
+    let (begin, part) = match &rewrite.to.pieces[..] {
+        [part] => ("", part),
+        [Piece::Text(begin), part] if !begin.contains('?') => (begin.as_str(), part),
+        _ => return None,
+    };
+    let prefix = match (part, &rewrite.path) {
+        (Piece::Path, _) => "",
+        (Piece::Rest, PathMatch::Prefix(prefix)) => prefix,
+        _ => return None,
+    };
+    let trimmed = |path: &str| path.trim_end_matches('/').to_owned();
+    Some((trimmed(begin), trimmed(prefix)))
+}
+
+impl LocationRewrite {
+    /// The path of clients for a path of the backend, each perhaps with a query and a fragment;
+    /// `None` if it is not sure that there is one, or that it would be read as a path.
+    pub fn of_client(&self, path: &str) -> Option<String> {
+        let end = |rest: &str| rest.is_empty() || rest.starts_with(['/', ';', '?', '#']);
+        let below = |of: &str| path.strip_prefix(of).filter(|rest| end(rest));
+        // Backends that know of the prefix write it themselves.
+        let is_theirs = !self.prefix.is_empty() && below(&self.prefix).is_some();
+        let changed = match below(&self.below) {
+            _ if is_theirs => path.to_owned(),
+            Some(rest) => format!("{}{rest}", self.prefix),
+            None => return None,
+        };
+        let changed = match changed.starts_with('/') {
+            true => changed,
+            false => format!("/{changed}"),
+        };
+        // Browsers would take what follows for a host.
+        let second = changed.as_bytes().get(1);
+        (!matches!(second, Some(b'/' | b'\\'))).then_some(changed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_the_backend_becomes_the_clients() {
+        let of = |below: &str, prefix: &str, path: &str| {
+            let (below, prefix) = (below.to_owned(), prefix.to_owned());
+            let location = LocationRewrite {
+                paths: true,
+                below,
+                prefix,
+            };
+            location.of_client(path)
+        };
+        for (below, prefix, path, changed) in [
+            ("", "/api", "/x?a=/b#c", Some("/api/x?a=/b#c")),
+            ("", "/api", "/", Some("/api/")),
+            ("", "/api", "/api/x", Some("/api/x")),
+            ("", "/api", "/api", Some("/api")),
+            ("", "/api", "/apis", Some("/api/apis")),
+            ("/v2", "/api", "/v2/x", Some("/api/x")),
+            ("/v2", "/api", "/v2", Some("/api")),
+            ("/v2", "/api", "/v2;v=1", Some("/api;v=1")),
+            ("/v2", "/api", "/v20/x", None),
+            ("/v2", "/api", "/other", None),
+            ("/v2", "", "/v2", Some("/")),
+            ("/v2", "", "/v2?a", Some("/?a")),
+            ("/v2", "", "/v2/x", Some("/x")),
+            ("", "", "/x", Some("/x")),
+            // A path never becomes a host.
+            ("", "", "//evil.test", None),
+            ("", "", "/\\evil.test", None),
+            ("/v2", "", "/v2//evil.test", None),
+            ("", "/api", "//evil.test", Some("/api//evil.test")),
+        ] {
+            assert_eq!(
+                of(below, prefix, path).as_deref(),
+                changed,
+                "{below} {prefix} {path}"
+            );
+        }
+    }
+}
