@@ -17,7 +17,7 @@ const FIELDS: usize = 64;
 const VALUE: usize = 8 * 1024;
 
 /// Keys of a route that have a meaning only where its requests go to a pool.
-const OF_POOLS: [&str; 16] = [
+const OF_POOLS: [&str; 17] = [
     "policies",
     "policies-may-edit",
     "retry",
