@@ -103,7 +103,10 @@ impl Host {
             }
             None => decide(chain, &mut head, attempt, response.as_mut()),
         };
-        if let Err(Stop::Reply { reply, .. }) = &selected {
+        // In a forward proxy no other hook is called.
+        if let Err(Stop::Reply { reply, .. }) = &selected
+            && ways.destination.is_none()
+        {
             let fields = edited_answer(chain, &mut head, reply);
             notes.borrow_mut().decisions.answer_fields = Some(fields);
         }

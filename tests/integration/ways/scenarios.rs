@@ -60,7 +60,7 @@ expect.pool = "two"
 [[scenario.step]]
 request = "GET http://b.test/"
 destination = { port = 80 }
-expect.answer = { status = 451, headers = { x-local = "451 policy" } }
+expect.answer = { status = 451, headers = { x-of = "policy", x-local = false } }
 
 [[scenario.step]]
 request = "CONNECT http://c.test/"
