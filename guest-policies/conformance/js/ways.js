@@ -1,5 +1,5 @@
 // The hooks that say where a request goes.
-import { any, commands, number, respond, text } from './command.js';
+import { any, commands, number, text } from './command.js';
 import { attempt } from './report.js';
 import { state } from './state.js';
 
@@ -33,7 +33,7 @@ function pool(request, hook, before) {
     if (command.verb === 'pool') choice = indexOf(request, text(command.rest));
     else if (command.verb === 'index') choice = number(command.rest);
     else if (command.verb === 'none') choice = undefined;
-    else if (command.verb === 'tell') refused = respond(403, [], before + pools(request));
+    else if (command.verb === 'tell') refused = told(403, before + pools(request));
     else refused = any(command, hook) ?? refused;
   }
   if (refused) throw refused;
@@ -72,7 +72,7 @@ export const requestTarget = {
     for (const command of commands(request, 'target')) {
       const edit = edits(command, target);
       if (edit) outcomes.push(attempt(edit));
-      else if (command.verb === 'tell') refused = respond(200, [], [read(target), ...outcomes].join(' '));
+      else if (command.verb === 'tell') refused = told(200, [read(target), ...outcomes].join(' '));
       else refused = any(command, 'target') ?? refused;
     }
     if (refused) throw refused;
@@ -99,4 +99,9 @@ function edits({ verb, rest }, target) {
 function read(target) {
   const query = target.query();
   return [target.path(), query === undefined ? 'none' : `?${query}`, target.host()].join(' ');
+}
+
+/** @param {number} status @param {string} text @returns {import('../../header-router-js/waypost').Response} */
+function told(status, text) {
+  return { status, headers: [], body: new TextEncoder().encode(text) };
 }
