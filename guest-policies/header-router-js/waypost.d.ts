@@ -16,7 +16,10 @@ export interface Request {
   rawPath(): string;
   query(): string | undefined;
   clientAddress(): string;
+  /** The pool that takes the request; 4294967295 in `destination`. */
   pool(): number;
+  /** The pools of the route, or of `[forward]`. */
+  pools(): Uint32Array;
   header(name: string): Uint8Array | undefined;
   headerValues(name: string): Uint8Array[];
   headerNames(): string[];
@@ -33,6 +36,20 @@ export interface Headers {
 }
 
 export type HeaderError = 'invalid-name' | 'invalid-value' | 'forbidden' | 'too-many';
+
+/** What the backend will be asked for; valid until the hook returns. Edits throw `{ payload: TargetError }`. */
+export interface Target {
+  path(): string;
+  query(): string | undefined;
+  /** With its port if it has one. */
+  host(): string;
+  setPath(path: string): void;
+  /** Undefined removes it. */
+  setQuery(query: string | undefined): void;
+  setHost(host: string): void;
+}
+
+export type TargetError = 'not-allowed' | 'invalid' | 'too-many';
 
 /** An answer to the client in place of a backend; hooks throw it. */
 export interface Response {
@@ -93,9 +110,32 @@ export interface RequestHeaders {
   editRequest(request: Request, headers: Headers): void;
 }
 
+export interface RequestTarget {
+  /** Where the route lets its policies edit something. Throws a Response. */
+  editTarget(request: Request, target: Target): void;
+}
+
+export interface Routing {
+  /** An index into `request.pools()`, or undefined: the next policy chooses. Throws a Response. */
+  route(request: Request): number | undefined;
+}
+
+export interface Destination {
+  /**
+   * An index into `request.pools()`, or undefined: the next policy decides, and after the last the rules of the forward proxy.
+   * Throws a Response.
+   */
+  decide(request: Request, port: number, user: string | undefined): number | undefined;
+}
+
 export interface ResponseHeaders {
   /** Throws a Response. */
   editResponse(request: Request, status: number, backend: number, headers: Headers): void;
+}
+
+export interface LocalResponse {
+  /** For a response that the proxy or a policy has made. */
+  editLocalResponse(request: Request, status: number, source: 'proxy' | 'policy', headers: Headers): void;
 }
 
 export interface Range {

@@ -54,6 +54,13 @@ pub fn optional(comptime function: anytype, arguments: anytype) ?[]const u8 {
     return if (result.is_some != 0) result.value.slice() else null;
 }
 
+/// Calls a function that answers with nothing, or with one of these errors, which are in the order of the contract.
+pub fn done(comptime E: type, comptime errors: []const E, comptime function: anytype, arguments: anytype) E!void {
+    var result: extern struct { is_error: u8, code: u8 } = undefined;
+    @call(.auto, function, arguments ++ .{@as(*anyopaque, &result)});
+    if (result.is_error != 0) return errors[result.code];
+}
+
 /// The host asks for memory by this, for what it passes.
 fn realloc(old: ?[*]u8, old_len: usize, alignment: usize, len: usize) callconv(.c) [*]u8 {
     const made = waypost.call.rawAlloc(@max(len, 1), .fromByteUnits(alignment), @returnAddress()) orelse
@@ -73,9 +80,11 @@ pub const types = struct {
     pub extern "waypost:policy/types@0.1.0" fn @"[method]request.scheme"(i32, *anyopaque) void;
     pub extern "waypost:policy/types@0.1.0" fn @"[method]request.host"(i32, *anyopaque) void;
     pub extern "waypost:policy/types@0.1.0" fn @"[method]request.path"(i32, *anyopaque) void;
+    pub extern "waypost:policy/types@0.1.0" fn @"[method]request.raw-path"(i32, *anyopaque) void;
     pub extern "waypost:policy/types@0.1.0" fn @"[method]request.query"(i32, *anyopaque) void;
     pub extern "waypost:policy/types@0.1.0" fn @"[method]request.client-address"(i32, *anyopaque) void;
     pub extern "waypost:policy/types@0.1.0" fn @"[method]request.pool"(i32) i32;
+    pub extern "waypost:policy/types@0.1.0" fn @"[method]request.pools"(i32, *anyopaque) void;
     pub extern "waypost:policy/types@0.1.0" fn @"[method]request.header"(i32, Text, usize, *anyopaque) void;
     pub extern "waypost:policy/types@0.1.0" fn @"[method]request.header-values"(i32, Text, usize, *anyopaque) void;
     pub extern "waypost:policy/types@0.1.0" fn @"[method]request.header-names"(i32, *anyopaque) void;
@@ -87,6 +96,13 @@ pub const types = struct {
     pub extern "waypost:policy/types@0.1.0" fn @"[method]headers.append"(i32, Text, usize, Text, usize, *anyopaque) void;
     pub extern "waypost:policy/types@0.1.0" fn @"[method]headers.remove"(i32, Text, usize, *anyopaque) void;
     pub extern "waypost:policy/types@0.1.0" fn @"[resource-drop]headers"(i32) void;
+    pub extern "waypost:policy/types@0.1.0" fn @"[method]target.path"(i32, *anyopaque) void;
+    pub extern "waypost:policy/types@0.1.0" fn @"[method]target.query"(i32, *anyopaque) void;
+    pub extern "waypost:policy/types@0.1.0" fn @"[method]target.host"(i32, *anyopaque) void;
+    pub extern "waypost:policy/types@0.1.0" fn @"[method]target.set-path"(i32, Text, usize, *anyopaque) void;
+    pub extern "waypost:policy/types@0.1.0" fn @"[method]target.set-query"(i32, i32, Text, usize, *anyopaque) void;
+    pub extern "waypost:policy/types@0.1.0" fn @"[method]target.set-host"(i32, Text, usize, *anyopaque) void;
+    pub extern "waypost:policy/types@0.1.0" fn @"[resource-drop]target"(i32) void;
 };
 
 pub const log = struct {

@@ -6,6 +6,7 @@ const abi = @import("abi.zig");
 
 const Request = waypost.Request;
 const Headers = waypost.Headers;
+const Target = waypost.Target;
 
 /// Exports the hooks that are public functions of `Policy`.
 pub fn hooks(comptime Policy: type) void {
@@ -14,6 +15,10 @@ pub fn hooks(comptime Policy: type) void {
     if (@hasDecl(Policy, "backendsChanged")) plain(&Hooks.backendsChanged, "topology", "backends-changed");
     if (@hasDecl(Policy, "select")) asked(&Hooks.select, "selection", "select");
     if (@hasDecl(Policy, "editRequest")) asked(&Hooks.editRequest, "request-headers", "edit-request");
+    if (@hasDecl(Policy, "editTarget")) asked(&Hooks.editTarget, "request-target", "edit-target");
+    if (@hasDecl(Policy, "route")) asked(&Hooks.route, "routing", "route");
+    if (@hasDecl(Policy, "decide")) asked(&Hooks.decide, "destination", "decide");
+    if (@hasDecl(Policy, "editLocalResponse")) plain(&Hooks.editLocalResponse, "local-response", "edit-local-response");
     if (@hasDecl(Policy, "editResponse")) asked(&Hooks.editResponse, "response-headers", "edit-response");
     if (@hasDecl(Policy, "check")) asked(&Hooks.check, "range", "check");
     if (@hasDecl(Policy, "completed")) plain(&Hooks.completed, "completion", "completed");
@@ -79,19 +84,39 @@ fn exported(comptime Policy: type) type {
         fn select(request: i32, pool: u32, attempt: u32) callconv(.c) *const anyopaque {
             // What was lent has to be given back before the call ends.
             defer abi.types.@"[resource-drop]request"(request);
-            answer.selected = switch (Policy.select(Request{ .handle = request }, pool, attempt)) {
-                .ok => |choice| .{ .is_error = 0, .payload = .{
-                    .ok = .{ .is_some = @intFromBool(choice != null), .value = choice orelse 0 },
-                } },
-                .response => |given| .{ .is_error = 1, .payload = .{ .response = response(given) } },
-            };
-            return &answer;
+            return chosen(Policy.select(Request{ .handle = request }, pool, attempt));
+        }
+
+        fn route(request: i32) callconv(.c) *const anyopaque {
+            defer abi.types.@"[resource-drop]request"(request);
+            return chosen(Policy.route(Request{ .handle = request }));
+        }
+
+        fn decide(request: i32, port: u32, has_user: i32, user: ?[*]const u8, len: usize) callconv(.c) *const anyopaque {
+            defer abi.types.@"[resource-drop]request"(request);
+            const name = if (has_user != 0) user.?[0..len] else null;
+            return chosen(Policy.decide(Request{ .handle = request }, @intCast(port), name));
         }
 
         fn editRequest(request: i32, headers: i32) callconv(.c) *const anyopaque {
             defer abi.types.@"[resource-drop]request"(request);
             defer abi.types.@"[resource-drop]headers"(headers);
             return edited(Policy.editRequest(Request{ .handle = request }, Headers{ .handle = headers }));
+        }
+
+        fn editTarget(request: i32, target: i32) callconv(.c) *const anyopaque {
+            defer abi.types.@"[resource-drop]request"(request);
+            defer abi.types.@"[resource-drop]target"(target);
+            return edited(Policy.editTarget(Request{ .handle = request }, Target{ .handle = target }));
+        }
+
+        fn editLocalResponse(request: i32, status: u32, source: u32, headers: i32) callconv(.c) void {
+            defer waypost.endOfCall();
+            defer abi.types.@"[resource-drop]request"(request);
+            defer abi.types.@"[resource-drop]headers"(headers);
+            const maker: u8 = @intCast(source);
+            const code: u16 = @intCast(status);
+            Policy.editLocalResponse(Request{ .handle = request }, code, @fromBackingInt(maker), Headers{ .handle = headers });
         }
 
         fn editResponse(request: i32, status: u32, backend: u32, headers: i32) callconv(.c) *const anyopaque {
@@ -145,6 +170,16 @@ fn exported(comptime Policy: type) type {
             return &answer;
         }
     };
+}
+
+fn chosen(given: waypost.Answer(?u32)) *const anyopaque {
+    answer.selected = switch (given) {
+        .ok => |choice| .{ .is_error = 0, .payload = .{
+            .ok = .{ .is_some = @intFromBool(choice != null), .value = choice orelse 0 },
+        } },
+        .response => |refusal| .{ .is_error = 1, .payload = .{ .response = response(refusal) } },
+    };
+    return &answer;
 }
 
 fn edited(given: waypost.Answer(void)) *const anyopaque {

@@ -10,7 +10,11 @@
 //! | `topology.backends-changed` | `fn backendsChanged(pool: Pool, generation: u64, backends: []const Backend) void` |
 //! | `selection.select` | `fn select(request: Request, pool: u32, attempt: u32) Answer(?u32)` |
 //! | `request-headers.edit-request` | `fn editRequest(request: Request, headers: Headers) Answer(void)` |
+//! | `request-target.edit-target` | `fn editTarget(request: Request, target: Target) Answer(void)` |
+//! | `routing.route` | `fn route(request: Request) Answer(?u32)` |
+//! | `destination.decide` | `fn decide(request: Request, port: u16, user: ?[]const u8) Answer(?u32)` |
 //! | `response-headers.edit-response` | `fn editResponse(request: Request, status: u16, backend: u32, headers: Headers) Answer(void)` |
+//! | `local-response.edit-local-response` | `fn editLocalResponse(request: Request, status: u16, source: Source, headers: Headers) void` |
 //! | `range.check` | `fn check(request: Request) Answer(?[]const ByteRange)` |
 //! | `completion.completed` | `fn completed(request: Request, outcome: Outcome) void` |
 //!
@@ -59,6 +63,9 @@ pub const Label = extern struct { key: abi.Bytes, value: abi.Bytes };
 
 pub const ByteRange = struct { first: ?u64 = null, last: ?u64 = null };
 
+/// What has made a response that is no backend's.
+pub const Source = enum(u8) { proxy, policy };
+
 /// Why a request has not ended with the whole response of a backend.
 pub const RequestFailure = enum(u8) { client, policy, refused, backend, timeout, cancelled };
 
@@ -92,6 +99,10 @@ pub const Request = struct {
     pub fn path(self: Request) []const u8 {
         return abi.bytes(abi.types.@"[method]request.path", .{self.handle});
     }
+    /// As it was received; `path` is in normal form.
+    pub fn rawPath(self: Request) []const u8 {
+        return abi.bytes(abi.types.@"[method]request.raw-path", .{self.handle});
+    }
     pub fn query(self: Request) ?[]const u8 {
         return abi.optional(abi.types.@"[method]request.query", .{self.handle});
     }
@@ -100,6 +111,10 @@ pub const Request = struct {
     }
     pub fn pool(self: Request) u32 {
         return @bitCast(abi.types.@"[method]request.pool"(self.handle));
+    }
+    /// The pools of the route, or of the forward proxy, by their id: what an answer of `route` and `decide` is an index into.
+    pub fn pools(self: Request) []const u32 {
+        return abi.list(u32, abi.types.@"[method]request.pools", .{self.handle});
     }
     pub fn header(self: Request, name: []const u8) ?[]const u8 {
         return abi.optional(abi.types.@"[method]request.header", .{ self.handle, abi.at(name), name.len });
@@ -139,9 +154,42 @@ pub const Headers = struct {
 
     fn done(comptime function: anytype, arguments: anytype) HeaderError!void {
         const errors = [_]HeaderError{ error.InvalidName, error.InvalidValue, error.Forbidden, error.TooMany };
-        var result: extern struct { is_error: u8, code: u8 } = undefined;
-        @call(.auto, function, arguments ++ .{@as(*anyopaque, &result)});
-        if (result.is_error != 0) return errors[result.code];
+        return abi.done(HeaderError, &errors, function, arguments);
+    }
+};
+
+pub const TargetError = error{ NotAllowed, Invalid, TooMany };
+
+/// What the backend will be asked for; valid until the hook returns.
+pub const Target = struct {
+    handle: i32,
+
+    pub fn path(self: Target) []const u8 {
+        return abi.bytes(abi.types.@"[method]target.path", .{self.handle});
+    }
+    pub fn query(self: Target) ?[]const u8 {
+        return abi.optional(abi.types.@"[method]target.query", .{self.handle});
+    }
+    /// With its port if it has one.
+    pub fn host(self: Target) []const u8 {
+        return abi.bytes(abi.types.@"[method]target.host", .{self.handle});
+    }
+    pub fn setPath(self: Target, to: []const u8) TargetError!void {
+        return done(abi.types.@"[method]target.set-path", .{ self.handle, abi.at(to), to.len });
+    }
+    /// Null removes it.
+    pub fn setQuery(self: Target, to: ?[]const u8) TargetError!void {
+        const text = to orelse "";
+        const some: i32 = @intFromBool(to != null);
+        return done(abi.types.@"[method]target.set-query", .{ self.handle, some, abi.at(text), text.len });
+    }
+    pub fn setHost(self: Target, to: []const u8) TargetError!void {
+        return done(abi.types.@"[method]target.set-host", .{ self.handle, abi.at(to), to.len });
+    }
+
+    fn done(comptime function: anytype, arguments: anytype) TargetError!void {
+        const errors = [_]TargetError{ error.NotAllowed, error.Invalid, error.TooMany };
+        return abi.done(TargetError, &errors, function, arguments);
     }
 };
 

@@ -1,4 +1,4 @@
-// The commands of the two header hooks.
+// The commands of the hooks that edit header fields.
 #include <stdlib.h>
 
 #include "conformance.h"

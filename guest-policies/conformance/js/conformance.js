@@ -5,6 +5,8 @@ import { any, commands, count, number, respond } from './command.js';
 import { many, outcome } from './report.js';
 import { state } from './state.js';
 
+export { destination, requestTarget, routing } from './ways.js';
+
 /** @type {import('../../header-router-js/waypost').Configuration} */
 export const configuration = {
   configure(json) {
@@ -33,6 +35,7 @@ export const topology = {
     const told = backends.map(({ address, weight, labels }) => {
       return [`${address}/${weight}`, ...labels.map(([key, value]) => `${key}=${value}`)].join('/');
     });
+    state.names.set(pool.id, pool.name);
     state.pools.set(pool.id, [`${pool.name} ${generation}`, ...told].join(' '));
   },
 };
@@ -127,6 +130,18 @@ export const requestHeaders = {
 export const responseHeaders = {
   editResponse(request, status, backend, headers) {
     edit('response', request, headers, `${status} ${backend}`);
+  },
+};
+
+/** @type {import('../../header-router-js/waypost').LocalResponse} */
+export const localResponse = {
+  editLocalResponse(request, status, source, headers) {
+    try {
+      edit('local', request, headers, `${status} ${source}`);
+    } catch (refused) {
+      // A refusal is no error, and there is nothing to refuse.
+      if (refused instanceof Error) throw refused;
+    }
   },
 };
 

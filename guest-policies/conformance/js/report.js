@@ -1,4 +1,4 @@
-// The commands of the two header hooks.
+// The commands of the hooks that edit header fields.
 import { millisecondsLeft } from 'waypost:policy/attempts@0.1.0';
 import {
   consecutiveFailures,
@@ -143,7 +143,7 @@ function stored(verb, rest) {
 }
 
 /** What a call answers, `ok` if nothing, or the error of its result. @param {() => unknown} call */
-function attempt(call) {
+export function attempt(call) {
   try {
     return `${call() ?? 'ok'}`;
   } catch (error) {

@@ -6,4 +6,6 @@ export const state = {
   settings: {},
   /** By id, as the command `topology` tells it. @type {Map<number, string>} */
   pools: new Map(),
+  /** By id, what the operator calls it. @type {Map<number, string>} */
+  names: new Map(),
 };

@@ -13,6 +13,8 @@ pick = None
 calls = 0
 # Pool id to what `topology` tells about it.
 pools = {}
+# Pool id to what the operator calls it.
+names = {}
 
 
 class Configuration(exports.Configuration):
@@ -46,6 +48,7 @@ class Topology(exports.Topology):
             labels = "".join(f"/{key}={value}" for key, value in backend.labels)
             told.append(f"{backend.address}/{backend.weight}{labels}")
         pools[pool.id] = " ".join(told)
+        names[pool.id] = pool.name
 
 
 class Range(exports.Range):
@@ -129,6 +132,73 @@ class RequestHeaders(exports.RequestHeaders):
 class ResponseHeaders(exports.ResponseHeaders):
     def edit_response(self, request, status, backend, headers):
         edit("response", request, headers, f"{status} {backend}")
+
+
+class LocalResponse(exports.LocalResponse):
+    def edit_local_response(self, request, status, source, headers):
+        try:
+            edit("local", request, headers, f"{status} {spell(source)}")
+        except Err:
+            pass  # There is nothing to refuse.
+
+
+class Routing(exports.Routing):
+    def route(self, request):
+        return choose(request, "route", "")
+
+
+class Destination(exports.Destination):
+    def decide(self, request, port, user):
+        return choose(request, "decide", f"{request.host()} {port} {told(user)} ")
+
+
+def choose(request, hook, before):
+    """The index of a pool; `before` is what is told before the pools."""
+    choice = refused = None
+    for verb, rest in commands(request, hook):
+        if verb == "pool":
+            known = called(request)
+            choice = known.index(text(rest)) if text(rest) in known else None
+        elif verb == "index":
+            choice = int(rest)
+        elif verb == "none":
+            choice = None
+        elif verb == "tell":
+            own = names.get(request.pool(), request.pool())
+            refused = Response(403, [], f"{before}{own} {','.join(called(request)) or 'none'}".encode())
+        else:
+            refused = anywhere(hook, verb, rest) or refused
+    return conclude(refused, choice)
+
+
+def called(request):
+    """The names of the request's pools."""
+    return [names.get(pool, str(pool)) for pool in request.pools()]
+
+
+class RequestTarget(exports.RequestTarget):
+    def edit_target(self, request, target):
+        outcomes, refused = [], None
+        edits = {
+            "path": target.set_path,
+            "query": target.set_query,
+            "no-query": lambda _: target.set_query(None),
+            "host": target.set_host,
+        }
+        for verb, rest in commands(request, "target"):
+            if verb in edits:
+                try:
+                    edits[verb](text(rest))
+                    outcomes.append("ok")
+                except Err as error:
+                    outcomes.append(spell(error.value))
+            elif verb == "tell":
+                query = target.query()
+                asked = "none" if query is None else f"?{query}"
+                refused = Response(200, [], " ".join([target.path(), asked, target.host(), *outcomes]).encode())
+            else:
+                refused = anywhere("target", verb, rest) or refused
+        conclude(refused, None)
 
 
 def edit(hook, request, headers, answer):

@@ -4,6 +4,7 @@ const std = @import("std");
 const waypost = @import("waypost");
 const command = @import("command.zig");
 const report = @import("report.zig");
+const ways = @import("ways.zig");
 const Value = std.json.Value;
 const gpa = std.heap.wasm_allocator;
 
@@ -16,6 +17,10 @@ var pick: ?u32 = null;
 pub var calls: u64 = 0;
 /// What `backends-changed` told, as the command `topology` tells it.
 pub var pools: std.AutoHashMapUnmanaged(u32, []const u8) = .empty;
+
+pub const route = ways.route;
+pub const decide = ways.decide;
+pub const editTarget = ways.editTarget;
 
 pub fn configure(text: []const u8) ?[]const u8 {
     const root = std.json.parseFromSliceLeaky(Value, gpa, text, .{ .allocate = .alloc_always }) catch |fault|
@@ -152,6 +157,16 @@ fn edit(request: waypost.Request, headers: waypost.Headers, hook: []const u8, an
         } else command.any(one, hook, &refused);
     }
     return if (refused) |response| .{ .response = response } else .{ .ok = {} };
+}
+
+pub fn editLocalResponse(
+    request: waypost.Request,
+    status: u16,
+    source: waypost.Source,
+    headers: waypost.Headers,
+) void {
+    // There is nothing to refuse.
+    _ = edit(request, headers, "local", command.format("{d} {s}", .{ status, @tagName(source) }));
 }
 
 pub fn completed(request: waypost.Request, outcome: waypost.Outcome) void {

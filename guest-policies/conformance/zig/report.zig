@@ -1,4 +1,4 @@
-//! The commands of the two header hooks.
+//! The commands of the hooks that edit header fields.
 
 const std = @import("std");
 const waypost = @import("waypost");

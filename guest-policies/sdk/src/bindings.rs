@@ -41,6 +41,14 @@ hooks! {
         "export_request_headers", { "waypost:policy/types@0.1.0": crate::bindings::imports::waypost::policy::types };
     response_headers: "package waypost:sdk; world response-headers-hook { export waypost:policy/response-headers@0.1.0; }",
         "export_response_headers", { "waypost:policy/types@0.1.0": crate::bindings::imports::waypost::policy::types };
+    request_target: "package waypost:sdk; world request-target-hook { export waypost:policy/request-target@0.1.0; }",
+        "export_request_target", { "waypost:policy/types@0.1.0": crate::bindings::imports::waypost::policy::types };
+    routing: "package waypost:sdk; world routing-hook { export waypost:policy/routing@0.1.0; }",
+        "export_routing", { "waypost:policy/types@0.1.0": crate::bindings::imports::waypost::policy::types };
+    destination: "package waypost:sdk; world destination-hook { export waypost:policy/destination@0.1.0; }",
+        "export_destination", { "waypost:policy/types@0.1.0": crate::bindings::imports::waypost::policy::types };
+    local_response: "package waypost:sdk; world local-response-hook { export waypost:policy/local-response@0.1.0; }",
+        "export_local_response", { "waypost:policy/types@0.1.0": crate::bindings::imports::waypost::policy::types };
     completion: "package waypost:sdk; world completion-hook { export waypost:policy/completion@0.1.0; }",
         "export_completion", { "waypost:policy/types@0.1.0": crate::bindings::imports::waypost::policy::types };
     range: "package waypost:sdk; world range-hook { export waypost:policy/range@0.1.0; }",

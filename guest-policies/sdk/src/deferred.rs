@@ -50,14 +50,14 @@ impl Left {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __deferred {
-    ($name:literal, $call:path, $free:path, ($($parameter:ident),+)) => {
+    ($name:literal, $call:path, $free:path, ($($parameter:ident: $type:ty),+)) => {
         const _: () = {
             static LEFT: $crate::deferred::Left = $crate::deferred::Left::new();
 
             // SAFETY: the host calls it as the canonical ABI says, and `LEFT` holds what it has
             // returned.
             #[unsafe(export_name = $name)]
-            unsafe extern "C" fn asked($($parameter: i32),+) -> *mut u8 {
+            unsafe extern "C" fn asked($($parameter: $type),+) -> *mut u8 {
                 LEFT.ask(|answer| unsafe { $free(answer) }, || unsafe { $call($($parameter),+) })
             }
         };
@@ -72,7 +72,7 @@ macro_rules! __deferred_selection {
             "waypost:policy/selection@0.1.0#select",
             $($path)*::_export_select_cabi::<$ty>,
             $($path)*::__post_return_select::<$ty>,
-            (request, pool, attempt)
+            (request: i32, pool: i32, attempt: i32)
         );
     };
 }
@@ -85,7 +85,46 @@ macro_rules! __deferred_request_headers {
             "waypost:policy/request-headers@0.1.0#edit-request",
             $($path)*::_export_edit_request_cabi::<$ty>,
             $($path)*::__post_return_edit_request::<$ty>,
-            (request, headers)
+            (request: i32, headers: i32)
+        );
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __deferred_request_target {
+    ($ty:ident with_types_in $($path:tt)*) => {
+        $crate::__deferred!(
+            "waypost:policy/request-target@0.1.0#edit-target",
+            $($path)*::_export_edit_target_cabi::<$ty>,
+            $($path)*::__post_return_edit_target::<$ty>,
+            (request: i32, target: i32)
+        );
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __deferred_routing {
+    ($ty:ident with_types_in $($path:tt)*) => {
+        $crate::__deferred!(
+            "waypost:policy/routing@0.1.0#route",
+            $($path)*::_export_route_cabi::<$ty>,
+            $($path)*::__post_return_route::<$ty>,
+            (request: i32)
+        );
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __deferred_destination {
+    ($ty:ident with_types_in $($path:tt)*) => {
+        $crate::__deferred!(
+            "waypost:policy/destination@0.1.0#decide",
+            $($path)*::_export_decide_cabi::<$ty>,
+            $($path)*::__post_return_decide::<$ty>,
+            (request: i32, port: i32, has_user: i32, user: *mut u8, user_length: usize)
         );
     };
 }
@@ -98,7 +137,7 @@ macro_rules! __deferred_response_headers {
             "waypost:policy/response-headers@0.1.0#edit-response",
             $($path)*::_export_edit_response_cabi::<$ty>,
             $($path)*::__post_return_edit_response::<$ty>,
-            (request, status, backend, headers)
+            (request: i32, status: i32, backend: i32, headers: i32)
         );
     };
 }
@@ -111,7 +150,7 @@ macro_rules! __deferred_range {
             "waypost:policy/range@0.1.0#check",
             $($path)*::_export_check_cabi::<$ty>,
             $($path)*::__post_return_check::<$ty>,
-            (request)
+            (request: i32)
         );
     };
 }
@@ -141,6 +180,9 @@ macro_rules! worlds {
 worlds! {
     selection: __deferred_selection as __export_waypost_policy_selection_0_1_0_cabi;
     request_headers: __deferred_request_headers as __export_waypost_policy_request_headers_0_1_0_cabi;
+    request_target: __deferred_request_target as __export_waypost_policy_request_target_0_1_0_cabi;
+    routing: __deferred_routing as __export_waypost_policy_routing_0_1_0_cabi;
+    destination: __deferred_destination as __export_waypost_policy_destination_0_1_0_cabi;
     response_headers: __deferred_response_headers as __export_waypost_policy_response_headers_0_1_0_cabi;
     range: __deferred_range as __export_waypost_policy_range_0_1_0_cabi;
 }

@@ -23,7 +23,9 @@ pub use crate::attempt::past;
 ///
 /// The hooks are [`Configure`](crate::Configure), [`Topology`](crate::Topology),
 /// [`Select`](crate::Select), [`EditRequest`](crate::EditRequest),
-/// [`EditResponse`](crate::EditResponse), [`CheckRange`](crate::CheckRange) and
+/// [`EditTarget`](crate::EditTarget), [`Route`](crate::Route),
+/// [`DecideDestination`](crate::DecideDestination), [`EditResponse`](crate::EditResponse),
+/// [`EditLocalResponse`](crate::EditLocalResponse), [`CheckRange`](crate::CheckRange) and
 /// [`Completed`](crate::Completed). Without `Configure` a policy begins as its `Default`. Once in a
 /// crate.
 #[macro_export]
@@ -160,6 +162,67 @@ macro_rules! __export {
             }
         }
         $crate::glue::export_request_headers!(Component with_types_in $crate::glue::request_headers_world);
+    };
+    (EditTarget: $policy:ty) => {
+        impl $crate::glue::request_target::Guest for Component {
+            fn edit_target(
+                request: &$crate::glue::Request,
+                target: &$crate::glue::Target,
+            ) -> ::std::result::Result<(), $crate::glue::Response> {
+                let (request, mut target) = ($crate::Request::of(request), $crate::Target::of(target));
+                let edited = ask(|policy| <$policy as $crate::EditTarget>::edit_target(policy, &request, &mut target));
+                edited.map_err(::std::convert::Into::into)
+            }
+        }
+        $crate::glue::export_request_target!(Component with_types_in $crate::glue::request_target_world);
+    };
+    (Route: $policy:ty) => {
+        impl $crate::glue::routing::Guest for Component {
+            fn route(
+                request: &$crate::glue::Request,
+            ) -> ::std::result::Result<::std::option::Option<u32>, $crate::glue::Response> {
+                let request = $crate::Request::of(request);
+                ask(|policy| <$policy as $crate::Route>::route(policy, &request).into())
+            }
+        }
+        $crate::glue::export_routing!(Component with_types_in $crate::glue::routing_world);
+    };
+    (DecideDestination: $policy:ty) => {
+        impl $crate::glue::destination::Guest for Component {
+            fn decide(
+                request: &$crate::glue::Request,
+                port: u16,
+                user: ::std::option::Option<::std::string::String>,
+            ) -> ::std::result::Result<::std::option::Option<u32>, $crate::glue::Response> {
+                let (request, destination) = ($crate::Request::of(request), $crate::Destination { port, user });
+                ask(|policy| {
+                    <$policy as $crate::DecideDestination>::decide_destination(policy, &request, &destination).into()
+                })
+            }
+        }
+        $crate::glue::export_destination!(Component with_types_in $crate::glue::destination_world);
+    };
+    (EditLocalResponse: $policy:ty) => {
+        impl $crate::glue::local_response::Guest for Component {
+            fn edit_local_response(
+                request: &$crate::glue::Request,
+                status: u16,
+                source: $crate::glue::local_response::Source,
+                headers: &$crate::glue::Headers,
+            ) {
+                let (request, mut headers) = ($crate::Request::of(request), $crate::Headers::of(headers));
+                ask(|policy| {
+                    <$policy as $crate::EditLocalResponse>::edit_local_response(
+                        policy,
+                        &request,
+                        status,
+                        source.into(),
+                        &mut headers,
+                    );
+                });
+            }
+        }
+        $crate::glue::export_local_response!(Component with_types_in $crate::glue::local_response_world);
     };
     (EditResponse: $policy:ty) => {
         impl $crate::glue::response_headers::Guest for Component {

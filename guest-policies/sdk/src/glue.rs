@@ -3,27 +3,33 @@
 
 pub use crate::bindings::{
     completion as completion_world, configuration as configuration_world,
-    imports::waypost::policy::types::{Headers, Request, Response},
-    topology as topology_world,
+    imports::waypost::policy::types::{Headers, Request, Response, Target},
+    local_response as local_response_world, topology as topology_world,
 };
 pub use crate::bindings::{
     completion::{export_completion, exports::waypost::policy::completion},
     configuration::{export_configuration, exports::waypost::policy::configuration},
+    destination::{export_destination, exports::waypost::policy::destination},
+    local_response::{export_local_response, exports::waypost::policy::local_response},
     range::{export_range, exports::waypost::policy::range},
     request_headers::{export_request_headers, exports::waypost::policy::request_headers},
+    request_target::{export_request_target, exports::waypost::policy::request_target},
     response_headers::{export_response_headers, exports::waypost::policy::response_headers},
+    routing::{export_routing, exports::waypost::policy::routing},
     selection::{export_selection, exports::waypost::policy::selection},
     topology::{export_topology, exports::waypost::policy::topology},
 };
 pub use crate::deferred::{
-    range as range_world, request_headers as request_headers_world,
-    response_headers as response_headers_world, selection as selection_world,
+    destination as destination_world, range as range_world,
+    request_headers as request_headers_world, request_target as request_target_world,
+    response_headers as response_headers_world, routing as routing_world,
+    selection as selection_world,
 };
 use std::time::Duration;
 
 use crate::{
-    Backend, ByteRange, Decision, Failure, HeaderError, HttpVersion, Outcome, Pool, RangeVerdict,
-    RequestFailure, StoreError, SubjectName, TlsVersion,
+    Backend, ByteRange, Decision, Failure, HeaderError, HttpVersion, Outcome, Pool, PoolDecision,
+    RangeVerdict, RequestFailure, ResponseSource, StoreError, SubjectName, TargetError, TlsVersion,
     bindings::imports::waypost::policy::{attempts, client_certificate, connection, store, types},
 };
 
@@ -102,6 +108,27 @@ impl From<Decision> for Result<Option<u32>, Response> {
     }
 }
 
+impl From<PoolDecision> for Result<Option<u32>, Response> {
+    #[inline(always)]
+    fn from(decision: PoolDecision) -> Self {
+        match decision {
+            PoolDecision::Pool(index) => Ok(Some(index)),
+            PoolDecision::Pass => Ok(None),
+            PoolDecision::Answer(response) => Err(response.into()),
+        }
+    }
+}
+
+impl From<local_response::Source> for ResponseSource {
+    #[inline]
+    fn from(source: local_response::Source) -> Self {
+        match source {
+            local_response::Source::Proxy => ResponseSource::Proxy,
+            local_response::Source::Policy => ResponseSource::Policy,
+        }
+    }
+}
+
 impl From<RangeVerdict> for Result<Option<Vec<range::ByteRange>>, Response> {
     #[inline]
     fn from(verdict: RangeVerdict) -> Self {
@@ -131,6 +158,17 @@ impl From<types::HeaderError> for HeaderError {
             types::HeaderError::InvalidValue => HeaderError::InvalidValue,
             types::HeaderError::Forbidden => HeaderError::Forbidden,
             types::HeaderError::TooMany => HeaderError::TooMany,
+        }
+    }
+}
+
+impl From<types::TargetError> for TargetError {
+    #[inline]
+    fn from(error: types::TargetError) -> Self {
+        match error {
+            types::TargetError::NotAllowed => TargetError::NotAllowed,
+            types::TargetError::Invalid => TargetError::Invalid,
+            types::TargetError::TooMany => TargetError::TooMany,
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The hooks: one trait each. A policy implements those that it wants and names them in
 //! [`export!`](crate::export).
 
-use crate::{Attempt, Backend, Headers, Outcome, Pool, Request, Response, Settings};
+use crate::{
+    Attempt, Backend, Destination, Headers, Outcome, Pool, PoolDecision, Request, Response,
+    ResponseSource, Settings, Target,
+};
 
 /// The operator's settings, before any other hook.
 ///
@@ -36,6 +39,30 @@ pub trait EditRequest {
     fn edit_request(&mut self, request: &Request, headers: &mut Headers) -> Result<(), Response>;
 }
 
+/// Edits of what the backend is asked for: path, query and host.
+pub trait EditTarget {
+    /// Called once for each request, where the route lets its policies edit something
+    /// (`policies-may-edit`), after [`EditRequest`]. `request` goes on to show what the client has
+    /// asked for, and the route stays. An error answers the client with this response.
+    fn edit_target(&mut self, request: &Request, target: &mut Target) -> Result<(), Response>;
+}
+
+/// Which pool of the route takes a request.
+pub trait Route {
+    /// Called once for each request of a route with several pools, before a backend is selected.
+    /// The choice holds for all attempts, and is followed even if the pool has no healthy backend,
+    /// or a weight of 0.
+    fn route(&mut self, request: &Request) -> PoolDecision;
+}
+
+/// Whether a client of the forward proxy may reach its destination, and by which way.
+pub trait DecideDestination {
+    /// Called once for each request and each tunnel, before a name is looked up, and no other hook
+    /// is called for them. [`PoolDecision::Pool`] sends the request to a pool of `[forward]`. A
+    /// policy can't allow what the rules of `[forward]` refuse.
+    fn decide_destination(&mut self, request: &Request, destination: &Destination) -> PoolDecision;
+}
+
 /// Edits of a response's header fields.
 pub trait EditResponse {
     /// Asked once for each response of a backend, whose `status` it is, and whose index in the pool
@@ -47,6 +74,20 @@ pub trait EditResponse {
         backend: u32,
         headers: &mut Headers,
     ) -> Result<(), Response>;
+}
+
+/// Edits of the header fields of responses that no backend has made: refusals of the proxy, and
+/// answers of policies.
+pub trait EditLocalResponse {
+    /// Called once for such a response, whose `status` the client gets, if the route is known. The
+    /// response can't be replaced.
+    fn edit_local_response(
+        &mut self,
+        request: &Request,
+        status: u16,
+        source: ResponseSource,
+        headers: &mut Headers,
+    );
 }
 
 /// What a range request asks for (RFC 9110 section 14).

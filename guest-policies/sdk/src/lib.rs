@@ -48,6 +48,7 @@ mod settings;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 mod topology;
+mod ways;
 
 #[cfg(target_arch = "wasm32")]
 use bindings::imports::waypost::policy as contract;
@@ -58,8 +59,9 @@ pub use self::{
     attempt::{Attempt, FailedAttempt, Failure},
     capabilities::{Counter, StoreError, clock, facts, log, random, store},
     hooks::{
-        ByteRange, CheckRange, Completed, Configure, Decision, EditRequest, EditResponse,
-        RangeVerdict, Select, Topology,
+        ByteRange, CheckRange, Completed, Configure, DecideDestination, Decision,
+        EditLocalResponse, EditRequest, EditResponse, EditTarget, RangeVerdict, Route, Select,
+        Topology,
     },
     network::{Network, Networks},
     outcome::{Chosen, Outcome, RequestFailure},
@@ -68,14 +70,16 @@ pub use self::{
     response::Response,
     settings::Settings,
     topology::{Backend, Groups, Pool, Pools},
+    ways::{Destination, PoolDecision, ResponseSource, Target, TargetError},
 };
 
 /// What nearly every policy uses.
 pub mod prelude {
     pub use crate::{
-        Attempt, Backend, Completed, Configure, Counter, Decision, EditRequest, EditResponse,
-        Groups, Headers, Outcome, Pool, Pools, Request, Response, Select, Settings, Topology,
-        facts, log,
+        Attempt, Backend, Completed, Configure, Counter, DecideDestination, Decision, Destination,
+        EditLocalResponse, EditRequest, EditResponse, EditTarget, Groups, Headers, Outcome, Pool,
+        PoolDecision, Pools, Request, Response, ResponseSource, Route, Select, Settings, Target,
+        Topology, facts, log,
     };
 }
 

@@ -98,10 +98,28 @@ impl<'a> Request<'a> {
     }
 
     /// The pool that the request's route leads to: the `id` that [`Topology`](crate::Topology)
-    /// told.
+    /// told. Where the route has several, the one that their weights have chosen, and after
+    /// [`Route`](crate::Route) the one that takes the request. 4294967295 in
+    /// [`DecideDestination`](crate::DecideDestination), where none is chosen yet.
     #[inline]
     pub fn pool(&self) -> u32 {
         self.told.pool()
+    }
+
+    /// The pools of the request's route by their `id`, in the order of the configuration: those
+    /// that [`Route`](crate::Route) may choose; in
+    /// [`DecideDestination`](crate::DecideDestination) those of `[forward]`.
+    #[inline]
+    pub fn pools(&self) -> Vec<u32> {
+        self.told.pools()
+    }
+
+    /// The index in [`pools`](Self::pools) of the first whose `id` is the wanted one: what
+    /// [`Route`](crate::Route) answers.
+    #[inline]
+    pub fn pool_index(&self, mut is_wanted: impl FnMut(u32) -> bool) -> Option<u32> {
+        let mut pools = (0..).zip(self.pools());
+        pools.find(|(_, pool)| is_wanted(*pool)).map(|(at, _)| at)
     }
 
     /// The value of the first field of this name (case-insensitive), as bytes: values need not be
@@ -136,8 +154,8 @@ impl<'a> Request<'a> {
 }
 
 /// The header fields of the message on its way: the request's in
-/// [`EditRequest`](crate::EditRequest), the response's in [`EditResponse`](crate::EditResponse).
-/// Names are case-insensitive.
+/// [`EditRequest`](crate::EditRequest), the response's in [`EditResponse`](crate::EditResponse) and
+/// [`EditLocalResponse`](crate::EditLocalResponse). Names are case-insensitive.
 ///
 /// What no client may say for the host can't be written: framing and the hop (`content-length`,
 /// `host`, `proxy-*`, ...), who the client is (`x-forwarded-*`, `x-real-ip`, ...), `via`,

@@ -103,6 +103,7 @@ impl Host {
             }
             None => decide(chain, &mut head, attempt, response.as_mut()),
         };
+        // In a forward proxy no other hook is called.
         if let Err(Stop::Reply { reply, .. }) = &selected
             && ways.destination.is_none()
         {

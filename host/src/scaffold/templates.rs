@@ -145,7 +145,7 @@ const C: [File; 6] = [
 ];
 
 /// A test finds out if one is missing.
-pub(super) const SDK: [File; 29] = [
+pub(super) const SDK: [File; 33] = [
     sdk!("README.md"),
     sdk!("wit/policy.wit"),
     sdk!("src/allocator.rs"),
@@ -166,6 +166,7 @@ pub(super) const SDK: [File; 29] = [
     sdk!("src/response.rs"),
     sdk!("src/settings.rs"),
     sdk!("src/testing/contract.rs"),
+    sdk!("src/testing/contract/types.rs"),
     sdk!("src/testing/fields.rs"),
     sdk!("src/testing/host.rs"),
     sdk!("src/testing/message.rs"),
@@ -174,5 +175,8 @@ pub(super) const SDK: [File; 29] = [
     sdk!("src/testing/state.rs"),
     sdk!("src/testing/store.rs"),
     sdk!("src/testing/table.rs"),
+    sdk!("src/testing/target.rs"),
+    sdk!("src/testing/ways.rs"),
     sdk!("src/topology.rs"),
+    sdk!("src/ways.rs"),
 ];

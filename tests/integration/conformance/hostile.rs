@@ -60,10 +60,15 @@ fn lasting(subject: &Subject) {
 /// A request that fails, what counts it, and that all is well afterwards, with one new instance.
 #[track_caller]
 fn fails(subject: &Subject, command: &str, counter: &str) {
+    fails_at(subject, "contract.test", command, counter);
+}
+
+#[track_caller]
+pub fn fails_at(subject: &Subject, host: &str, command: &str, counter: &str) {
     subject.recover();
     let before = subject.stat("conformance", counter);
     let built = subject.stat("conformance", "instances_built");
-    let (answer, _) = subject.told_with(&[("Range", b"bytes=0-")], &[command.as_bytes()]);
+    let (answer, _) = subject.told_at(host, &[("Range", b"bytes=0-")], &[command.as_bytes()]);
     answer.assert_refusal(503);
     assert_eq!(
         subject.stat("conformance", counter),

@@ -19,6 +19,7 @@ mod host;
 mod hostile;
 mod router;
 mod subject;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -97,6 +98,7 @@ fn run(language: &Language) {
         host::CASES,
         connection::CASES,
         completion::CASES,
+        ways::CASES,
         hostile::CASES,
     ]
     .concat();

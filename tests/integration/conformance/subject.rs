@@ -101,10 +101,21 @@ impl Subject {
         fields: &[(&str, &[u8])],
         commands: &[&[u8]],
     ) -> (Response, Option<Received>) {
+        self.told_at("contract.test", fields, commands)
+    }
+
+    /// The same of this host.
+    #[track_caller]
+    pub fn told_at(
+        &self,
+        host: &str,
+        fields: &[(&str, &[u8])],
+        commands: &[&[u8]],
+    ) -> (Response, Option<Received>) {
         let before = self.received();
         let commands = commands.iter().map(|command| ("x-do", *command));
         let fields: Vec<_> = fields.iter().copied().chain(commands).collect();
-        let answer = self.ask("contract.test", &fields);
+        let answer = self.ask(host, &fields);
         let received = self
             .backends
             .iter()
@@ -276,6 +287,7 @@ fn tables(
     ] {
         text += &route(host, pool, policy);
     }
+    text += &super::ways::tables();
     for (name, settings, _) in super::router::REFUSED.iter().chain(super::hooks::REFUSED) {
         text += &format!(
             "[policies.{name}]\ncomponent = \"probe.wasm\"\n{needs}\n[policies.{name}.settings]\n{settings}\n"

@@ -5,6 +5,7 @@ mod balancing;
 mod documented;
 mod loads;
 mod visitors;
+mod ways;
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -6,18 +6,19 @@ use crate::{
     command::{any, commands, count, number},
     report,
     settings::Settings,
+    ways,
 };
 
 wit_bindgen::generate!({ path: "../../../wit", world: "every-hook" });
 
 use exports::waypost::policy::{
     completion::{self, Outcome},
-    configuration,
+    configuration, destination, local_response,
     range::{self, ByteRange},
-    request_headers, response_headers, selection,
+    request_headers, request_target, response_headers, routing, selection,
     topology::{self, Backend, Pool},
 };
-pub use waypost::policy::types::{Headers, Request, Response};
+pub use waypost::policy::types::{Headers, Request, Response, Target};
 use waypost::policy::{
     attempts::{self, FailedAttempt, Failure},
     log,
@@ -167,6 +168,45 @@ fn edit(request: &Request, headers: &Headers, hook: &str, answer: &str) -> Resul
     refused.map_or(Ok(()), Err)
 }
 
+impl local_response::Guest for Conformance {
+    fn edit_local_response(
+        request: &Request,
+        status: u16,
+        source: local_response::Source,
+        headers: &Headers,
+    ) {
+        let source = match source {
+            local_response::Source::Proxy => "proxy",
+            local_response::Source::Policy => "policy",
+        };
+        // There is nothing to refuse.
+        let _ = edit(request, headers, "local", &format!("{status} {source}"));
+    }
+}
+
+impl routing::Guest for Conformance {
+    fn route(request: &Request) -> Result<Option<u32>, Response> {
+        ways::pool(request, "route", "")
+    }
+}
+
+impl destination::Guest for Conformance {
+    fn decide(request: &Request, port: u16, user: Option<String>) -> Result<Option<u32>, Response> {
+        let user = user.unwrap_or("none".to_owned());
+        ways::pool(
+            request,
+            "decide",
+            &format!("{} {port} {user} ", request.host()),
+        )
+    }
+}
+
+impl request_target::Guest for Conformance {
+    fn edit_target(request: &Request, target: &Target) -> Result<(), Response> {
+        ways::edit(request, target)
+    }
+}
+
 impl completion::Guest for Conformance {
     fn completed(request: &Request, outcome: Outcome) {
         for command in commands(request, "completed") {
@@ -205,7 +245,7 @@ fn heard(outcome: &Outcome) -> String {
     )
 }
 
-fn called() {
+pub fn called() {
     STATE.with_borrow_mut(|state| state.calls += 1);
 }
 

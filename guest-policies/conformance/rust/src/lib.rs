@@ -6,3 +6,4 @@ mod command;
 mod hooks;
 mod report;
 mod settings;
+mod ways;

@@ -67,7 +67,11 @@ impl Budget {
         if fields.is_named_by_connection(name) {
             return Err(HeaderError::Forbidden);
         }
-        let bytes = name.len() + value.len();
+        self.spend(name.len() + value.len())
+    }
+
+    /// One more edit of so many bytes.
+    pub fn spend(&mut self, bytes: usize) -> Result<(), HeaderError> {
         if self.edits >= MAX_EDITS || bytes > MAX_EDIT_BYTES - self.bytes {
             return Err(HeaderError::TooMany);
         }

@@ -13,9 +13,7 @@ use crate::{HttpVersion, SubjectName, TlsVersion};
 ///
 /// The host is `example.com`, the client `192.0.2.1`, the pool the first of the host's.
 pub fn request(method: &str, target: &str) -> TestRequest {
-    let (path, query) = target
-        .split_once('?')
-        .map_or((target, None), |(path, query)| (path, Some(query)));
+    let (path, query) = split(target);
     TestRequest {
         incoming: Incoming {
             method: method.to_owned(),
@@ -28,10 +26,18 @@ pub fn request(method: &str, target: &str) -> TestRequest {
             protocol: HttpVersion::Http11,
             tls: None,
             pool: 0,
+            pools: None,
             time_left: None,
             fields: Fields::default(),
         },
     }
+}
+
+/// The path, and the query without its `?`.
+pub(super) fn split(target: &str) -> (&str, Option<&str>) {
+    target
+        .split_once('?')
+        .map_or((target, None), |(path, query)| (path, Some(query)))
 }
 
 /// A GET request for a path and perhaps a query.
@@ -144,6 +150,14 @@ impl TestRequest {
         self
     }
 
+    /// On a route with these pools, or in a forward proxy with them.
+    #[must_use]
+    pub fn pools<'a>(mut self, pools: impl IntoIterator<Item = &'a TestPool>) -> Self {
+        let ids = pools.into_iter().map(TestPool::id).collect();
+        self.incoming.pools = Some(ids);
+        self
+    }
+
     /// How long the client still waits.
     pub fn time_left(mut self, time: Duration) -> Self {
         self.incoming.time_left = Some(time);
@@ -227,7 +241,7 @@ pub struct TestResponse {
 }
 
 impl TestResponse {
-    /// From the backend with this index.
+    /// From the backend with this index; of no matter for a response that no backend has made.
     #[must_use]
     pub fn from_backend(mut self, backend: u32) -> Self {
         self.backend = backend;

@@ -50,11 +50,14 @@ mod policy;
 mod state;
 mod store;
 mod table;
+mod target;
+mod ways;
 
 pub use self::{
     host::{Host, TestPool},
     message::{TestCertificate, TestRequest, TestResponse, certificate, get, request, response},
     policy::{Exported, TestPolicy},
+    target::{Part, TestTarget, target},
 };
 
 /// How much a line of the log matters.

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, fmt, rc::Rc};
 
 use super::{
-    TestRequest, TestResponse,
+    TestRequest, TestResponse, TestTarget,
     contract::types,
     fields::{Budget, check_name, check_value},
     state::{State, Turn, with},
@@ -180,7 +180,7 @@ impl<P: Exported> TestPolicy<P> {
         }
     }
 
-    fn begin(
+    pub(super) fn begin(
         &self,
         request: &TestRequest,
         response: Option<&TestResponse>,
@@ -189,13 +189,14 @@ impl<P: Exported> TestPolicy<P> {
         self.state.borrow_mut().turn = Turn {
             request: request.incoming.clone(),
             response: response.map(|response| response.fields.clone()),
+            target: TestTarget::default(),
             failed,
             pool: Some(request.incoming.pool),
             budget: Budget::default(),
         };
     }
 
-    fn end(&self) -> Turn {
+    pub(super) fn end(&self) -> Turn {
         std::mem::take(&mut self.state.borrow_mut().turn)
     }
 }
@@ -221,7 +222,7 @@ impl From<(u32, Failure)> for FailedAttempt {
     }
 }
 
-fn exported<P: Exported>(hook: &str) {
+pub(super) fn exported<P: Exported>(hook: &str) {
     if !P::HOOKS.contains(&hook) {
         panic!(
             "`export!` does not name {hook}, so the host would never call it; it names {}",
@@ -230,7 +231,7 @@ fn exported<P: Exported>(hook: &str) {
     }
 }
 
-fn check(response: &Response) {
+pub(super) fn check(response: &Response) {
     let Response {
         status,
         fields,

@@ -4,11 +4,11 @@ use std::{cell::RefCell, collections::VecDeque, rc::Rc, time::Duration};
 
 use super::contract::backend_facts::HealthState;
 use super::{
-    Level, TestCertificate,
+    Level, TestCertificate, TestTarget,
     fields::{Budget, Fields},
     store::Store,
 };
-use crate::{Backend, FailedAttempt, HeaderError, HttpVersion, Pool, TlsVersion};
+use crate::{Backend, FailedAttempt, HeaderError, HttpVersion, Pool, TargetError, TlsVersion};
 
 thread_local! {
     /// The host of the hook that is being called on this thread.
@@ -118,6 +118,8 @@ pub(super) struct Turn {
     pub request: Incoming,
     /// The fields of the response, in the hook that edits them.
     pub response: Option<Fields>,
+    /// What the backend is asked for, in the hook that edits it.
+    pub target: TestTarget,
     pub failed: Vec<FailedAttempt>,
     /// None between requests.
     pub pool: Option<u32>,
@@ -136,6 +138,8 @@ pub(super) struct Incoming {
     pub protocol: HttpVersion,
     pub tls: Option<Tls>,
     pub pool: u32,
+    /// Those of the route, unless it has only the one.
+    pub pools: Option<Vec<u32>>,
     pub time_left: Option<Duration>,
     pub fields: Fields,
 }
@@ -162,7 +166,21 @@ impl Default for Tls {
     }
 }
 
+impl Incoming {
+    pub fn pools(&self) -> Vec<u32> {
+        let own = || vec![self.pool];
+        self.pools.clone().unwrap_or_else(own)
+    }
+}
+
 impl Turn {
+    pub fn edit_target(
+        &mut self,
+        edit: impl FnOnce(&mut TestTarget, &mut Budget) -> Result<(), TargetError>,
+    ) -> Result<(), TargetError> {
+        edit(&mut self.target, &mut self.budget)
+    }
+
     /// The fields that the hook edits.
     pub fn message(&self) -> &Fields {
         self.response.as_ref().unwrap_or(&self.request.fields)
