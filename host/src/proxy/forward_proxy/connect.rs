@@ -36,13 +36,7 @@ impl Exchange<'_> {
             self.outcome.attempts = number;
             self.outcome.backend = Some(Rc::clone(endpoint));
             let tries = Tries::new(&rules.target.retry, pool, &failed, number);
-            if !self.may_connect(lease.endpoint()) {
-                lease.finish(AttemptOutcome::NoShare, &mut self.doubt, client);
-                return Err(unreached(AttemptOutcome::NoShare).into());
-            }
-            // In a box, as everywhere.
-            let opened = Box::pin(self.open(worker, &lease, &tries));
-            let Some(opened) = self.presence().during(opened).await else {
+            let Some(opened) = self.opened_anew(worker, &lease, &tries).await else {
                 let left = AttemptOutcome::ClientFailed;
                 lease.finish(left, &mut self.doubt, client);
                 return Ok(self.client_left());
@@ -61,6 +55,21 @@ impl Exchange<'_> {
             });
         }
         Err(unreached(last).into())
+    }
+
+    /// A connection of its own; `None` if the client leaves while it is waited for.
+    async fn opened_anew(
+        &self,
+        worker: &Rc<Worker>,
+        lease: &Lease<'_>,
+        tries: &Tries<'_>,
+    ) -> Option<Result<Carrier, AttemptOutcome>> {
+        if !self.may_connect(lease.endpoint()) {
+            return Some(Err(AttemptOutcome::NoShare));
+        }
+        // In a box, as everywhere.
+        let opened = Box::pin(self.open(worker, lease, tries));
+        self.presence().during(opened).await
     }
 
     /// RFC 9110 section 9.3.6 gives a body no meaning, and others would read it as the tunnel's
