@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::LocationRewrite;
 use super::conditions::PathMatch;
 use super::field_value::{Fact, FieldValue};
+use super::location_rewrite::LocationRewrite;
 use super::template::Template;
 
 /// What a route changes of requests and responses; nothing by default.

@@ -28,6 +28,7 @@ mod host;
 mod judged;
 mod layer4;
 mod listeners;
+mod location_entry;
 mod location_rewrite;
 mod matches;
 mod meaning;

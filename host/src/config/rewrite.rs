@@ -5,7 +5,7 @@ use super::conditions::{Conditions, PathMatch};
 use super::edits::{FieldEdits, HostRewrite, Rewrite, RouteEdits};
 use super::field_value::{Fact, FieldValue};
 use super::template::{Template, check_text};
-use super::{cors, host, location_rewrite, respond, values};
+use super::{cors, host, location_entry, respond, values};
 use crate::document::{Findings, Node, Section};
 
 /// Reads what a route changes.
@@ -20,7 +20,7 @@ pub(super) fn edits(
         .take("host-rewrite")
         .and_then(|n| host_rewrite(n, findings));
     let changes_host = host.is_some();
-    let location = location_rewrite::read(section, rewrite.as_ref(), changes_host, findings);
+    let location = location_entry::read(section, rewrite.as_ref(), changes_host, findings);
     let request = section.take("request-headers");
     let request = request.and_then(|n| field_edits(n, path, findings));
     let request = request.unwrap_or_default();

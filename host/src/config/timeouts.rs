@@ -47,8 +47,8 @@ pub struct Timeouts {
 const FOREIGN: [(&str, &str); 6] = [
     (
         "read",
-        "unknown key; nginx's proxy_read_timeout is `response` here (until the response begins, and \
-         between two pieces of it), and client_body_timeout is `body-read`",
+        "unknown key; nginx's proxy_read_timeout is `response` here (until the response begins, \
+         and between two pieces of it), and client_body_timeout is `body-read`",
     ),
     (
         "server",
@@ -65,7 +65,8 @@ const FOREIGN: [(&str, &str); 6] = [
     ),
     (
         "client",
-        "unknown key; what clients may take is `body-read` for their bodies and `send` for responses",
+        "unknown key; what clients may take is `body-read` for their bodies and `send` for \
+         responses",
     ),
     (
         "tunnel",

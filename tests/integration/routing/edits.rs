@@ -123,7 +123,7 @@ fn a_backend_of_http2_gets_path_and_host_as_the_route_says() {
         ))
         .start();
     let answer = proxy.get("a.test", "/a/c?d");
-    assert_eq!(answer.text(), "http://in.test:81/b/c?d Some(\"{host}\")");
+    assert_eq!(answer.text(), "http://in.test:81/b/c?d Some(\"a.test\")");
 }
 
 #[test]

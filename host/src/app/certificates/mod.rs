@@ -226,18 +226,15 @@ impl ListenerCertificates {
                         failures: 0,
                     }),
                 }),
-                Err(reason) => {
-                    let at = config.named_at(Path::new(&source.name()));
-                    errors.push(format!("{at}listener {address}: {reason}"));
-                }
+                Err(reason) => errors.push(format!(
+                    "{}listener {address}: {reason}",
+                    config.named_at(Path::new(&source.name()))
+                )),
             }
         }
         let clients = tls.clients.as_ref().map(ClientRoots::read).transpose();
         let clients = clients.unwrap_or_else(|reason| {
-            let ca = tls
-                .clients
-                .as_ref()
-                .map(|clients| config.named_at(&clients.ca));
+            let ca = tls.clients.as_ref().map(|of| config.named_at(&of.ca));
             let at = ca.unwrap_or_default();
             errors.push(format!("{at}listener {address}: `client-ca` {reason}"));
             None

@@ -40,6 +40,15 @@ impl Exchange<'_> {
                 Err(ended) => return ended,
             }
         }
+        self.try_tunnels(context, pool, place).await
+    }
+
+    async fn try_tunnels(
+        &mut self,
+        context: RequestContext<'_>,
+        pool: &WorkerPool,
+        place: TunnelPlace,
+    ) -> Result<Disposition, Box<LocalReply>> {
         let mut failed: Vec<FailedAttempt> = Vec::new();
         let mut last = AttemptOutcome::ConnectFailed;
         let most = context.target.retry.attempts.max(1) as usize;
@@ -77,9 +86,6 @@ impl Exchange<'_> {
         self.outcome.backend = Some(Rc::clone(lease.endpoint()));
         let retry = &context.target.retry;
         let tries = Tries::new(retry, pool, attempt.failed, attempt.number);
-        if !self.may_connect(lease.endpoint()) {
-            return self.no_tunnel(lease, AttemptOutcome::NoShare);
-        }
         let mut _place = None;
         if pool.limits_requests {
             match Box::pin(self.places(context.worker, &lease, &tries)).await {
@@ -88,9 +94,8 @@ impl Exchange<'_> {
                 None => return self.no_tunnel(lease, AttemptOutcome::ClientFailed),
             }
         }
-        // In a box, as everywhere.
-        let opened = Box::pin(self.open(context.worker, &lease, &tries));
-        let outcome = match self.presence().during(opened).await {
+        let opened = self.opened_anew(context.worker, &lease, &tries);
+        let outcome = match opened.await {
             Some(Ok(Carrier::H1(connection))) => return Some(Ok((lease, connection))),
             Some(Ok(Carrier::H2(_))) => AttemptOutcome::Unfit,
             Some(Err(outcome)) => outcome,
@@ -107,6 +112,21 @@ impl Exchange<'_> {
     ) -> Option<Result<(Lease<'l>, Connection), AttemptOutcome>> {
         lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
         (outcome != AttemptOutcome::ClientFailed).then_some(Err(outcome))
+    }
+
+    /// A connection of its own; `None` if the client leaves while it is waited for.
+    async fn opened_anew(
+        &self,
+        worker: &Rc<Worker>,
+        lease: &Lease<'_>,
+        tries: &Tries<'_>,
+    ) -> Option<Result<Carrier, AttemptOutcome>> {
+        if !self.may_connect(lease.endpoint()) {
+            return Some(Err(AttemptOutcome::NoShare));
+        }
+        // In a box, as everywhere.
+        let opened = Box::pin(self.open(worker, lease, tries));
+        self.presence().during(opened).await
     }
 
     /// RFC 9110 section 9.3.6 gives a body no meaning, and others would read it as the tunnel's
