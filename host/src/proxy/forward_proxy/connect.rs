@@ -16,6 +16,7 @@ use crate::proxy::exchange::{Attempted, Exchange};
 use crate::proxy::refusal::{ForwardRefusal, LocalReply, Refusal};
 use crate::proxy::switched::Backend;
 use crate::proxy::tries::Tries;
+use crate::proxy::worker::Worker;
 use crate::upstream::{AttemptOutcome, Carrier, Connection, FailedAttempt, Lease, WorkerPool};
 
 impl Exchange<'_> {
@@ -117,7 +118,7 @@ impl Exchange<'_> {
     /// A connection of its own; `None` if the client leaves while it is waited for.
     async fn opened_anew(
         &self,
-        worker: &Rc<Worker>,
+        worker: &Worker,
         lease: &Lease<'_>,
         tries: &Tries<'_>,
     ) -> Option<Result<Carrier, AttemptOutcome>> {
