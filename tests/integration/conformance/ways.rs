@@ -293,10 +293,10 @@ fn destination_reads(subject: &Subject) {
     assert_eq!(answer.text(), "[::1] 80 none 4294967295 other");
     let pool = format!("\"{}\"", subject.backends[0].address());
     let builder = TestProxy::builder().file("users", format!("Zo\u{eb}:{SECRET}\n"));
-    let builder = builder.tables(&format!(
+    let builder = builder.tables(
         "[forward]\nlisten = \"127.0.0.1:0\"\npolicies = [\"conformance\"]\n\
-         authentication = {{ file = \"users\" }}\n"
-    ));
+         authentication = { file = \"users\" }\n",
+    );
     let proxy = subject.alone_in(
         builder,
         &Alone {

@@ -228,7 +228,10 @@ impl local_response::Guest for Pathfinder {
             local_response::Source::Policy => "policy",
         };
         let _ = headers.append("x-local", format!("{status} {source}").as_bytes());
-        let _ = headers.set("x-first-type", &headers.first("content-type").unwrap_or_default());
+        let _ = headers.set(
+            "x-first-type",
+            &headers.first("content-type").unwrap_or_default(),
+        );
         let length = headers.set("content-length", b"1");
         let _ = headers.set("x-forbidden", format!("{}", length.is_err()).as_bytes());
         let _ = by_field(request, "x-local");
