@@ -161,7 +161,11 @@ impl Exchange<'_> {
     ) -> Result<(RequestContext<'c>, Vec<ByteRange>), Stop> {
         let (head, has_range) = (&mut self.scratch.head, self.facts.notes.range);
         let ranges = context.chain().prepare(head, has_range)?;
-        Ok((context.routed(head)?, ranges))
+        let context = context.routed(head)?;
+        if let Some(edits) = self.edits.filter(|edits| edits.says_pool) {
+            self.name(edits, Some(context.target.pool));
+        }
+        Ok((context, ranges))
     }
 
     /// Until when the caller waits, which policies may read.

@@ -126,3 +126,18 @@ fn a_candidate_chooses_the_pool_of_its_requests() {
         (proxy.ask(choosing()).text() == "two").then_some(())
     });
 }
+
+#[test]
+fn fields_of_the_answer_name_the_pool_that_a_policy_has_chosen() {
+    let backends = ["one", "two"].map(TestUpstream::named);
+    let pools = [("one", &backends[0]), ("two", &backends[1])];
+    let lines = "response-headers = { set = { x-by = \"{pool}\" } }";
+    let proxy = with_pools(finding(""), &pools, lines).start();
+    for (fields, pool) in [(&[][..], "one"), (&[("X-Route", "pool=two")][..], "two")] {
+        let answer = proxy.ask(request(fields).bytes());
+        assert_eq!(
+            (answer.text(), answer.value("x-by").as_deref()),
+            (pool.to_owned(), Some(pool))
+        );
+    }
+}
