@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(pieces("{{host}"), [text("{host}")]);
         assert_eq!(pieces("a{{{{b}"), [text("a{{b}")]);
         let host = FieldPiece::Fact(Fact::Host);
-        assert_eq!(pieces("{host}"), [host.clone()]);
+        assert_eq!(pieces("{host}"), vec![host.clone()]);
         assert_eq!(pieces("{{{host}"), [text("{"), host.clone()]);
         assert_eq!(
             pieces("a{host}{rest}}b"),

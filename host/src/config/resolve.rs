@@ -47,8 +47,11 @@ pub(super) fn resolve(
         has_routes: !common.hosts.is_empty() || !file.routes.is_empty(),
     };
     let listeners = listeners(written, findings);
-    let own = (common.admin_listen, common.admin_token);
-    let admin = admin(own, &listeners, findings);
+    let admin = admin(
+        (common.admin_listen, common.admin_token),
+        &listeners,
+        findings,
+    );
     acme::check(&file.acme, &file.state_dir, &listeners, findings);
     let mut table = Table::new(file.policies, file.pools, &file.timeouts, findings);
     let preserve_case = common.preserve_header_case.unwrap_or(false);

@@ -67,9 +67,12 @@ impl Deref for Rule {
     }
 }
 
+/// The pools and the policies of a route.
+type Key = (Vec<PoolId>, Box<[PolicyId]>);
+
 /// What routes have said so far.
 #[derive(Default)]
-pub(super) struct Known(HashMap<(Vec<PoolId>, Box<[PolicyId]>), Vec<Arc<Handling>>>);
+pub(super) struct Known(HashMap<Key, Vec<Arc<Handling>>>);
 
 impl Known {
     /// Of one pool and the same policies so many are compared; a table is to be built in no time.

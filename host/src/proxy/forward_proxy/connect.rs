@@ -17,7 +17,9 @@ use crate::proxy::refusal::{ForwardRefusal, LocalReply, Refusal};
 use crate::proxy::switched::Backend;
 use crate::proxy::tries::Tries;
 use crate::proxy::worker::Worker;
-use crate::upstream::{AttemptOutcome, Carrier, Connection, FailedAttempt, Lease, WorkerPool};
+use crate::upstream::{
+    AttemptOutcome, Carrier, Connection, FailedAttempt, Lease, RequestPlace, WorkerPool,
+};
 
 impl Exchange<'_> {
     /// Connects to a destination, and says so. What the client has sent behind its head is the
@@ -34,21 +36,21 @@ impl Exchange<'_> {
         let place = tunnels.take(client, &rules.config, &worker.shard)?;
         // What lies in a pool has carried requests of others, and may be closed by now.
         self.fresh = true;
-        let mut _request = None;
+        let mut request = None;
         if pool.topology.requests.is_some() {
             match Box::pin(self.admitted(context, pool)).await {
-                Ok(admitted) => _request = admitted,
+                Ok(admitted) => request = admitted,
                 Err(ended) => return ended,
             }
         }
-        self.try_tunnels(context, pool, place).await
+        self.try_tunnels(context, pool, (request, place)).await
     }
 
     async fn try_tunnels(
         &mut self,
         context: RequestContext<'_>,
         pool: &WorkerPool,
-        place: TunnelPlace,
+        (request, place): (Option<RequestPlace>, TunnelPlace),
     ) -> Result<Disposition, Box<LocalReply>> {
         let mut failed: Vec<FailedAttempt> = Vec::new();
         let mut last = AttemptOutcome::ConnectFailed;
@@ -62,6 +64,8 @@ impl Exchange<'_> {
             let position = lease.position();
             match self.tunnel_by(context, lease, pool, attempt).await {
                 Some(Ok((lease, connection))) => {
+                    // A client that reads that its tunnel is open may count on that.
+                    drop(request);
                     return self.opened_tunnel(lease, connection, place).await;
                 }
                 Some(Err(outcome)) => last = outcome,
