@@ -47,11 +47,8 @@ pub(super) fn resolve(
         has_routes: !common.hosts.is_empty() || !file.routes.is_empty(),
     };
     let listeners = listeners(written, findings);
-    let admin = admin(
-        (common.admin_listen, common.admin_token),
-        &listeners,
-        findings,
-    );
+    let own = (common.admin_listen, common.admin_token);
+    let admin = admin(own, &listeners, findings);
     acme::check(&file.acme, &file.state_dir, &listeners, findings);
     let mut table = Table::new(file.policies, file.pools, &file.timeouts, findings);
     let preserve_case = common.preserve_header_case.unwrap_or(false);
@@ -64,22 +61,16 @@ pub(super) fn resolve(
     table.range_parameter(common.range_parameter);
     let record = file.record.map(|entry| table.record(entry));
     table.warn(&listeners);
-    let Table {
-        policies,
-        pools,
-        routes,
-        ..
-    } = table;
     Config {
         listeners: listeners.into_iter().map(|l| l.value).collect(),
         forward,
         acme: file.acme.map(|acme| acme.value),
         workers: common.workers.map_or_else(default_workers, |w| w.value),
         admin,
-        policies,
-        pools,
+        policies: table.policies,
+        pools: table.pools,
         resolver: file.resolver,
-        routes: routes.into_iter().map(|r| r.value).collect(),
+        routes: table.routes.into_iter().map(|r| r.value).collect(),
         stats_path: file.stats_path,
         limits: file.limits,
         timeouts: file.timeouts,

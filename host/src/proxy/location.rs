@@ -1,11 +1,13 @@
 //! Redirects of a backend to addresses that only it knows.
 
+use std::ops::Range;
+
 use super::context::Target;
 use crate::config::LocationRewrite;
 use crate::message::{Fields, RequestHead, Scheme};
 
-/// In front of the URL of a `Refresh`.
-const URL: &[u8] = b"url=";
+/// What may stand in front of the URL of a `Refresh`, with `=`.
+const URL: &[u8] = b"url";
 
 /// Changes the `Location` and the `Refresh` of a response to this request, as far as they lead to
 /// the host that the backend got.
@@ -23,28 +25,25 @@ pub(super) fn rewrite(
     };
     let known = Known {
         authority: head.forwarded_authority(backend),
-        is_own: head
-            .by_route
-            .as_ref()
-            .is_some_and(|by| !by.authority.is_empty()),
+        of_client: (head.scheme, &head.authority),
         of_backend,
-        of_client: head.scheme,
+        asked: &head.target,
     };
     for name in ["location", "refresh"] {
         let Some(value) = only(fields, name) else {
             continue;
         };
-        let at = match name {
+        let place = match name {
             "refresh" => match find_url(value) {
-                Some(at) => at,
+                Some(place) => place,
                 None => continue,
             },
-            _ => 0,
+            _ => 0..value.len(),
         };
-        let (before, url) = value.split_at(at);
-        let url = std::str::from_utf8(url).ok();
+        let (before, after) = (&value[..place.start], &value[place.end..]);
+        let url = std::str::from_utf8(&value[place]).ok();
         if let Some(url) = url.and_then(|url| known.changed(rewrite, url)) {
-            let changed = [before, url.as_bytes()].concat();
+            let changed = [before, url.as_bytes(), after].concat();
             fields.set(name.as_bytes(), &changed);
         }
     }
@@ -56,25 +55,56 @@ fn only<'f>(fields: &'f Fields, name: &'f str) -> Option<&'f [u8]> {
     values.next().filter(|_| values.next().is_none())
 }
 
-fn find_url(value: &[u8]) -> Option<usize> {
-    let found = value
-        .windows(URL.len())
-        .position(|part| part.eq_ignore_ascii_case(URL));
-    found.map(|at| at + URL.len())
+/// Where the URL of a `Refresh` stands, as browsers find it (HTML, "shared declarative refresh
+/// steps").
+fn find_url(value: &[u8]) -> Option<Range<usize>> {
+    let after = |at: usize, is: fn(&u8) -> bool| {
+        let end = value[at..].iter().position(|byte| !is(byte));
+        end.map_or(value.len(), |end| at + end)
+    };
+    let time = after(0, |byte| byte.is_ascii_digit() || *byte == b'.');
+    let mark = after(time, u8::is_ascii_whitespace);
+    if !matches!(value.get(mark), Some(b';' | b',')) {
+        return None;
+    }
+    let mut start = after(mark + 1, u8::is_ascii_whitespace);
+    let named = value[start..].get(..URL.len());
+    if named.is_some_and(|named| named.eq_ignore_ascii_case(URL)) {
+        let equals = after(start + URL.len(), u8::is_ascii_whitespace);
+        if value.get(equals) == Some(&b'=') {
+            start = after(equals + 1, u8::is_ascii_whitespace);
+        }
+    }
+    let quote = value.get(start).filter(|byte| matches!(byte, b'"' | b'\''));
+    let Some(quote) = quote else {
+        return (start < value.len()).then_some(start..value.len());
+    };
+    let end = value[start + 1..].iter().position(|byte| byte == quote);
+    Some(start + 1..end.map_or(value.len(), |end| start + 1 + end))
 }
 
 /// What the backend knows itself by.
 struct Known<'a> {
     /// The host that it got.
     authority: &'a str,
-    /// Whether that is another one than the client's.
-    is_own: bool,
     of_backend: Scheme,
-    of_client: Scheme,
+    /// What the client has asked for.
+    of_client: (Scheme, &'a str),
+    asked: &'a str,
 }
 
 impl Known<'_> {
     fn changed(&self, rewrite: &LocationRewrite, url: &str) -> Option<String> {
+        // Browsers leave tabs and line ends out of URLs: what looks like a path may be a host.
+        if url.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+            return None;
+        }
+        let changed = self.for_client(rewrite, url)?;
+        // Sent back to where it comes from, the client would go in a circle.
+        (changed.split('#').next() != Some(self.asked)).then_some(changed)
+    }
+
+    fn for_client(&self, rewrite: &LocationRewrite, url: &str) -> Option<String> {
         if url.starts_with('/') && !url.starts_with("//") {
             return rewrite.paths.then(|| rewrite.of_client(url))?;
         }
@@ -87,27 +117,40 @@ impl Known<'_> {
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
+        if !self.is_own() && !rewrite.paths {
+            return None;
+        }
         let is_known = scheme.is_none_or(|scheme| self.may_mean(scheme))
-            && self.is(authority, scheme.unwrap_or(self.of_backend));
+            && is_same(
+                (authority, self.authority),
+                scheme.unwrap_or(self.of_backend),
+            );
         is_known.then(|| rewrite.of_client(path))?
     }
 
     /// Whether a URL of this scheme may mean the client's. With the client's own host, one of
     /// `https` to a client of `http` is not: it sends it there.
     fn may_mean(&self, scheme: Scheme) -> bool {
-        let upgrades = scheme == Scheme::Https && self.of_client == Scheme::Http;
-        scheme == self.of_client || scheme == self.of_backend && (self.is_own || !upgrades)
+        let (of_client, _) = self.of_client;
+        let upgrades = scheme == Scheme::Https && of_client == Scheme::Http;
+        scheme == of_client || scheme == self.of_backend && (self.is_own() || !upgrades)
     }
 
-    fn is(&self, authority: &str, scheme: Scheme) -> bool {
-        let port = match scheme {
-            Scheme::Http => ":80",
-            Scheme::Https => ":443",
-        };
-        let plain = |authority: &str| authority.strip_suffix(port).unwrap_or(authority).len();
-        let (one, other) = (authority, self.authority);
-        one[..plain(one)].eq_ignore_ascii_case(&other[..plain(other)])
+    /// Whether the backend got another host than the client has asked for.
+    fn is_own(&self) -> bool {
+        let (scheme, authority) = self.of_client;
+        !is_same((authority, self.authority), scheme)
     }
+}
+
+/// Whether two hosts are the same; a port that the scheme has anyway says nothing.
+fn is_same((one, other): (&str, &str), scheme: Scheme) -> bool {
+    let port = match scheme {
+        Scheme::Http => ":80",
+        Scheme::Https => ":443",
+    };
+    let plain = |authority: &str| authority.strip_suffix(port).unwrap_or(authority).len();
+    one[..plain(one)].eq_ignore_ascii_case(&other[..plain(other)])
 }
 
 #[cfg(test)]
@@ -118,9 +161,9 @@ mod tests {
     fn known(authority: &str, is_own: bool, schemes: (Scheme, Scheme)) -> Known<'_> {
         Known {
             authority,
-            is_own,
             of_backend: schemes.0,
-            of_client: schemes.1,
+            of_client: (schemes.1, if is_own { "client.test" } else { authority }),
+            asked: "/asked",
         }
     }
 
@@ -151,6 +194,12 @@ mod tests {
             ("?a", None),
             ("", None),
             ("/x", None),
+            // Where the client comes from.
+            ("http://backend:8080/sked", Some("/api/sked")),
+            // Browsers take these for a host.
+            ("http://backend:8080/\t/evil.test", None),
+            ("//backend:8080/\r/evil.test", None),
+            ("http://backend:8080/a b", None),
         ] {
             let got = own.changed(&stripped(false), url);
             assert_eq!(got.as_deref(), changed, "{url}");
@@ -182,14 +231,43 @@ mod tests {
             (false, Http, Http, "http://a.test/x", true),
         ] {
             let known = known("a.test", is_own, (backend, client));
-            let got = known.changed(&stripped(false), url).is_some();
+            let got = known.changed(&stripped(true), url).is_some();
             assert_eq!(got, is_changed, "{is_own} {backend:?} {client:?} {url}");
+            let by_default = known.changed(&stripped(false), url).is_some();
+            assert_eq!(by_default, is_changed && is_own, "the client's own host");
         }
     }
 
     #[test]
     fn the_url_of_a_refresh_is_found() {
-        assert_eq!(find_url(b"0; URL=http://a"), Some(7));
-        assert_eq!(find_url(b"5"), None);
+        for (value, url) in [
+            ("0; URL=http://a", Some("http://a")),
+            ("0;http://a", Some("http://a")),
+            ("1.5 , url = 'http://a'x", Some("http://a")),
+            ("0; url=\"http://a", Some("http://a")),
+            ("0; http://b/?url=http://a", Some("http://b/?url=http://a")),
+            ("0; urls", Some("urls")),
+            ("5", None),
+            ("5;", None),
+            ("x; url=http://a", None),
+        ] {
+            let found = find_url(value.as_bytes()).map(|place| &value[place]);
+            assert_eq!(found, url, "{value}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_sent_back_to_where_they_come_from() {
+        let rewrite = LocationRewrite {
+            paths: true,
+            below: String::new(),
+            prefix: String::new(),
+        };
+        let apex = known("a.test", true, (Scheme::Https, Scheme::Http));
+        for url in ["https://a.test/asked", "https://a.test/asked#x", "/asked"] {
+            assert_eq!(apex.changed(&rewrite, url), None, "{url}");
+        }
+        let elsewhere = apex.changed(&rewrite, "https://a.test/asked?more");
+        assert_eq!(elsewhere.as_deref(), Some("/asked?more"));
     }
 }

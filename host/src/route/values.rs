@@ -11,8 +11,11 @@ use crate::units::hex;
 
 /// Of a query the same as of a path, but it may have brackets.
 const NOT_OF_QUERIES: &AsciiSet = &NOT_OF_PATHS.remove(b'[').remove(b']');
-/// Fills in a value. Whatever the client sends, it is visible ASCII with spaces: no line ends and
-/// no byte that servers read differently.
+/// As much as a value that is written may have.
+const LONGEST: usize = 8 << 10;
+
+/// Fills in a value; it is empty if it would have more than 8 KiB. Whatever the client sends, it is
+/// visible ASCII with spaces: no line ends and no byte that servers read differently.
 pub fn field_value(template: &FieldTemplate, head: &RequestHead) -> Vec<u8> {
     with_parts(&template.path, head, |parts| {
         let mut value = Vec::with_capacity(64);
@@ -22,7 +25,10 @@ pub fn field_value(template: &FieldTemplate, head: &RequestHead) -> Vec<u8> {
                 FieldPiece::Fact(fact) => add(&mut value, fact, head, parts),
             }
         }
-        value.trim_ascii().to_vec()
+        match value.len() {
+            0..=LONGEST => value.trim_ascii().to_vec(),
+            _ => Vec::new(),
+        }
     })
 }
 

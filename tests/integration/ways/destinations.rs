@@ -112,7 +112,7 @@ fn a_pool_takes_the_place_of_a_destination() {
 
 #[test]
 fn a_tunnel_by_a_pool_has_a_connection_of_its_own_and_its_place() {
-    let inner = TestUpstream::echo();
+    let [inner, second] = [(); 2].map(|()| TestUpstream::echo());
     let rules = [
         "a.test:80 pool=one",
         "a.test:443 pool=one",
@@ -123,7 +123,8 @@ fn a_tunnel_by_a_pool_has_a_connection_of_its_own_and_its_place() {
     let proxy = deciding(&rules, "pools = [\"one\", \"two\"]")
         .tables(&format!(
             "[pools.one]\nbackends = [\"{at}\"]\nmax-connections = 1\nqueue-timeout = \"50ms\"\n\
-             [pools.two]\nbackends = [\"{at}\"]\nmax-pool-requests = 1\nqueue = 0\n"
+             [pools.two]\nbackends = [\"{}\"]\nmax-pool-requests = 1\nqueue = 0\n",
+            second.address()
         ))
         .start();
     // Leaves a connection in the pool, which has carried a request.

@@ -111,7 +111,6 @@ expect = { pool = "web", target = { path = "/y", query = "q", host = "other" } }
 fn mistakes_in_scenarios_name_their_keys() {
     for (lines, key) in [
         ("route-pools = [\"none\"]", "route-pools"),
-        ("route-pools = []", "route-pools"),
         ("route-pools = [\"web\", \"web\"]", "route-pools"),
         ("policies-may-edit = [\"body\"]", "policies-may-edit"),
         ("policies-may-edit = []", "policies-may-edit"),

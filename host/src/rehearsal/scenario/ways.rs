@@ -44,7 +44,6 @@ pub(super) fn take(
     findings: &mut Findings,
 ) {
     if let Some(node) = section.take("route-pools") {
-        let place = node.place.clone();
         for node in node.one_or_many() {
             match node.parsed(findings, |name| named(name, pools)) {
                 Some(id) if ways.pools.contains(&id.value) => {
@@ -53,12 +52,6 @@ pub(super) fn take(
                 Some(id) => ways.pools.push(id.value),
                 None => {}
             }
-        }
-        if ways.pools.is_empty() {
-            findings.error(
-                &place,
-                "names no pool; write at least one, or remove the key",
-            );
         }
     }
     if let Some(node) = section.take("policies-may-edit") {
