@@ -19,6 +19,7 @@ LABEL org.opencontainers.image.title="waypost" \
       org.opencontainers.image.description="A routing proxy whose decisions are made by sandboxed WebAssembly components" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /out/ /
+COPY LICENSE /usr/share/doc/waypost/LICENSE
 # The authorities that vouch for backends and for a directory of ACME.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 # A number, so that an orchestrator can see that it isn't root; nothing in the image belongs to it.
@@ -28,6 +29,7 @@ WORKDIR /etc/waypost
 EXPOSE 8080 9090
 # Drains: what is in flight is finished, for 30 s at most; give `docker stop` a longer --timeout than that.
 STOPSIGNAL SIGTERM
-# No HEALTHCHECK here: what to ask depends on the command (`origin` has no admin listener). compose.yaml shows one.
+# No HEALTHCHECK here: a proxy whose file has another admin listener, or none, would be replaced although it serves.
+# `docker run --health-cmd 'waypost healthcheck'` asks the default one, or WAYPOST_ADMIN_LISTEN; compose.yaml does so too.
 ENTRYPOINT ["waypost"]
 CMD ["run"]

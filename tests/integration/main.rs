@@ -40,6 +40,7 @@ mod health;
 mod hostile_components;
 mod hot_swap;
 mod http2;
+mod installed;
 mod interim_and_trailers;
 mod large_bodies;
 mod layer4;

@@ -32,6 +32,11 @@ pub(super) async fn ask_for_backends(backends: cli::Backends) -> Result<()> {
     ask(backends.remote, Command::Backends(about_backends(task))).await
 }
 
+/// Asks a running proxy whether it is ready.
+pub(super) async fn ask_for_health(healthcheck: cli::Healthcheck) -> Result<()> {
+    ask(healthcheck.remote(), Command::Health).await
+}
+
 fn about_backends(task: BackendsTask) -> Backends {
     let say = |named: cli::Named, said| Backends::Say {
         pool: named.pool,

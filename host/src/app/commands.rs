@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use super::ask::{ask_for_backends, ask_for_reload, ask_for_upgrade, ask_proxy};
+use super::ask::{ask_for_backends, ask_for_health, ask_for_reload, ask_for_upgrade, ask_proxy};
 use super::check::check;
+use super::pages::{write_completions, write_pages};
 use super::rehearse::rehearse;
 use super::reload::Source;
 use super::run::run;
@@ -44,6 +45,8 @@ pub fn execute(cli: Cli, held: Held, activation: Activation) -> Result<ExitCode>
             task: Task::Begin(begin),
             ..
         }) => super::begin::begin_policy(&begin),
+        Command::Completions(completions) => write_completions(completions),
+        Command::Man(pages) => write_pages(&pages),
         command => with_runtime(command, signals, activation),
     }
 }
@@ -95,8 +98,13 @@ fn with_runtime(
             (Command::Backends(backends), _) => {
                 ask_for_backends(backends).await.map(|()| ExitCode::SUCCESS)
             }
+            (Command::Healthcheck(healthcheck), _) => ask_for_health(healthcheck)
+                .await
+                .map(|()| ExitCode::SUCCESS),
             // `execute` has handled these.
-            (Command::Policy(_), _) | (_, None) => Ok(ExitCode::FAILURE),
+            (Command::Policy(_) | Command::Completions(_) | Command::Man(_), _) | (_, None) => {
+                Ok(ExitCode::FAILURE)
+            }
         }
     });
     // A component that is still being compiled must not delay the end of the process.

@@ -28,6 +28,7 @@ mod load;
 mod looks;
 mod names;
 mod open_listeners;
+mod pages;
 mod passed;
 mod pid_file;
 mod place;

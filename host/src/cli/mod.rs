@@ -7,8 +7,10 @@
 mod backends;
 #[cfg(feature = "demo")]
 mod demo;
+mod healthcheck;
 mod left_out;
 mod offline;
+mod pages;
 mod policy;
 mod replay;
 #[cfg(feature = "authoring")]
@@ -29,9 +31,11 @@ use crate::config::{ConfigError, ConfigErrors, FileSource, Overrides, Place, Sou
 pub use backends::{Backends, BackendsTask, Named, Weight};
 #[cfg(feature = "demo")]
 pub use demo::{Demo, Origin};
+pub use healthcheck::Healthcheck;
 #[cfg(feature = "authoring")]
 pub use offline::Pack;
 pub use offline::{Bench, Inspect, Offline, Test};
+pub use pages::{Completions, Page, Pages, Shell, pages};
 pub use policy::{Action, By, Deploy, Mode, Policy, Reload, Remote, Task, Upgrade};
 pub use replay::{Diff, Playing, Rehearsed, Replay};
 #[cfg(feature = "authoring")]
@@ -132,6 +136,17 @@ pub enum Command {
     /// Commands for a running proxy talk to its admin listener. A refused command changes nothing.
     #[command(after_long_help = policy::POLICY_HELP)]
     Policy(Policy),
+    /// Ask a running proxy whether it is ready.
+    ///
+    /// For `HEALTHCHECK` of an image and for probes that run a command.
+    #[command(after_long_help = healthcheck::HEALTHCHECK_HELP)]
+    Healthcheck(Healthcheck),
+    /// Print the script by which a shell completes this command's arguments.
+    #[command(after_long_help = pages::COMPLETIONS_HELP)]
+    Completions(Completions),
+    /// Print the manual page of this command, or write those of all commands into a folder.
+    #[command(after_long_help = pages::MAN_HELP)]
+    Man(Pages),
 }
 
 /// Flags of `run` and `check`, as written.
@@ -208,7 +223,10 @@ impl Command {
             | Self::Policy(_)
             | Self::Reload(_)
             | Self::Upgrade(_)
-            | Self::Backends(_) => false,
+            | Self::Backends(_)
+            | Self::Healthcheck(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
         }
     }
 }

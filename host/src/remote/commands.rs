@@ -13,6 +13,7 @@ use super::answers::{Details, Fate, Policies, Reloaded, Token, Upgraded};
 use super::backends;
 use super::client::{Answer, CHANGE, Client, DEPLOY, segment};
 use super::display::Display;
+use super::health;
 use super::options::{Change, Command, Deploy, Proxy, Role, Watching, chosen_by};
 use super::render;
 use super::watch::Watch;
@@ -51,7 +52,11 @@ where
     E: Fn(&str) -> Option<OsString>,
     I: Future<Output = ()>,
 {
-    let token = token(proxy.token_file.as_deref(), &around.environment)?;
+    let token = match &command {
+        // Open to all: a token is not shown to what may be another program.
+        Command::Health => None,
+        _ => token(proxy.token_file.as_deref(), &around.environment)?,
+    };
     let client = Client::new(proxy.address, token);
     let json = around.json;
     match command {
@@ -87,6 +92,7 @@ where
             let (answer, shown) = backends::ask(&client, command).await?;
             print(&answer, json, shown)
         }
+        Command::Health => print(&health::ask(&client).await?, json, health::shown),
         Command::Change { name, change } => {
             let answer = apply(&client, &name, change).await?;
             print(&answer, json, what_runs)

@@ -85,6 +85,9 @@ pub enum RemoteError {
         /// The proxy's explanation.
         sentence: String,
     },
+    /// A proxy that should get no traffic, or whose admin listener hangs.
+    #[error("not ready: {0}")]
+    NotReady(String),
     /// The trial ended without a promotion, or is not the expected one.
     #[error("{0}")]
     Over(String),

@@ -1,9 +1,9 @@
 //! Remote: how does the command line reach a running proxy?
 //!
-//! [`execute`] runs the commands of `waypost policy`, `reload` and `backends` that need a proxy:
-//! `options` are the commands as plain values, `client` is a small HTTP client of the admin
-//! listener, `answers` are its answers as values, `render`, `trial` and `backends` show them as
-//! text, `watch` and `display` follow a trial.
+//! [`execute`] runs the commands that need a proxy: those of `waypost policy`, `reload`, `upgrade`,
+//! `backends`, `healthcheck`. `options` are the commands as plain values, `client` is a small HTTP
+//! client of the admin listener, `answers` are its answers as values, `render`, `trial`, `backends`
+//! and `health` show them as text, `watch` and `display` follow a trial.
 //! Called by `app`; the proxy itself does not use this room. Every wait has a limit. Answers are
 //! not trusted: names, reasons and samples may contain text of guests and clients, so control
 //! characters are removed.
@@ -15,6 +15,7 @@ mod commands;
 mod display;
 mod error;
 mod figures;
+mod health;
 mod options;
 mod render;
 mod trial;

@@ -46,6 +46,8 @@ pub enum Command {
     },
     /// Shows or changes backends.
     Backends(Backends),
+    /// Asks whether it is ready.
+    Health,
 }
 
 /// A command about the backends of pools.
