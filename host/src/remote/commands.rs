@@ -53,7 +53,6 @@ where
     I: Future<Output = ()>,
 {
     let token = match &command {
-        // Open to all: a token is not shown to what may be another program.
         Command::Health => None,
         _ => token(proxy.token_file.as_deref(), &around.environment)?,
     };
@@ -76,12 +75,8 @@ where
         }
         Command::Reload { check } => {
             let path = if check { "/reload?check" } else { "/reload" };
-            let answer = client
-                .send(Method::POST, path, Bytes::new(), DEPLOY)
-                .await?;
-            print(&answer, json, |a| {
-                Ok(render::reloaded(&a.read::<Reloaded>()?))
-            })
+            let sent = client.send(Method::POST, path, Bytes::new(), DEPLOY);
+            print(&sent.await?, json, reloaded)
         }
         Command::Upgrade { binary } => {
             let path = upgrade(binary.as_deref());
@@ -254,6 +249,10 @@ fn named(
 
 fn path(name: &str) -> String {
     format!("/policies/{}", segment(name))
+}
+
+fn reloaded(answer: &Answer) -> Result<String, RemoteError> {
+    Ok(render::reloaded(&answer.read::<Reloaded>()?))
 }
 
 fn upgraded(answer: &Answer) -> Result<String, RemoteError> {

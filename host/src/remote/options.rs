@@ -46,7 +46,8 @@ pub enum Command {
     },
     /// Shows or changes backends.
     Backends(Backends),
-    /// Asks whether it is ready.
+    /// Asks whether it is ready: open to all, and so without the token, which is not shown to what
+    /// may be another program.
     Health,
 }
 
