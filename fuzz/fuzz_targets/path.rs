@@ -45,6 +45,7 @@ fuzz_target!(|bytes: &[u8]| {
         answer: None,
         edits: Default::default(),
         policies: Vec::new(),
+        rights: Default::default(),
         preserve_header_case: false,
         layer4: None,
         compress: None,
