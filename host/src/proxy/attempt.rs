@@ -85,7 +85,7 @@ impl Exchange<'_> {
     }
 
     /// A connection, pooled or new; `None` if the client leaves while it is waited for.
-    async fn opened(
+    pub(super) async fn opened(
         &self,
         worker: &Worker,
         lease: &Lease<'_>,

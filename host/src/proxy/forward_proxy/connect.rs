@@ -16,7 +16,6 @@ use crate::proxy::exchange::{Attempted, Exchange};
 use crate::proxy::refusal::{ForwardRefusal, LocalReply, Refusal};
 use crate::proxy::switched::Backend;
 use crate::proxy::tries::Tries;
-use crate::proxy::worker::Worker;
 use crate::upstream::{
     AttemptOutcome, Carrier, Connection, FailedAttempt, Lease, RequestPlace, WorkerPool,
 };
@@ -99,8 +98,7 @@ impl Exchange<'_> {
                 None => return self.no_tunnel(lease, AttemptOutcome::ClientFailed),
             }
         }
-        let opened = self.opened_anew(context.worker, &lease, &tries);
-        let outcome = match opened.await {
+        let outcome = match self.opened(context.worker, &lease, &tries).await {
             Some(Ok(Carrier::H1(connection))) => return Some(Ok((lease, connection))),
             Some(Ok(Carrier::H2(_))) => AttemptOutcome::Unfit,
             Some(Err(outcome)) => outcome,
@@ -117,21 +115,6 @@ impl Exchange<'_> {
     ) -> Option<Result<(Lease<'l>, Connection), AttemptOutcome>> {
         lease.finish(outcome, &mut self.doubt, self.scratch.head.client);
         (outcome != AttemptOutcome::ClientFailed).then_some(Err(outcome))
-    }
-
-    /// A connection of its own; `None` if the client leaves while it is waited for.
-    async fn opened_anew(
-        &self,
-        worker: &Worker,
-        lease: &Lease<'_>,
-        tries: &Tries<'_>,
-    ) -> Option<Result<Carrier, AttemptOutcome>> {
-        if !self.may_connect(lease.endpoint()) {
-            return Some(Err(AttemptOutcome::NoShare));
-        }
-        // In a box, as everywhere.
-        let opened = Box::pin(self.open(worker, lease, tries));
-        self.presence().during(opened).await
     }
 
     /// RFC 9110 section 9.3.6 gives a body no meaning, and others would read it as the tunnel's
