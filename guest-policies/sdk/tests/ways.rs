@@ -245,6 +245,17 @@ fn no_more_edits_of_a_target_than_the_host_takes() {
         [Ok(()), Err(TargetError::TooMany)]
     );
     assert_eq!(target.path, "/63");
+    // Longer than what every server takes, with the query.
+    let long = format!("/{}", "x".repeat(7_890));
+    let too_long = testing::get("/")
+        .field("x-path", &long)
+        .field("x-query", "123456789");
+    let mut target = testing::target("/");
+    ways.edit_target(&too_long, &mut target).unwrap();
+    assert_eq!(
+        target.path.len() + target.query.map_or(0, |q| q.len() + 1),
+        7_891
+    );
 }
 
 #[test]

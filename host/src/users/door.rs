@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use rand::Rng;
@@ -63,7 +63,12 @@ pub struct Door {
     at_once: Arc<Semaphore>,
     waiting: Semaphore,
     waiting_by_client: Mutex<HashMap<IpAddr, usize>>,
+    /// By what is checked: a browser opens its tunnels at once, and all of them say the same.
+    under_way: Mutex<HashMap<[u8; 32], Weak<Turn>>>,
 }
+
+/// Held by the one of those that say the same who has it checked.
+type Turn = tokio::sync::Mutex<()>;
 
 /// A place of a client among those that wait.
 struct Waiting<'d> {
@@ -114,16 +119,18 @@ impl Door {
         if self.is_guessing(client) {
             return Verdict::TooMany;
         }
+        let turn = self.turn(key);
+        let _turn = turn.lock().await;
+        if self.right.find(&key).is_some() {
+            return Verdict::Right;
+        }
         let Some(_waiting) = self.wait(client) else {
             return Verdict::Busy;
         };
         let Ok(permit) = Arc::clone(&self.at_once).acquire_owned().await else {
             return Verdict::Busy;
         };
-        // While it waited, the same was found right, or others of this client were wrong.
-        if self.right.find(&key).is_some() {
-            return Verdict::Right;
-        }
+        // While it waited, others of this client were wrong.
         if self.is_guessing(client) {
             return Verdict::TooMany;
         }
@@ -144,6 +151,19 @@ impl Door {
             }
             None => Verdict::Busy,
         }
+    }
+
+    /// What those wait for that say the same. It is forgotten with the last of them.
+    fn turn(&self, key: [u8; 32]) -> Arc<Turn> {
+        let under_way = self.under_way.lock();
+        let mut all = under_way.unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, turn| turn.strong_count() > 0);
+        let known = all.get(&key).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let turn = Arc::default();
+            all.insert(key, Arc::downgrade(&turn));
+            turn
+        })
     }
 
     /// A place for a client that waits, if there is one.
@@ -196,6 +216,7 @@ impl Default for Door {
             at_once: Arc::new(Semaphore::new(AT_ONCE)),
             waiting: Semaphore::new(WAITING),
             waiting_by_client: Mutex::default(),
+            under_way: Mutex::default(),
         }
     }
 }
@@ -243,6 +264,35 @@ mod tests {
         let most = MOST_WRONG as usize;
         assert!((most..most + AT_ONCE).contains(&wrong), "{wrong}");
         assert_eq!(count(Verdict::TooMany), WAITING_OF_CLIENT - wrong);
+    }
+
+    #[tokio::test]
+    async fn the_same_password_is_checked_once_however_many_say_it() {
+        let hash = "$5$rounds=1000$saltsalt$eKLZU9t9OoPWrqOQsoTIKG0aYkZ5rGOoOQhiIvoSWX2";
+        let (door, file) = (Arc::new(Door::default()), Path::new("users"));
+        door.follow(file, Users::parse(&format!("ann:{hash}\n")).unwrap());
+        for (password, verdict) in [("secret", Verdict::Right), ("wrong", Verdict::TooMany)] {
+            let mut asked = JoinSet::new();
+            for _ in 0..2 * WAITING {
+                let given = Credentials {
+                    user: "ann".to_owned(),
+                    password: password.to_owned(),
+                };
+                let door = Arc::clone(&door);
+                asked.spawn(async move { door.ask(file, given, Ipv4Addr::LOCALHOST.into()).await });
+            }
+            let verdicts = asked.join_all().await;
+            let others: Vec<_> = verdicts.iter().filter(|v| **v != verdict).collect();
+            let wrong = MOST_WRONG as usize * usize::from(verdict == Verdict::TooMany);
+            assert_eq!(others, vec![&Verdict::Wrong; wrong], "{password}");
+        }
+        let key = [0; 32];
+        assert_eq!(Arc::strong_count(&door.turn(key)), 1);
+        assert_eq!(
+            door.under_way.lock().unwrap().len(),
+            1,
+            "the others are forgotten"
+        );
     }
 
     #[tokio::test]

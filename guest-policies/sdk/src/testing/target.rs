@@ -57,7 +57,9 @@ impl TestTarget {
 
     pub(super) fn set_path(&mut self, path: &str, budget: &mut Budget) -> Result<(), TargetError> {
         self.allow(Part::Path, path.len(), budget)?;
-        self.path = valid(path, is_path)?;
+        let path = valid(path, is_path)?;
+        Self::fits(path.len() + self.query.as_ref().map_or(0, |query| query.len() + 1))?;
+        self.path = path;
         Ok(())
     }
 
@@ -67,7 +69,9 @@ impl TestTarget {
         budget: &mut Budget,
     ) -> Result<(), TargetError> {
         self.allow(Part::Query, query.map_or(0, str::len), budget)?;
-        self.query = query.map(|query| valid(query, is_visible)).transpose()?;
+        let query = query.map(|query| valid(query, is_visible)).transpose()?;
+        Self::fits(self.path.len() + query.as_ref().map_or(0, |query| query.len() + 1))?;
+        self.query = query;
         Ok(())
     }
 
@@ -75,6 +79,14 @@ impl TestTarget {
         self.allow(Part::Host, host.len(), budget)?;
         self.host = valid(host, is_host)?;
         Ok(())
+    }
+
+    /// The host takes 7,900 bytes, or as many as the client has sent; a test has sent fewer.
+    fn fits(length: usize) -> Result<(), TargetError> {
+        match length {
+            0..=7_900 => Ok(()),
+            _ => Err(TargetError::Invalid),
+        }
     }
 
     fn allow(&self, part: Part, length: usize, budget: &mut Budget) -> Result<(), TargetError> {
