@@ -17,7 +17,7 @@ fn faulty(lines: &str) -> Faulty {
         .pool_for_all(&[backend.address()], &["probe", "last"])
         .tables(&format!(
             "[policies.last]\ncomponent = \"last.wasm\"\ndeadline = \"1s\"\n\
-             [policies.probe]\ncomponent = \"probe.wasm\"\ndeadline = \"100ms\"\n{lines}\n"
+             [policies.probe]\ncomponent = \"probe.wasm\"\ndeadline = \"1s\"\n{lines}\n"
         ))
         .start();
     Faulty {

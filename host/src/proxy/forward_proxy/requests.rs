@@ -192,6 +192,8 @@ fn count(worker: &Worker, local: &LocalReply) {
     let reason = match local {
         LocalReply::Refusal(Refusal::Forward(refusal)) => refusal.counted(),
         local if local.is_of_policy() => ForwardRefused::Policy,
+        // What a client may have of connections is what its tunnels share.
+        LocalReply::Refusal(Refusal::StreamLimit) => ForwardRefused::Tunnels,
         LocalReply::Refusal(refusal) if refusal.status() >= 500 => ForwardRefused::Unreachable,
         LocalReply::Refusal(_) => ForwardRefused::Request,
         _ => return,
