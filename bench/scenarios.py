@@ -7,14 +7,14 @@ ALL = (
     "waypost-router", "waypost-all", "waypost-least-loaded", "waypost-request",
 )
 # How they are shown.
-ORDER = (*ALL[:1], "nginx-64k", *ALL[1:], "waypost-matches")
+ORDER = (*ALL[:1], "nginx-64k", *ALL[1:], "waypost-one-route", "waypost-matches")
 # Where what a policy decides makes little difference, not every configuration is measured.
 MAIN = ("nginx", "haproxy", "envoy", "envoy-wasm", "caddy", "waypost-native", "waypost-random", "waypost")
 # With the buffers that large bodies want, where there are large bodies.
 BODY = ("nginx", "nginx-64k", *MAIN[1:])
 BALANCING = ("nginx", "haproxy", "envoy", "waypost-random", "waypost-least-loaded")
 # `waypost` has a pool for each host there, the others one pool for all.
-ROUTING = ("nginx", "haproxy", "envoy", "waypost-random", "waypost-matches", "waypost")
+ROUTING = ("nginx", "haproxy", "envoy", "waypost-random", "waypost-one-route", "waypost-matches", "waypost")
 # TLS, HTTP/2, gRPC and WebSocket: `random` in ours, no policy in theirs.
 PROTOCOL = ("nginx", "haproxy", "envoy", "caddy", "waypost-random")
 PROTOCOL_BODY = ("nginx", "nginx-64k", *PROTOCOL[1:])

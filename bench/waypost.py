@@ -80,6 +80,14 @@ listen = "127.0.0.1:{admin}"
         return "\n".join([*lines, f"[pools.pool]\nbackends = {addresses}\n{more}"])
 
 
+class OneRoute(Waypost):
+    """One route for all hosts: what requests for many hosts cost apart from the routes."""
+
+    def routes(self, setup):
+        route = f'[[routes]]\nhost = "*"\npool = "pool"\npolicies = {json.dumps(self.policies)}'
+        return f"{route}\n[pools.pool]\nbackends = {json.dumps(list(setup.backends))}"
+
+
 class WithMatches(Waypost):
     """Each host has routes that look at path, method, header and query, and the request is of the last one."""
 
@@ -115,6 +123,10 @@ def waypost_peers():
     return [
         Waypost("waypost-native", "`policies = []`: the host's own random choice, no WebAssembly", []),
         Waypost("waypost-random", "the built-in `random` component", ["random"]),
+        OneRoute(
+            "waypost-one-route", "one route, whatever the host is (beside `waypost-random` it shows what the routes cost, "
+            "and not the hosts in the requests); the component `random`", ["random"],
+        ),
         WithMatches(
             "waypost-matches", "six routes for each host, with an exact path, an expression, methods, a header and a "
             "query; the component `random`", ["random"],

@@ -68,7 +68,9 @@ impl Exchange<'_> {
         ranges: &[ByteRange],
     ) -> Result<Disposition, Box<LocalReply>> {
         // No policy is asked to choose from nothing.
-        let pool = context.pool().ok_or(Refusal::NoBackend)?;
+        let Some(pool) = context.pool() else {
+            return Err(Refusal::NoBackend.into());
+        };
         let policy = &context.target.retry;
         let mut _place = None;
         if policy.buffering > 0 || pool.topology.requests.is_some() {

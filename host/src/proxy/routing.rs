@@ -35,7 +35,9 @@ impl<'a> Exchange<'a> {
         if let Some(timeouts) = &rule.timeouts {
             self.timeouts = timeouts;
         }
-        let target = target(worker, self.view, rule).ok_or(Refusal::NoBackend)?;
+        let Some(target) = target(worker, self.view, rule) else {
+            return Err(Refusal::NoBackend.into());
+        };
         if let Some(edits) = self.edits.filter(|edits| edits.says_pool) {
             self.name(edits, Some(target.pool));
         }

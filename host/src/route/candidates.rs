@@ -4,12 +4,14 @@ use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::ptr;
+use std::ops::{Deref, DerefMut};
+use std::{mem, ptr, slice};
 
 use http::Method;
 use memchr::memchr;
 use percent_encoding::percent_decode;
 
+use super::action::Action;
 use crate::config::{Conditions, PathMatch, Pattern, Route};
 use crate::message::RequestHead;
 use crate::message::path;
@@ -19,10 +21,59 @@ use crate::message::path;
 pub(super) struct Candidate {
     /// Path prefix, without a trailing slash; empty if an expression decides.
     prefix: Box<str>,
-    /// The index of what becomes of its requests.
-    pub(super) action: usize,
+    /// What becomes of its requests.
+    pub(super) action: Action,
     /// What a prefix doesn't say.
     more: Option<Box<More>>,
+}
+
+/// The routes of one host. Most hosts have one, which stands in the table itself.
+#[derive(Debug)]
+pub(super) enum OfHost {
+    One(Candidate),
+    Several(Vec<Candidate>),
+}
+
+impl Default for OfHost {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
+}
+
+impl OfHost {
+    pub(super) fn push(&mut self, candidate: Candidate) {
+        let mut all = match mem::take(self) {
+            Self::One(first) => vec![first],
+            Self::Several(all) => all,
+        };
+        if all.is_empty() {
+            *self = Self::One(candidate);
+        } else {
+            all.push(candidate);
+            *self = Self::Several(all);
+        }
+    }
+}
+
+impl Deref for OfHost {
+    type Target = [Candidate];
+
+    #[inline]
+    fn deref(&self) -> &[Candidate] {
+        match self {
+            Self::One(candidate) => slice::from_ref(candidate),
+            Self::Several(all) => all,
+        }
+    }
+}
+
+impl DerefMut for OfHost {
+    fn deref_mut(&mut self) -> &mut [Candidate] {
+        match self {
+            Self::One(candidate) => slice::from_mut(candidate),
+            Self::Several(all) => all,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -42,8 +93,7 @@ enum Kind {
 }
 
 impl Candidate {
-    /// A route, and the index of its action.
-    pub(super) fn new(route: &Route, action: usize) -> Self {
+    pub(super) fn new(route: &Route, action: Action) -> Self {
         let (prefix, kind) = match &route.path {
             PathMatch::Exact(path) => (path.as_str(), Kind::Exact),
             PathMatch::Regex(pattern) => ("", Kind::Regex(pattern.clone())),

@@ -7,6 +7,7 @@
 //! for each request. Pure: no I/O. Finding a rule allocates nothing; only comparing the readings of
 //! an ambiguous path does, and decoding what an expression or a condition of the query looks at.
 
+mod action;
 mod candidates;
 mod layer4;
 mod rewrite;
@@ -15,18 +16,21 @@ mod target;
 mod values;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use memchr::{memchr_iter, memrchr_iter};
+use smallvec::SmallVec;
 
-use self::candidates::{Asked, Candidate, Facts, best, in_order};
+pub use self::action::{Action, Answer};
+use self::candidates::{Asked, Candidate, Facts, OfHost, best, in_order};
 use self::layer4::Layer4Table;
 pub use self::rewrite::{fill, rewritten};
 pub use self::rule::{Handling, Rule};
 use self::rule::{Known, edits};
 pub use self::target::{RuleMirror, RuleTarget, numbers};
 pub use self::values::field_value;
-use crate::config::{FixedResponse, HostPattern, Route, RouteAnswer, RouteEdits, TcpForward};
+use crate::config::{FixedResponse, HostPattern, Route, RouteAnswer, TcpForward};
 use crate::message::RequestHead;
 use crate::message::path::{self, PathNotes};
 use crate::policy::PolicyId;
@@ -35,16 +39,20 @@ use crate::upstream::PoolId;
 /// All routes, ordered for look-up. The cost of an answer does not grow with the number of hosts.
 #[derive(Debug, Default)]
 pub struct RouteTable {
-    exact: HashMap<Box<str>, Vec<Candidate>, RandomState>,
+    exact: HashMap<Name, OfHost, RandomState>,
     /// By suffix, with its leading dot.
-    suffix: HashMap<Box<str>, Vec<Candidate>, RandomState>,
+    suffix: HashMap<Name, OfHost, RandomState>,
     /// Labels of the longest suffix.
     suffix_labels: usize,
-    any: Vec<Candidate>,
-    /// The routes that the candidates point into.
+    any: OfHost,
+    /// What becomes of the requests of each route, in the order of the routes.
     actions: Vec<Action>,
     layer4: Layer4Table,
 }
+
+/// A host or a suffix, which stands in the table itself unless it is long: of ten thousand that are
+/// asked for in turns, none is in the processor's caches.
+type Name = SmallVec<[u8; 31]>;
 
 /// Bytes of an ambiguous path that expressions look at: they look at all of each of its readings.
 const MOST_AMBIGUOUS: usize = 1_024;
@@ -58,37 +66,6 @@ pub enum Sureness {
     NormalForm,
     /// In neither.
     Neither,
-}
-
-/// What becomes of a route's requests.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// They go to a pool.
-    Forward(Rule),
-    /// The proxy answers them.
-    Answer(Box<Answer>),
-}
-
-/// What a route answers itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// Its place in the table.
-    pub index: usize,
-    /// The answer.
-    pub answer: RouteAnswer,
-    /// What it changes; `None` for nothing.
-    pub edits: Option<Box<RouteEdits>>,
-}
-
-impl Action {
-    /// What the route changes of requests and responses; `None` for nothing.
-    #[inline]
-    pub fn edits(&self) -> Option<&RouteEdits> {
-        match self {
-            Self::Forward(rule) => rule.edits.as_deref(),
-            Self::Answer(answer) => answer.edits.as_deref(),
-        }
-    }
 }
 
 impl RouteTable {
@@ -114,23 +91,23 @@ impl RouteTable {
             let action = match &route.answer {
                 None => Handling::new(route, pools, policies)
                     .map(|handling| Action::Forward(Rule::new(number, known.share(handling)))),
-                Some(answer) => Some(Action::Answer(Box::new(Answer {
+                Some(answer) => Some(Action::Answer(Arc::new(Answer {
                     index,
                     answer: answer.clone(),
                     edits: edits(route),
                 }))),
             };
             let Some(action) = action else { continue };
-            table.actions.push(action);
+            table.actions.push(action.clone());
             if let Some(layer4) = &route.layer4 {
                 table.layer4.add(route, layer4, index);
                 continue;
             }
-            let candidate = Candidate::new(route, index);
+            let candidate = Candidate::new(route, action);
             let of_host = match &route.host {
-                HostPattern::Exact(host) => table.exact.entry(host.as_str().into()).or_default(),
+                HostPattern::Exact(host) => table.exact.entry(host.as_bytes().into()).or_default(),
                 HostPattern::Suffix(suffix) => {
-                    table.suffix.entry(suffix.as_str().into()).or_default()
+                    table.suffix.entry(suffix.as_bytes().into()).or_default()
                 }
                 HostPattern::Any => &mut table.any,
             };
@@ -139,7 +116,7 @@ impl RouteTable {
         let labels = table
             .suffix
             .keys()
-            .map(|suffix| memchr_iter(b'.', suffix.as_bytes()).count());
+            .map(|suffix| memchr_iter(b'.', suffix).count());
         table.suffix_labels = labels.max().unwrap_or(0);
         let hosts = table.exact.values_mut().chain(table.suffix.values_mut());
         let hosts = hosts.chain([&mut table.any]);
@@ -195,11 +172,11 @@ impl RouteTable {
         path: &str,
     ) -> Option<(&'t Candidate, &'t Action)> {
         let asked = Asked::new(path);
-        let best = |of_host: &'t Vec<Candidate>| best(of_host, facts, &asked);
+        let best = |of_host: &'t OfHost| best(of_host, facts, &asked);
         // Nearly every request has a host that is named and a path that is one of its.
-        let found = self.exact.get(host).and_then(best);
+        let found = self.exact.get(host.as_bytes()).and_then(best);
         let found = found.or_else(|| self.wider(host).find_map(best));
-        found.map(|candidate| (candidate, &self.actions[candidate.action]))
+        found.map(|candidate| (candidate, &candidate.action))
     }
 
     /// In which form a path may be sent, so that every server that may be behind a route would read
@@ -219,7 +196,7 @@ impl RouteTable {
         notes: PathNotes,
     ) -> Sureness {
         // An expression looks at all of each reading.
-        let mut of_hosts = self.by_host(&head.host).flatten();
+        let mut of_hosts = self.by_host(&head.host).flat_map(|of_host| &**of_host);
         if sent.len() > MOST_AMBIGUOUS && of_hosts.any(Candidate::is_expression) {
             return Sureness::Neither;
         }
@@ -252,26 +229,20 @@ impl RouteTable {
     }
 
     /// The candidates for a host, best first.
-    fn by_host<'t, 'h>(
-        &'t self,
-        host: &'h str,
-    ) -> impl Iterator<Item = &'t Vec<Candidate>> + use<'t, 'h> {
-        let exact = self.exact.get(host);
+    fn by_host<'t, 'h>(&'t self, host: &'h str) -> impl Iterator<Item = &'t OfHost> + use<'t, 'h> {
+        let exact = self.exact.get(host.as_bytes());
         exact.into_iter().chain(self.wider(host))
     }
 
     /// Those that aren't for this host alone. A name has as many suffixes as labels, but only those
     /// can be known that have no more labels than the longest that is.
-    fn wider<'t, 'h>(
-        &'t self,
-        host: &'h str,
-    ) -> impl Iterator<Item = &'t Vec<Candidate>> + use<'t, 'h> {
+    fn wider<'t, 'h>(&'t self, host: &'h str) -> impl Iterator<Item = &'t OfHost> + use<'t, 'h> {
         let start = memrchr_iter(b'.', host.as_bytes())
             .take(self.suffix_labels)
             .last()
             .unwrap_or(host.len());
         let dots = memchr_iter(b'.', &host.as_bytes()[start..]);
-        let suffix = dots.filter_map(move |dot| self.suffix.get(&host[start + dot..]));
+        let suffix = dots.filter_map(move |dot| self.suffix.get(&host.as_bytes()[start + dot..]));
         suffix.chain([&self.any])
     }
 }
