@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::config::{Config, Policy, PolicySource};
 use crate::files;
@@ -12,8 +12,8 @@ use crate::policy::{
 use crate::stats::Stats;
 use crate::upstream::PoolTopology;
 
-/// The bytes of a policy's component.
-pub(super) fn component(policy: &Policy) -> Result<Arc<[u8]>> {
+/// The bytes of a policy's component; an error says where the configuration names it.
+pub(super) fn component(config: &Config, policy: &Policy) -> Result<Arc<[u8]>> {
     match &policy.source {
         PolicySource::Builtin(name) => match builtin(name) {
             Some(bytes) => Ok(bytes.into()),
@@ -24,7 +24,8 @@ pub(super) fn component(policy: &Policy) -> Result<Arc<[u8]>> {
         },
         PolicySource::File(path) => {
             let bytes = files::read_regular(path, MAX_COMPONENT as u64).with_context(|| {
-                format!("policy {:?}: {} can't be read", policy.name, path.display())
+                let (named, file) = (config.named_at(path), path.display());
+                format!("{named}policy {:?}: {file} can't be read", policy.name)
             })?;
             Ok(bytes.into())
         }
@@ -116,10 +117,7 @@ pub(super) fn load_all(
     stats: &Stats,
 ) -> Vec<Result<Arc<Generation>>> {
     let load = |(index, policy): (usize, &Policy)| {
-        let component = component(policy).map_err(|e| match &policy.source {
-            PolicySource::File(path) => anyhow!("{}{e:#}", config.named_at(path)),
-            PolicySource::Builtin(_) => e,
-        })?;
+        let component = component(config, policy)?;
         if let Some(reason) = unpinned(policy, &digest(&component)) {
             bail!("{reason}");
         }

@@ -146,6 +146,7 @@ impl<'a> Exchange<'a> {
         let Awaited {
             exchange, state, ..
         } = &mut awaited;
+        exchange.sample(&worker, (rule, target), state);
         let context = RequestContext::new(&worker, &entry, view, (rule, target), state);
         let chain = context.chain();
         chain.begin(&exchange.scratch.head);

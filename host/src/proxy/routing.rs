@@ -42,6 +42,18 @@ impl<'a> Exchange<'a> {
             self.name(edits, Some(target.pool));
         }
         self.normalise(rule)?;
+        self.sample(worker, (rule, target), state);
+        Ok((rule, target))
+    }
+
+    /// Has what the policies see and decide recorded, if this request is one of those.
+    #[inline]
+    pub(super) fn sample(
+        &self,
+        worker: &Worker,
+        (rule, target): (&Rule, &RuleTarget),
+        state: &mut RequestPolicyState,
+    ) {
         if let Some(sampling) = &self.view.settings.sampling
             && samples(sampling, worker, &rule.policies)
         {
@@ -51,7 +63,6 @@ impl<'a> Exchange<'a> {
             };
             self.keep_record(sampling, pools, state);
         }
-        Ok((rule, target))
     }
 
     /// From now on what the policies see and decide is recorded.

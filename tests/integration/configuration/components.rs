@@ -31,13 +31,12 @@ fn a_component_that_can_not_be_a_policy_is_refused_by_name_and_with_the_reason()
 }
 
 #[test]
-fn a_component_that_is_not_there_is_named() {
+fn a_component_that_is_not_there_is_named_with_its_line() {
     let scratch = Scratch::new();
     let said = refused(&scratch, &with_policy(""));
-    assert!(
-        said.contains("policy.wasm") && said.contains("mine"),
-        "{said}"
-    );
+    let is_named = |part| assert!(said.contains(part), "{part:?}: {said}");
+    is_named(", column 1, `policies.mine.component`: policy \"mine\": ");
+    is_named("policy.wasm can't be read");
 }
 
 #[test]

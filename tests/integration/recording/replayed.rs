@@ -2,6 +2,7 @@
 //! did.
 
 mod compared;
+mod connections;
 mod faults;
 mod refused;
 

@@ -154,11 +154,10 @@ fn a_component_that_is_named_anew_must_be_there() {
     edit(&proxy, |text| {
         text.replace("component = \"first.wasm\"", "component = \"frist.wasm\"")
     });
-    assert!(
-        refusal(&proxy)
-            .join("\n")
-            .contains("frist.wasm can't be read")
-    );
+    let refused = refusal(&proxy).join("\n");
+    let is_named = |part| assert!(refused.contains(part), "{part:?}: {refused}");
+    is_named("`policies.mine.component`: policy \"mine\": ");
+    is_named("frist.wasm can't be read");
     assert_eq!(decided(&proxy), "first");
     // What the section has named all along may have gone since it was read.
     edit(&proxy, |text| {

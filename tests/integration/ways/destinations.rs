@@ -275,3 +275,43 @@ fn a_reload_changes_what_policies_may_say() {
     let config = proxy.admin(Request::new("GET", "/config")).text();
     assert!(config.contains("\"policies_may_edit\""), "{config}");
 }
+
+#[test]
+fn a_shadow_is_compared_by_what_it_says_of_destinations() {
+    let [open, closed] = ["open", "closed"].map(TestUpstream::named);
+    let proxy = deciding(&[rule(closed.address(), "refuse=451")], "").start();
+    // It has no such hook, and so refuses nothing.
+    let put = Request::new("PUT", "/policies/finder?mode=shadow").body(guest("probe"));
+    assert_eq!(proxy.admin(put).status, 200);
+    assert_eq!(get(&proxy, &closed.address().to_string()).0, 451);
+    assert_eq!(get(&proxy, &open.address().to_string()).0, 200);
+    eventually("both are compared", || {
+        let hook = &proxy.policy("finder")["trial"]["hooks"]["destination"];
+        let (compared, agreed) = (hook["compared"].as_u64()?, hook["agreed"].as_u64()?);
+        ((compared, agreed) == (2, 1)).then_some(())
+    });
+    assert_eq!(closed.connections(), 0);
+}
+
+#[test]
+fn a_candidate_decides_about_the_destinations_of_its_share() {
+    let backend = TestUpstream::named("backend");
+    let to = backend.address().to_string();
+    let proxy = deciding(&[rule(backend.address(), "refuse=451")], "").start();
+    let put = |mode: &str, component: &str| {
+        let put = Request::new("PUT", &format!("/policies/finder?mode={mode}"));
+        assert_eq!(proxy.admin(put.body(guest(component))).status, 200);
+    };
+    let eventually_says = |status: u16| {
+        eventually("the other one decides", || {
+            (get(&proxy, &to).0 == status).then_some(())
+        });
+    };
+    assert_eq!(get(&proxy, &to).0, 451);
+    // Without the hook it opens no way.
+    put("canary&percent=100", "probe");
+    eventually_says(503);
+    put("canary&percent=100", "pathfinder");
+    eventually_says(451);
+    assert_eq!(backend.connections(), 0);
+}

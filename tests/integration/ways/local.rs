@@ -1,7 +1,9 @@
 //! A policy edits the responses that no backend has made.
 
+use http::HeaderValue;
+
 use super::{finding, request};
-use crate::fixtures::{Request, Response, TestProxy, TestUpstream, refusing_address};
+use crate::fixtures::{Request, Response, TestProxy, TestUpstream, http2, refusing_address};
 
 fn marked(response: &Response, status: u16, source: &str) {
     assert_eq!(response.status, status, "{}", response.text());
@@ -129,4 +131,35 @@ fn an_instance_for_each_request_sees_the_response_of_its_request() {
         let answer = proxy.ask(request(&[("X-Select", "refuse=403")]).bytes());
         marked(&answer, 403, "policy");
     }
+}
+
+#[test]
+fn answers_by_http2_and_to_calls_are_edited_too() {
+    let backend = TestUpstream::named("backend");
+    let proxy = proxy(&backend, "");
+    let told = |answer: &http2::Answer, name| {
+        let value = answer.fields.get(name);
+        value.map(|value| value.to_str().unwrap().to_owned())
+    };
+    http2::connected(&proxy, async |client| {
+        let mut refused = http2::get("a.test", "/");
+        let say = HeaderValue::from_static("refuse=429");
+        refused.headers_mut().insert("x-request", say.clone());
+        let answer = client.ask(refused, b"").await.unwrap();
+        assert_eq!(answer.status, 429);
+        assert_eq!(told(&answer, "x-local").as_deref(), Some("429 policy"));
+        assert_eq!(answer.body, b"refused");
+
+        let mut call = http2::request("POST", "a.test", "/s/m");
+        call.headers_mut().insert("x-request", say);
+        let kind = HeaderValue::from_static("application/grpc");
+        call.headers_mut().insert("content-type", kind);
+        let answer = client.ask(call, b"").await.unwrap();
+        assert_eq!((answer.status.as_u16(), &*answer.body), (200, &b""[..]));
+        let status = told(&answer, "grpc-status");
+        assert_eq!(status.as_deref(), Some("14"), "UNAVAILABLE");
+        assert_eq!(told(&answer, "x-local").as_deref(), Some("200 policy"));
+        client.assert_goes_on().await;
+    });
+    assert_eq!(backend.connections(), 0);
 }

@@ -91,7 +91,9 @@ impl ControlPlane {
         let (managed, choices) = match found {
             Some(managed) => {
                 let was = managed.configured(before);
-                let choice = was.map(|was| changed(&managed, was, policy)).transpose()?;
+                let choice = was
+                    .map(|was| changed(&managed, was, (within.0, policy)))
+                    .transpose()?;
                 match choice.flatten() {
                     None => {
                         let loaded = None;
@@ -103,7 +105,7 @@ impl ControlPlane {
             None => {
                 let id = self.next_id(&policy.name);
                 let managed = Arc::new(Managed::new(id, &policy.name));
-                let choices = self.choices(&managed, policy);
+                let choices = self.choices(&managed, (within.0, policy));
                 (managed, choices.map_err(|e| format!("{e:#}"))?)
             }
         };
@@ -209,8 +211,12 @@ impl ControlPlane {
 
 /// What has to be loaded because this policy is configured in another way, or because its file has
 /// another component; `None` if nothing has to.
-fn changed(managed: &Managed, was: &Policy, policy: &Policy) -> Result<Option<Choice>, String> {
-    let file = match policies::component(policy) {
+fn changed(
+    managed: &Managed,
+    was: &Policy,
+    (config, policy): (&Config, &Policy),
+) -> Result<Option<Choice>, String> {
+    let file = match policies::component(config, policy) {
         // What it has named until now may have gone since; what it names from now on must be there.
         Err(e) if policy.source != was.source => return Err(format!("{e:#}")),
         file => file,

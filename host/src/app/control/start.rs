@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::deploy::Attempt;
 use super::{ControlPlane, Managed, policies};
-use crate::config::Policy;
+use crate::config::{Config, Policy};
 use crate::ground;
 use crate::policy::{Generation, digest};
 use crate::rollout::Kept;
@@ -72,7 +72,7 @@ impl ControlPlane {
             let Some(policy) = managed.configured(&config) else {
                 continue;
             };
-            let choices = self.choices(&managed, policy)?;
+            let choices = self.choices(&managed, (&config, policy))?;
             all.push((managed, choices));
         }
         let size = |choices: &[Choice]| choices.first().map_or(0, |c| c.component.len());
@@ -154,9 +154,13 @@ impl ControlPlane {
     }
 
     /// Reads the candidates for this policy.
-    pub(super) fn choices(&self, managed: &Managed, policy: &Policy) -> Result<Vec<Choice>> {
+    pub(super) fn choices(
+        &self,
+        managed: &Managed,
+        (config, policy): (&Config, &Policy),
+    ) -> Result<Vec<Choice>> {
         let kept = self.kept(managed)?;
-        let configured = policies::component(policy);
+        let configured = policies::component(config, policy);
         let digest_now = configured.as_ref().ok().map(|component| digest(component));
         let (number, last_number) = self.numbers(managed, kept.as_ref(), digest_now.as_deref());
         {

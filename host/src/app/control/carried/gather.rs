@@ -162,7 +162,7 @@ impl ControlPlane {
         let name = &policy.name;
         let component = component.or_else(|| {
             let config = self.current();
-            let configured = policies::component(policy.configured(&config)?).ok()?;
+            let configured = policies::component(&config, policy.configured(&config)?).ok()?;
             (digest(&configured) == named).then_some(configured)
         });
         let Some(component) = component else {
