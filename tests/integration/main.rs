@@ -47,6 +47,7 @@ mod layer4;
 mod limits;
 mod lingering;
 mod listeners;
+mod logged;
 mod loops;
 mod names;
 mod passed_on;

@@ -11,8 +11,8 @@ use super::retry::RetryEntry;
 use super::route_entry::RouteEntry;
 use super::traffic::TrafficEntry;
 use super::{
-    AccessLog, Acme, Backend, Forwarded, HostPattern, Limits, Listener, LoggedRequests, Paths,
-    Policy, Pool, ResolverConfig, Rollout, Timeouts, target_rights,
+    AccessLog, Acme, Backend, Forwarded, HostPattern, Limits, Listener, LogFormat, LoggedRequests,
+    Paths, Policy, Pool, ResolverConfig, Rollout, Timeouts, target_rights,
 };
 use super::{
     acme, compression, forwarded, host, listeners, matches, passthrough, pools, resolver, respond,
@@ -333,9 +333,16 @@ fn access_log(root: &mut Section, base: &Path, findings: &mut Findings) -> Acces
     let path = section
         .take("path")
         .and_then(|node| node.parsed(findings, |written| values::relative_to(base, written)));
+    let format = section
+        .take("format")
+        .and_then(|node| node.parsed(findings, LogFormat::parse));
+    let redact_query = section.take("redact-query");
+    let redact_query = redact_query.and_then(|node| node.boolean(findings));
     section.finish(findings);
     AccessLog {
         requests: requests.map_or(LoggedRequests::Refused, |r| r.value),
         path: path.map(|p| p.value),
+        format: format.map_or(LogFormat::Json, |f| f.value),
+        redact_query: redact_query.unwrap_or(false),
     }
 }

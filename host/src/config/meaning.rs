@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{
     Acme, AdaptiveRequests, Backend, Compression, Conditions, ForwardProxy, H2Limits, HostPattern,
-    Layer4, Listener, PathMatch, PoolHealth, PoolProtocol, PoolTls, ResolverConfig, RetryPolicy,
-    RouteAnswer, RouteEdits, TargetRights, Timeouts, Traffic, TrustedPeers,
+    Layer4, Listener, LogFormat, PathMatch, PoolHealth, PoolProtocol, PoolTls, ResolverConfig,
+    RetryPolicy, RouteAnswer, RouteEdits, TargetRights, Timeouts, Traffic, TrustedPeers,
 };
 use crate::document::Place;
 
@@ -340,6 +340,10 @@ pub struct AccessLog {
     pub requests: LoggedRequests,
     /// `path`: a file to append to; `None` is standard output.
     pub path: Option<PathBuf>,
+    /// `format`: how a line is written.
+    pub format: LogFormat,
+    /// `redact-query`: whether values of queries are replaced by three stars. Default false.
+    pub redact_query: bool,
 }
 
 /// Which requests the access log records.

@@ -30,6 +30,7 @@ mod layer4;
 mod listeners;
 mod location_entry;
 mod location_rewrite;
+mod log_format;
 mod matches;
 mod meaning;
 mod mirror;
@@ -84,6 +85,7 @@ pub use listeners::{
     Protocols, TlsVersion,
 };
 pub use location_rewrite::LocationRewrite;
+pub use log_format::{LogFact, LogFormat, LogPiece};
 pub use meaning::*;
 pub use mirror::Mirror;
 pub use pattern::Pattern;
@@ -94,7 +96,7 @@ pub use retry_policy::{HedgeAfter, RetryBudget, RetryOn, RetryPolicy};
 pub use rights::TargetRights;
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, MAX_FILE_BYTES, Overrides, Sources};
-pub use template::{Parts, Template};
+pub use template::{NOT_OF_PATHS, Parts, Template};
 pub use timeouts::Timeouts;
 pub use traffic::{RouteTarget, Traffic};
 pub use trusted::TrustedPeers;

@@ -1,4 +1,4 @@
-//! The access log: one JSON object a line, written by a thread of its own so that a slow disk or
+//! The access log: a line for each request, written by a thread of its own so that a slow disk or
 //! pipe never holds a worker.
 
 use std::cell::RefCell;
@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
 use super::Outcome;
-use crate::config::{self, LoggedRequests};
+pub use super::log_line::Moved;
+use super::log_line::Seen;
+use crate::config::{self, LogFormat, LoggedRequests};
 use crate::ground::{self, Keeper, Lost, Outlet, Target};
-use crate::message::{RequestHead, TlsSession};
+use crate::message::RequestHead;
 use crate::net::ConnectionInfo;
 use crate::stats::WorkerShard;
 
@@ -26,99 +26,6 @@ const WARNING: u64 = 60_000;
 /// Where the milliseconds of warnings count from.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// What one line says.
-#[derive(Debug, Serialize)]
-struct Line<'a> {
-    /// When the request's head had arrived, RFC 3339 in UTC.
-    time: String,
-    /// The client's address.
-    client: &'a str,
-    /// The version of HTTP; nothing if the head could not be read. Of a connection that was passed
-    /// on as it is, `passthrough` or `tcp`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    protocol: Option<&'static str>,
-    /// The TLS session of its connection; nothing if that is not encrypted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls: Option<Tls<'a>>,
-    /// The request method; empty if the head could not be read.
-    method: &'a str,
-    /// The host asked for.
-    host: &'a str,
-    /// Path and query.
-    target: &'a str,
-    /// The port of a forward proxy's destination.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    port: Option<u16>,
-    /// The user of a forward proxy.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<&'a str>,
-    /// The status sent; 0 if none was.
-    status: u16,
-    /// Time from the head to the end of the response.
-    duration_microseconds: u64,
-    /// The last backend tried.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    backend: Option<&'a str>,
-    /// How often the request was sent.
-    attempts: u32,
-    /// Another attempt would have been made, had the retry budget allowed it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    over_budget: bool,
-    /// What became of an attempt beside another.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hedge: Option<&'static str>,
-    /// Of a tunnel: bytes after its 101, or of the whole connection.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes_from_client: Option<u64>,
-    /// Of a tunnel: bytes after its 101.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes_to_client: Option<u64>,
-    /// Why the proxy or a policy refused the request, or why it could not be completed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-}
-
-/// What a tunnel has carried.
-#[derive(Debug, Clone, Copy)]
-pub struct Moved {
-    /// Bytes.
-    pub from_client: u64,
-    /// Bytes.
-    pub to_client: u64,
-    /// What stands in place of a version of HTTP, where there was no request.
-    pub layer4: Option<&'static str>,
-}
-
-/// The TLS session of a client's connection.
-#[derive(Debug, Serialize)]
-struct Tls<'a> {
-    /// The version of TLS.
-    version: &'static str,
-    /// The cipher suite by its name in IANA's registry.
-    cipher_suite: &'a str,
-    /// The name that the client asked for (SNI).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    server_name: Option<&'a str>,
-    /// The protocol that was agreed to (ALPN).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    application_protocol: Option<&'a str>,
-    /// The subject of the client's certificate, if it has presented one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_subject: Option<&'a str>,
-}
-
-impl<'a> From<&'a TlsSession> for Tls<'a> {
-    fn from(session: &'a TlsSession) -> Self {
-        Self {
-            version: session.version.as_str(),
-            cipher_suite: &session.cipher_suite,
-            server_name: session.server_name.as_deref(),
-            application_protocol: session.protocol.as_deref(),
-            client_subject: session.client.as_deref().map(|own| &*own.subject),
-        }
-    }
-}
-
 /// One worker's end of the log.
 #[derive(Debug)]
 pub struct AccessLog {
@@ -131,6 +38,7 @@ pub struct AccessLog {
 #[derive(Debug, Clone, Default)]
 pub struct LogHandle {
     outlet: Option<Outlet>,
+    lines: Arc<Lines>,
     losses: Arc<Losses>,
 }
 
@@ -139,6 +47,22 @@ pub struct LogHandle {
 pub struct LogWriter {
     to: LogHandle,
     target: Target,
+}
+
+/// How lines are written.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Lines {
+    format: LogFormat,
+    redact_query: bool,
+}
+
+impl From<&config::AccessLog> for Lines {
+    fn from(config: &config::AccessLog) -> Self {
+        Self {
+            format: config.format.clone(),
+            redact_query: config.redact_query,
+        }
+    }
 }
 
 /// Lines that are lost and not yet warned of.
@@ -204,7 +128,12 @@ impl LogWriter {
                 Account(Arc::clone(&losses)),
             )?),
         };
-        let to = LogHandle { outlet, losses };
+        let lines = Arc::new(Lines::from(config));
+        let to = LogHandle {
+            outlet,
+            lines,
+            losses,
+        };
         Ok(Self { to, target })
     }
 
@@ -217,7 +146,7 @@ impl LogWriter {
     pub fn serves(&self, config: &config::AccessLog) -> bool {
         let target = config.path.clone().map_or(Target::Stdout, Target::File);
         let is_open = self.to.outlet.is_some() || config.requests == LoggedRequests::None;
-        is_open && target == self.target
+        is_open && target == self.target && *self.to.lines == Lines::from(config)
     }
 
     /// Writes text as it is between the lines of standard output, if that is where the log goes;
@@ -309,41 +238,15 @@ impl AccessLog {
         from: &ConnectionInfo,
         moved: Option<Moved>,
     ) {
-        let client = match outcome.client.is_unspecified() {
-            true => from.peer_text(),
-            false => &outcome.client.to_string(),
-        };
-        let asked = outcome.asked.as_deref();
-        // A head that was not understood up to its target has no method to speak of.
-        let method = head.filter(|head| !head.target.is_empty());
-        let layer4 = moved.and_then(|moved| moved.layer4);
-        let bytes = moved.map(|moved| (moved.from_client, moved.to_client));
-        let bytes = bytes.or_else(|| asked.and_then(|asked| asked.bytes));
-        let line = Line {
-            time: ground::stamp(outcome.took),
-            client,
-            protocol: layer4.or(method.map(|head| head.version.as_str())),
-            tls: from.session().map(|session| Tls::from(&**session)),
-            method: method.map_or("", |head| head.method.as_str()),
-            host: head.map_or("", |head| &head.host),
-            target: head.map_or("", |head| &head.target),
-            port: asked.map(|asked| asked.port).filter(|port| *port > 0),
-            user: asked.and_then(|asked| asked.user.as_deref()),
-            status: outcome.status,
-            duration_microseconds: outcome.microseconds(),
-            backend: outcome.backend.as_deref().map(|b| b.name.as_str()),
-            attempts: outcome.attempts,
-            over_budget: outcome.over_budget,
-            hedge: outcome.hedge.as_str(),
-            bytes_from_client: bytes.map(|(from_client, _)| from_client),
-            bytes_to_client: bytes.map(|(_, to_client)| to_client),
-            reason: outcome.reason.as_deref(),
+        let seen = Seen {
+            outcome,
+            head,
+            from,
+            moved,
+            redact_query: self.to.borrow().lines.redact_query,
         };
         let mut pending = self.pending.borrow_mut();
-        // Serialising plain strings and numbers into memory can't fail.
-        if serde_json::to_writer(&mut *pending, &line).is_ok() {
-            pending.push(b'\n');
-        }
+        seen.write(&self.to.borrow().lines.format, &mut pending);
         if pending.len() >= BATCH {
             drop(pending);
             self.flush();

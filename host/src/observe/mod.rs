@@ -5,6 +5,7 @@
 //! it, and so will whatever else reports requests. Decides nothing, and never holds a request up.
 
 pub mod access_log;
+mod log_line;
 mod outcome;
 
-pub use outcome::{Asked, Hedge, Outcome};
+pub use outcome::{Asked, Hedge, Logged, Outcome};

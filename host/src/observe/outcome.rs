@@ -45,6 +45,19 @@ pub struct Outcome {
     pub hedge: Hedge,
     /// What a client of the forward proxy has asked for.
     pub asked: Option<Box<Asked>>,
+    /// What only the log says of it, if it will.
+    pub logged: Option<Box<Logged>>,
+}
+
+/// What only the log says of a request.
+#[derive(Debug, Clone, Default)]
+pub struct Logged {
+    /// The route; empty if none has taken it.
+    pub route: String,
+    /// The pool.
+    pub pool: String,
+    /// Bytes of the request's body that were passed on.
+    pub request_bytes: u64,
 }
 
 /// What a client of the forward proxy has asked for.
@@ -113,6 +126,7 @@ impl Outcome {
             over_budget: false,
             hedge: Hedge::None,
             asked: None,
+            logged: None,
         }
     }
 

@@ -15,7 +15,7 @@ use super::snapshot::WorkerSnapshot;
 use super::worker::Worker;
 use crate::decision::RequestPolicyState;
 use crate::message::BodyLength;
-use crate::observe::Outcome;
+use crate::observe::{Logged, Outcome};
 use crate::route::{Rule, RuleTarget};
 use crate::stats::WorkerShard;
 use crate::upstream::{Completion, RequestFailure};
@@ -118,6 +118,7 @@ impl Exchange<'_> {
             chain.end();
             chain.conclude(&exchange.outcome);
         }
+        exchange.note_logged(context);
         report(&exchange.client, view, exchange.scratch, &exchange.outcome);
         awaited.end();
         disposition
@@ -141,6 +142,31 @@ impl Exchange<'_> {
             request_bytes: self.request_bytes(),
             response_bytes: outcome.response_bytes,
         }
+    }
+
+    /// Notes what only the log says, if it will.
+    #[inline]
+    fn note_logged(&mut self, context: Option<RequestContext<'_>>) {
+        // A tunnel may still come to an end that is to be logged.
+        let may_fail = self.outcome.reason.is_some() || self.scratch.tunnel.is_some();
+        if let Some(context) = context
+            && self.view.settings.logged.wants(may_fail)
+        {
+            self.outcome.logged = Some(self.logged(context.rule, context.target));
+        }
+    }
+
+    /// What the log says of a request of this route.
+    #[cold]
+    pub(super) fn logged(&self, rule: &Rule, target: &RuleTarget) -> Box<Logged> {
+        let config = &self.view.snapshot.config;
+        let route = config.routes.get(rule.number as usize);
+        let pool = self.view.pools.pool(target.pool);
+        Box::new(Logged {
+            route: route.map(ToString::to_string).unwrap_or_default(),
+            pool: pool.map_or_else(String::new, |pool| pool.topology.name.to_string()),
+            request_bytes: self.request_bytes(),
+        })
     }
 
     /// Bytes of the request's body that were passed on.

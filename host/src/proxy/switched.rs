@@ -9,7 +9,7 @@ use super::forward_proxy::TunnelPlace;
 use super::h2::BackendStream;
 use super::layer4::Layer4;
 use crate::config::LoggedRequests;
-use crate::message::{RequestHead, Version};
+use crate::message::{ByRoute, Fields, RequestHead, Scheme, Version};
 use crate::net::Buffer;
 use crate::observe::Outcome;
 use crate::stats::WorkerShard;
@@ -55,7 +55,15 @@ pub(super) struct Request {
     pub version: Version,
     pub host: Box<str>,
     pub target: Box<str>,
+    pub scheme: Scheme,
+    pub id: Option<u128>,
+    pub fields: Fields,
 }
+
+/// Fields that the log has of every request.
+const LOGGED: [&str; 2] = ["user-agent", "referer"];
+/// What of each is kept as long as a tunnel is open.
+const KEPT: usize = 1_024;
 
 impl Request {
     /// What happened, and the head as far as the log writes it.
@@ -65,6 +73,14 @@ impl Request {
             version: self.version,
             host: self.host.into(),
             target: self.target.into(),
+            scheme: self.scheme,
+            fields: self.fields,
+            by_route: self.id.map(|id| {
+                Box::new(ByRoute {
+                    id: Some(id),
+                    ..ByRoute::default()
+                })
+            }),
             ..RequestHead::default()
         };
         (self.outcome, head)
@@ -80,7 +96,16 @@ impl Switched {
 
     /// What the log is to say of it.
     pub(super) fn keep(&mut self, outcome: Outcome, head: &RequestHead) {
+        let mut fields = Fields::default();
+        for name in LOGGED {
+            if let Some(value) = head.fields.first(name) {
+                fields.append(name.as_bytes(), &value[..value.len().min(KEPT)]);
+            }
+        }
         self.request = Some(Request {
+            fields,
+            scheme: head.scheme,
+            id: head.by_route.as_deref().and_then(|by_route| by_route.id),
             outcome,
             method: head.method.clone(),
             version: head.version,

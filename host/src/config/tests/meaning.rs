@@ -27,7 +27,9 @@ fn nothing_written_is_every_default_and_a_warning() {
         config.access_log,
         AccessLog {
             requests: LoggedRequests::Refused,
-            path: None
+            path: None,
+            format: LogFormat::Json,
+            redact_query: false,
         }
     );
     assert!(config.warnings[0].contains("404"), "{:?}", config.warnings);
@@ -313,6 +315,8 @@ fn the_smaller_sections_mean_what_they_say() {
     let log = AccessLog {
         requests: LoggedRequests::All,
         path: Some(PathBuf::from("/etc/waypost/access.log")),
+        format: LogFormat::Json,
+        redact_query: false,
     };
     assert_eq!(config.access_log, log);
     let limits = Limits {

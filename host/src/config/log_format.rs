@@ -1,0 +1,238 @@
+//! `[access-log] format`: how a line of the access log is written.
+
+/// How lines are written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `"json"` (the default): an object with all that is known.
+    #[default]
+    Json,
+    /// Pieces in order: what `"common"` and `"combined"` stand for, or a template.
+    Text(Box<[LogPiece]>),
+}
+
+/// A piece of a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogPiece {
+    /// As it stands.
+    Text(Box<str>),
+    /// What is known of the request.
+    Fact(LogFact),
+}
+
+/// What a line may say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogFact {
+    /// When the head had arrived, RFC 3339 in UTC.
+    Time,
+    /// The same as in `common`, without brackets.
+    TimeCommon,
+    /// The client's address.
+    Client,
+    /// The user of a forward proxy.
+    User,
+    /// The method.
+    Method,
+    /// `http` or `https`.
+    Scheme,
+    /// The host that was asked for.
+    Host,
+    /// Path and query.
+    Target,
+    /// The path.
+    Path,
+    /// The query without its `?`.
+    Query,
+    /// The version of HTTP.
+    Protocol,
+    /// The status that was sent, of three digits.
+    Status,
+    /// Bytes of the request's body.
+    BytesFromClient,
+    /// Bytes of the response's body.
+    BytesToClient,
+    /// Seconds with six digits behind the point.
+    Duration,
+    /// Microseconds.
+    DurationMicroseconds,
+    /// The route.
+    Route,
+    /// The pool.
+    Pool,
+    /// The last backend tried.
+    Backend,
+    /// How often the request was sent.
+    Attempts,
+    /// The number that no other request has, where the route writes it.
+    RequestId,
+    /// Why the proxy or a policy refused, or why the request was not completed.
+    Reason,
+    /// The version of TLS.
+    TlsVersion,
+    /// The cipher suite.
+    CipherSuite,
+    /// The server that the client asked for.
+    Sni,
+    /// A field of the request, in lower case.
+    Header(Box<str>),
+}
+
+/// Those that have one name.
+const NAMED: [(&str, LogFact); 25] = [
+    ("time", LogFact::Time),
+    ("time-common", LogFact::TimeCommon),
+    ("client", LogFact::Client),
+    ("user", LogFact::User),
+    ("method", LogFact::Method),
+    ("scheme", LogFact::Scheme),
+    ("host", LogFact::Host),
+    ("target", LogFact::Target),
+    ("path", LogFact::Path),
+    ("query", LogFact::Query),
+    ("protocol", LogFact::Protocol),
+    ("status", LogFact::Status),
+    ("bytes-from-client", LogFact::BytesFromClient),
+    ("bytes-to-client", LogFact::BytesToClient),
+    ("duration", LogFact::Duration),
+    ("duration-microseconds", LogFact::DurationMicroseconds),
+    ("route", LogFact::Route),
+    ("pool", LogFact::Pool),
+    ("backend", LogFact::Backend),
+    ("attempts", LogFact::Attempts),
+    ("request-id", LogFact::RequestId),
+    ("reason", LogFact::Reason),
+    ("tls-version", LogFact::TlsVersion),
+    ("cipher-suite", LogFact::CipherSuite),
+    ("sni", LogFact::Sni),
+];
+/// In front of the name of a field.
+const HEADER: &str = "header.";
+/// The format of NCSA's httpd, which Apache and nginx call so.
+const COMMON: &str = "{client} - {user} [{time-common}] \"{method} {target} {protocol}\" {status} \
+                      {bytes-to-client}";
+/// What `combined` has behind that.
+const COMBINED: &str = " \"{header.referer}\" \"{header.user-agent}\"";
+
+impl LogFormat {
+    /// Reads what is written in the configuration.
+    pub(super) fn parse(written: &str) -> Result<Self, String> {
+        match written {
+            "json" => Ok(Self::Json),
+            "common" => template(COMMON),
+            "combined" => template(&format!("{COMMON}{COMBINED}")),
+            "" => {
+                Err("is empty; write \"json\", \"common\", \"combined\" or a template".to_owned())
+            }
+            other if !other.contains('{') => Err(format!(
+                "{other:?} is not known; write \"json\", \"common\", \"combined\", or a template \
+                 with facts about the request, as in \"{{client}} {{status}} {{target}}\""
+            )),
+            other if other.contains(char::is_control) => Err(
+                "has a line end or another control character; a line of the log is one line"
+                    .to_owned(),
+            ),
+            other => template(other),
+        }
+    }
+}
+
+fn template(written: &str) -> Result<LogFormat, String> {
+    let (mut pieces, mut text) = (Vec::new(), String::new());
+    let mut rest = written;
+    while let Some((before, from)) = rest.split_once('{') {
+        text.push_str(before);
+        if let Some(after) = from.strip_prefix('{') {
+            text.push('{');
+            rest = after;
+            continue;
+        }
+        let Some((name, after)) = from.split_once('}') else {
+            let message = "has a brace without its end; write {{ for a brace that is meant as one";
+            return Err(message.to_owned());
+        };
+        if !text.is_empty() {
+            pieces.push(LogPiece::Text(std::mem::take(&mut text).into()));
+        }
+        pieces.push(LogPiece::Fact(fact(name)?));
+        rest = after;
+    }
+    text.push_str(rest);
+    if !text.is_empty() {
+        pieces.push(LogPiece::Text(text.into()));
+    }
+    Ok(LogFormat::Text(pieces.into()))
+}
+
+fn fact(name: &str) -> Result<LogFact, String> {
+    if let Some((_, fact)) = NAMED.iter().find(|(known, _)| *known == name) {
+        return Ok(fact.clone());
+    }
+    let field = name.strip_prefix(HEADER).filter(|field| {
+        let of_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        !field.is_empty() && field.bytes().all(of_token)
+    });
+    if let Some(field) = field {
+        return Ok(LogFact::Header(field.to_ascii_lowercase().into()));
+    }
+    let names: Vec<String> = NAMED
+        .iter()
+        .map(|(name, _)| format!("{{{name}}}"))
+        .collect();
+    Err(format!(
+        "has {{{name}}}, which is not known; write {}, {{header.NAME}} for a field of the request, \
+         or {{{{ for a brace that is meant as one",
+        names.join(", ")
+    ))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends by a panic")]
+mod tests {
+    use super::*;
+
+    fn pieces(written: &str) -> Vec<LogPiece> {
+        match LogFormat::parse(written).unwrap() {
+            LogFormat::Json => Vec::new(),
+            LogFormat::Text(pieces) => pieces.into(),
+        }
+    }
+
+    #[test]
+    fn names_in_braces_are_facts_and_all_else_stands_as_it_is() {
+        let text = |text: &str| LogPiece::Text(text.into());
+        assert_eq!(pieces("json"), []);
+        assert_eq!(
+            pieces("a={client} {{x} {header.X-A_b}|"),
+            [
+                text("a="),
+                LogPiece::Fact(LogFact::Client),
+                text(" {x} "),
+                LogPiece::Fact(LogFact::Header("x-a_b".into())),
+                text("|"),
+            ]
+        );
+        for (name, fact) in NAMED {
+            assert_eq!(pieces(&format!("{{{name}}}")), [LogPiece::Fact(fact)]);
+        }
+        let (common, combined) = (pieces("common"), pieces("combined"));
+        assert_eq!(combined[..common.len()], common);
+        assert_eq!(combined.len(), common.len() + 5);
+    }
+
+    #[test]
+    fn what_can_not_be_meant_is_refused_with_what_to_write() {
+        for (written, words) in [
+            ("", "is empty"),
+            ("main", "\"combined\", or a template"),
+            ("$remote_addr", "\"combined\", or a template"),
+            ("{remote_addr}", "write {time}, {time-common}, {client}"),
+            ("{ client }", "{ client }, which is not known"),
+            ("{header.}", "{header.NAME}"),
+            ("{header.a b}", "{header.NAME}"),
+            ("{client", "without its end"),
+            ("{client}\n{host}", "one line"),
+        ] {
+            let error = LogFormat::parse(written).unwrap_err();
+            assert!(error.contains(words), "{written}: {error}");
+        }
+    }
+}
