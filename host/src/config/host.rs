@@ -66,6 +66,21 @@ pub fn normalise_host(host: &str) -> Option<Cow<'_, str>> {
     })
 }
 
+/// Reads a host where a port would count, which is refused with what to do about it.
+pub(super) fn parse_without_port(written: &str, advice: &str) -> Result<HostPattern, String> {
+    let port = written.trim().rsplit_once(':').map(|(_, port)| port);
+    match port.is_some_and(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit())) {
+        true if !written.trim_end().ends_with(']') && !is_bare_ipv6(written) => Err(format!(
+            "{written:?} has a port, which is no part of a host here; {advice}"
+        )),
+        _ => parse_pattern(written),
+    }
+}
+
+fn is_bare_ipv6(written: &str) -> bool {
+    written.trim().parse::<Ipv6Addr>().is_ok()
+}
+
 /// Reads a route's host: a name, `*.suffix` or `*`.
 pub(super) fn parse_pattern(written: &str) -> Result<HostPattern, String> {
     let host = written.trim();

@@ -143,6 +143,10 @@ fn target(section: &mut Section, findings: &mut Findings) -> Target {
     (pool, policies, header.map(|header| header.value))
 }
 
+fn server_name(written: &str) -> Result<HostPattern, String> {
+    host::parse_without_port(written, "remove it: a listener's address has the port")
+}
+
 fn names(node: Node, findings: &mut Findings) -> Vec<At<HostPattern>> {
     let place = node.place.clone();
     let nodes = node.one_or_many();
@@ -154,7 +158,7 @@ fn names(node: Node, findings: &mut Findings) -> Vec<At<HostPattern>> {
     }
     nodes
         .into_iter()
-        .filter_map(|n| n.parsed(findings, host::parse_pattern))
+        .filter_map(|n| n.parsed(findings, server_name))
         .collect()
 }
 

@@ -123,6 +123,19 @@ mod tests {
             ("/{name}", ["", "", "/evil.test"], "/evil.test"),
             ("/{2}{1}", ["", "\\evil", ""], "/%5Cevil"),
             ("/new/{1}?of={2}", ["", "a", "&b"], "/new/a?of=%26b"),
+            // A group that has found nothing doubles no slash of the text.
+            ("/{1}/{2}", ["", "", "evil.test/x"], "/evil.test/x"),
+            ("/{1}/{2}", ["", "", ""], "/"),
+            ("/{1}/{2}", ["", "/", "/evil.test"], "/evil.test"),
+            ("/{1}{2}/x", ["", "", ""], "/x"),
+            (
+                "{scheme}://{host}/{1}/{2}",
+                ["", "", "evil.test"],
+                "http://a.test/evil.test",
+            ),
+            ("https://b.test{1}/z", ["", "/", ""], "https://b.test/z"),
+            ("/a?u=/{1}/b", ["", "", ""], "/a?u=//b"),
+            ("/{1}", ["", "\u{e9}<\"> ", ""], "/%C3%A9%3C%22%3E%20"),
         ] {
             assert_eq!(
                 fill_by(template, &of, ("/a", "", &groups)),
@@ -161,6 +174,8 @@ mod tests {
             ),
             ("https://b.test{path}", "*", "", "https://b.test/"),
             ("/{rest}", "/x/y", "/y", "/y"),
+            ("/{rest}/x", "/x", "", "/x"),
+            ("{rest}/x", "/x/", "/", "/x"),
             ("/{path}", "/\\evil.test", "", "/%5Cevil.test"),
             ("/{rest}", "/x\\evil", "\\evil", "/%5Cevil"),
             ("/new{rest}", "/x", "", "/new"),

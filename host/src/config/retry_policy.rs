@@ -66,6 +66,19 @@ pub enum HedgeAfter {
 }
 
 impl RetryPolicy {
+    /// So many attempts to connect. A request that was sent is not sent again.
+    pub fn until_connected(attempts: u32) -> Self {
+        let on = RetryOn {
+            connect: true,
+            ..RetryOn::nothing()
+        };
+        Self {
+            attempts,
+            on,
+            ..Self::default()
+        }
+    }
+
     /// Which status leads to another attempt.
     #[inline]
     pub fn repeats_status(&self, status: u16) -> bool {

@@ -1,7 +1,7 @@
 //! A URL or a path with parts of the request in it.
 
 use percent_encoding::{
-    AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode,
+    AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode,
 };
 
 use super::PathMatch;
@@ -14,6 +14,21 @@ const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
+
+/// What no path has (RFC 3986 section 3.3), of what is visible.
+pub const NOT_OF_PATHS: &AsciiSet = &CONTROLS
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// A text with parts of the request in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +126,7 @@ impl Template {
         let mut filled = String::with_capacity(parts.path.len() + 64);
         for piece in &self.pieces {
             match piece {
-                Piece::Text(text) => filled.push_str(text),
+                Piece::Text(text) => add_text(&mut filled, text),
                 Piece::Scheme => filled.push_str(parts.scheme),
                 Piece::Host => filled.push_str(parts.host),
                 Piece::Path => add_path(&mut filled, parts.path),
@@ -184,6 +199,16 @@ fn add_value(filled: &mut String, group: &str) {
     filled.extend(percent_encode(&value, IN_QUERY));
 }
 
+/// Behind a part that is empty, or that ends in a slash, a text adds no second one.
+fn add_text(filled: &mut String, text: &str) {
+    let is_doubled = filled.ends_with('/') && !filled.contains('?');
+    let text = match is_doubled {
+        true => text.trim_start_matches('/'),
+        false => text,
+    };
+    filled.push_str(text);
+}
+
 fn add_path(filled: &mut String, path: &str) {
     // `*` has no URL of its own.
     let path = if path == "*" { "" } else { path };
@@ -192,18 +217,13 @@ fn add_path(filled: &mut String, path: &str) {
         return;
     }
     let path = match filled.ends_with('/') {
-        true => path.strip_prefix('/').unwrap_or(path),
+        true => path.trim_start_matches('/'),
         false => path,
     };
     if ends_in_authority(filled) && !path.starts_with('/') {
         filled.push('/');
     }
-    for part in path.split_inclusive('\\') {
-        match part.strip_suffix('\\') {
-            Some(part) => filled.extend([part, "%5C"]),
-            None => filled.push_str(part),
-        }
-    }
+    filled.extend(utf8_percent_encode(path, NOT_OF_PATHS));
 }
 
 /// Whether what follows would belong to the host.

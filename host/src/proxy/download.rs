@@ -198,7 +198,8 @@ impl Download<'_> {
         if let Some(edits) = &context.rule.edits
             && let Some(rewrite) = &edits.location
         {
-            location::rewrite(rewrite, self.head, self.to, &mut self.response.fields);
+            let answer = (status, self.to);
+            location::rewrite(rewrite, self.head, answer, &mut self.response.fields);
         }
         let edited = chain.edit_response(self.head, status, position, &mut self.response.fields);
         edited.map_err(|stop| ExchangeEnd::Local(stop.into()))?;

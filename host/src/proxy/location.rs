@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use http::Method;
+
 use super::context::Target;
 use crate::config::LocationRewrite;
 use crate::message::{Fields, RequestHead, Scheme};
@@ -15,7 +17,7 @@ const URL: &[u8] = b"url";
 pub(super) fn rewrite(
     rewrite: &LocationRewrite,
     head: &RequestHead,
-    to: Target<'_>,
+    (status, to): (u16, Target<'_>),
     fields: &mut Fields,
 ) {
     let backend = &to.endpoint.name;
@@ -28,6 +30,7 @@ pub(super) fn rewrite(
         of_client: (head.scheme, &head.authority),
         of_backend,
         asked: &head.target,
+        repeats: matches!(head.method, Method::GET | Method::HEAD) || matches!(status, 307 | 308),
     };
     for name in ["location", "refresh"] {
         let Some(value) = only(fields, name) else {
@@ -91,6 +94,8 @@ struct Known<'a> {
     /// What the client has asked for.
     of_client: (Scheme, &'a str),
     asked: &'a str,
+    /// Whether a client that follows a redirect repeats its request: after a POST most ask by GET.
+    repeats: bool,
 }
 
 impl Known<'_> {
@@ -100,8 +105,15 @@ impl Known<'_> {
             return None;
         }
         let changed = self.for_client(rewrite, url)?;
-        // Sent back to where it comes from, the client would go in a circle.
-        (changed.split('#').next() != Some(self.asked)).then_some(changed)
+        // One that was to ask by HTTPS would go in a circle if it was sent back to where it comes
+        // from. Any other redirect to the URL that was asked for is meant: a cookie is set, or a
+        // form has been taken.
+        let (of_client, _) = self.of_client;
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme.as_bytes());
+        let upgrades = scheme.and_then(Scheme::parse) == Some(Scheme::Https);
+        let may_circle = self.repeats && upgrades && of_client == Scheme::Http;
+        let is_back = changed.split('#').next() == Some(self.asked);
+        (!may_circle || !is_back).then_some(changed)
     }
 
     fn for_client(&self, rewrite: &LocationRewrite, url: &str) -> Option<String> {
@@ -164,6 +176,7 @@ mod tests {
             of_backend: schemes.0,
             of_client: (schemes.1, if is_own { "client.test" } else { authority }),
             asked: "/asked",
+            repeats: true,
         }
     }
 
@@ -257,15 +270,32 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_sent_back_to_where_they_come_from() {
+    fn nobody_who_was_to_go_to_https_is_sent_back_to_where_they_come_from() {
         let rewrite = LocationRewrite {
             paths: true,
             below: String::new(),
             prefix: String::new(),
         };
         let apex = known("a.test", true, (Scheme::Https, Scheme::Http));
-        for url in ["https://a.test/asked", "https://a.test/asked#x", "/asked"] {
+        for url in ["https://a.test/asked", "https://a.test/asked#x"] {
             assert_eq!(apex.changed(&rewrite, url), None, "{url}");
+        }
+        // After a POST, the form is asked for by GET.
+        let posted = Known {
+            repeats: false,
+            ..known("a.test", true, (Scheme::Https, Scheme::Http))
+        };
+        let form = posted.changed(&rewrite, "https://a.test/asked");
+        assert_eq!(form.as_deref(), Some("/asked"));
+        // A backend that speaks of itself as it was asked sets a cookie, or means another method.
+        let plain = known("backend:8080", true, (Scheme::Http, Scheme::Http));
+        for url in [
+            "http://backend:8080/asked",
+            "//backend:8080/asked",
+            "/asked",
+        ] {
+            let back = plain.changed(&rewrite, url);
+            assert_eq!(back.as_deref(), Some("/asked"), "{url}");
         }
         let elsewhere = apex.changed(&rewrite, "https://a.test/asked?more");
         assert_eq!(elsewhere.as_deref(), Some("/asked?more"));

@@ -1,26 +1,11 @@
 //! What a template makes of a request: the place of a redirect, and the path that backends get.
 
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
 use super::candidates::{is_above, rest};
-use crate::config::{Parts, PathMatch, Rewrite, Template};
+use crate::config::{NOT_OF_PATHS, Parts, PathMatch, Rewrite, Template};
 use crate::message::RequestHead;
 use crate::message::path;
-
-/// What no path has (RFC 3986 section 3.3), of what is visible.
-pub(super) const NOT_OF_PATHS: &AsciiSet = &CONTROLS
-    .add(b'"')
-    .add(b'#')
-    .add(b'<')
-    .add(b'>')
-    .add(b'[')
-    .add(b'\\')
-    .add(b']')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
 
 /// Fills in a template of a route whose path is this one.
 pub fn fill(to: &Template, of: &PathMatch, head: &RequestHead) -> String {

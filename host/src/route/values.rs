@@ -4,8 +4,8 @@ use std::io::Write as _;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
-use super::rewrite::{NOT_OF_PATHS, with_parts};
-use crate::config::{Fact, FieldPiece, FieldTemplate, NOT_OF_TEXT, Parts};
+use super::rewrite::with_parts;
+use crate::config::{Fact, FieldPiece, FieldTemplate, NOT_OF_PATHS, NOT_OF_TEXT, Parts};
 use crate::message::{ClientCertificate, RequestHead, TlsSession};
 use crate::units::hex;
 

@@ -24,6 +24,10 @@ fn mistakes_are_named_with_key_and_line() {
             ["line 3", "names no destination"],
         ),
         (
+            forward("allow = [{ host = \"a.test:22\" }]"),
+            ["allow[1].host", "write the port in `ports`"],
+        ),
+        (
             forward("allow = [{ host = \"*\", ports = [0] }]"),
             ["ports", "0"],
         ),

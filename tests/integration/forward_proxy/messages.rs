@@ -1,5 +1,7 @@
 //! Requests with a whole URL.
 
+use std::net::TcpListener;
+
 use super::{THIS_MACHINE, address, client, forwarding};
 use crate::fixtures::{NameServer, TestUpstream, response};
 use crate::names::asking;
@@ -84,6 +86,24 @@ fn a_name_is_looked_up_and_port_80_is_the_default() {
     // A private address that is not listed is refused here as well.
     server.addresses("inside.example", &["10.0.0.1"]);
     assert_eq!(ask("http://inside.example/").status, 403);
+}
+
+#[test]
+fn a_request_that_was_sent_is_not_sent_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = listener.local_addr().unwrap();
+    // It takes each request, and ends the connection in place of an answer.
+    let upstream = TestUpstream::listen(listener, |connection| {
+        connection.request();
+    });
+    let proxy = forwarding(THIS_MACHINE).start();
+    for (asked, method) in (1..).zip(["GET", "PUT", "POST"]) {
+        let head = format!("{method} http://{to}/ HTTP/1.1\r\nHost: {to}\r\n");
+        let answer = client(&proxy).ask(format!("{head}Content-Length: 2\r\n\r\nhi"));
+        assert_eq!(answer.status, 502, "{method}");
+        assert_eq!(upstream.received().len(), asked, "{method}");
+    }
+    assert_eq!(proxy.stat("/retries"), 0);
 }
 
 #[test]

@@ -33,6 +33,24 @@ fn a_change_of_addresses_is_followed_and_said() {
 }
 
 #[test]
+fn a_name_is_asked_for_as_it_is_written() {
+    let server = NameServer::start();
+    let names = ["my_app.test", "_x.a_b.test", "xn--a.test"];
+    for name in names {
+        server.addresses(name, &["127.0.0.2"]);
+    }
+    let (port, [_two, _three]) = on_one_port([2, 3]);
+    let backends = names.map(|name| format!("\"{name}:{port}\""));
+    let proxy = asking(&server)
+        .tables(&pool("a", &format!("[{}]", backends.join(", "))))
+        .start();
+    assert_eq!(proxy.get("a", "/").text(), "2");
+    for name in names {
+        assert_eq!(status(&proxy, name)["state"], "resolved", "{name}");
+    }
+}
+
+#[test]
 fn the_order_of_an_answer_is_no_change() {
     let server = NameServer::start();
     server.addresses("a.test", &["127.0.0.2", "127.0.0.3", "127.0.0.4"]);

@@ -162,6 +162,34 @@ fn redirects_of_a_backend_to_itself_lead_back_through_the_route() {
 }
 
 #[test]
+fn a_redirect_to_the_url_that_was_asked_for_leads_there() {
+    for (method, status) in [("POST", "303 See Other"), ("GET", "302 Found")] {
+        for (location, keys) in [
+            ("http://in.test:8080/form", "strip-prefix = true"),
+            (
+                "http://in.test:8080/v2/form",
+                "rewrite = \"/v2{rest}\"\nlocation-rewrite = \"paths\"",
+            ),
+            (
+                "/v2/form",
+                "rewrite = \"/v2{rest}\"\nlocation-rewrite = \"paths\"",
+            ),
+        ] {
+            let backend = TestUpstream::answering(response(status, &[("Location", location)], ""));
+            let keys = format!("path = \"/api\"\nhost-rewrite = \"in.test:8080\"\n{keys}");
+            let proxy = in_front_of(&backend, &keys);
+            let asked = Request::new(method, "/api/form").host("a.test");
+            let answer = proxy.ask(asked.bytes());
+            assert_eq!(
+                answer.value("location").as_deref(),
+                Some("/api/form"),
+                "{method} {location}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_redirect_of_a_route_that_changes_nothing_stays() {
     let fields = [("Location", "http://a.test/x")];
     let backend = TestUpstream::answering(response("302 Found", &fields, ""));

@@ -93,7 +93,12 @@ impl Resolver {
             let reason = format!("the hosts file has the name without {kind}");
             return absent(reason, None);
         }
-        match self.inner.lookup(name.text(), kind).await {
+        // As it is written: read as a name of IDNA, one with an underscore would be none.
+        let asked = match rr::Name::from_ascii(name.text()) {
+            Ok(asked) => asked,
+            Err(error) => return Answer::failed(format!("it is no name of DNS: {error}")),
+        };
+        match self.inner.lookup(asked, kind).await {
             Ok(lookup) => self.found(&lookup, kind),
             Err(error) => self.failed(&error, kind),
         }
@@ -101,7 +106,7 @@ impl Resolver {
 
     /// Whether the hosts file has other addresses of a name: as for the C library, it then has all.
     fn is_in_hosts_otherwise(&self, name: &Name, kind: RecordType) -> bool {
-        let Ok(asked) = rr::Name::from_utf8(name.text()) else {
+        let Ok(asked) = rr::Name::from_ascii(name.text()) else {
             return false;
         };
         let has = |kind| {

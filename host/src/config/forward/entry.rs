@@ -178,7 +178,8 @@ fn entry(mut section: Section, findings: &mut Findings) -> Destinations {
              addresses, or `network`, such as \"10.1.0.0/16\"",
         );
     }
-    let host = host.and_then(|node| node.parsed(findings, host::parse_pattern));
+    let read = |written: &str| host::parse_without_port(written, "write the port in `ports`");
+    let host = host.and_then(|node| node.parsed(findings, read));
     let networks = networks.map(|node| {
         let place = node.place.clone();
         let nodes = node.one_or_many();

@@ -101,10 +101,8 @@ impl ForwardRules {
             target: RuleTarget {
                 pool: PoolId::NOWHERE,
                 weight: 1,
-                retry: RetryPolicy {
-                    attempts: MOST_ADDRESSES as u32,
-                    ..RetryPolicy::default()
-                },
+                // The server is somebody else's: its clients may ask again themselves.
+                retry: RetryPolicy::until_connected(MOST_ADDRESSES as u32),
             },
             asked,
             own_ports: ports.filter(|port| *port > 0).collect(),
