@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::fixtures::{
-    Exit, Gate, Scratch, TestProxy, TestUpstream, command, eventually, refusing_address, response,
-    run, waypost,
+    Exit, Gate, Scratch, TestProxy, TestUpstream, command, eventually, refusing_address,
+    repository, response, run, waypost,
 };
 
 /// `waypost healthcheck` of the proxy at this address.
@@ -192,4 +192,25 @@ fn manual_pages_are_printed_or_written_into_a_folder() {
             .starts_with("error: file: the folder can't be created")
     );
     assert!(exit.stderr.contains("--output"), "{}", exit.stderr);
+}
+
+/// The file that the package installs, and the same with what its comment says to put in.
+#[test]
+fn the_installed_configuration_is_accepted_as_it_is_and_with_backends() {
+    let scratch = Scratch::new();
+    let installed = std::fs::read_to_string(repository().join("packaging/waypost.toml")).unwrap();
+    let state = scratch.path().join("state").display().to_string();
+    let own = installed.replace("/var/lib/waypost", &state);
+    let (keys, _route) = own.split_once("[[routes]]").unwrap();
+    let (keys, backends) = keys.split_once("#     [hosts]\n").unwrap();
+    let backends = format!("{keys}[hosts]\n{}", backends.replace("#     ", ""));
+    for (text, said) in [
+        (&own, "1 route, 0 pools, 0 policies"),
+        (&backends, "1 route, 1 pool, 2 policies"),
+    ] {
+        scratch.write("waypost.toml", text);
+        let exit = waypost(["check", "--config", "waypost.toml"], scratch.path());
+        assert_eq!((exit.code, exit.stderr.as_str()), (Some(0), ""), "{exit:?}");
+        assert!(exit.stdout.contains(said), "{exit:?}");
+    }
 }

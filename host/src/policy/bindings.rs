@@ -10,7 +10,7 @@
 )]
 
 wasmtime::component::bindgen!({
-    path: "../wit",
+    path: "embedded/wit",
     world: "imports",
     with: {
         "waypost:policy/types.request": super::resources::Request,

@@ -16,26 +16,26 @@ pub fn builtin_names() -> impl Iterator<Item = &'static str> {
 const BUILTINS: &[(&str, &[u8])] = &[
     (
         "random",
-        include_bytes!("../../../guest-policies/random/random.wasm"),
+        include_bytes!("../../embedded/components/random.wasm"),
     ),
     (
         "range",
-        include_bytes!("../../../guest-policies/range/range.wasm"),
+        include_bytes!("../../embedded/components/range.wasm"),
     ),
     (
         "header-router",
-        include_bytes!("../../../guest-policies/header-router/header-router.wasm"),
+        include_bytes!("../../embedded/components/header-router.wasm"),
     ),
     (
         "least-loaded",
-        include_bytes!("../../../guest-policies/least-loaded/least-loaded.wasm"),
+        include_bytes!("../../embedded/components/least-loaded.wasm"),
     ),
     (
         "rate-limit",
-        include_bytes!("../../../guest-policies/rate-limit/rate-limit.wasm"),
+        include_bytes!("../../embedded/components/rate-limit.wasm"),
     ),
     (
         "sticky",
-        include_bytes!("../../../guest-policies/sticky/sticky.wasm"),
+        include_bytes!("../../embedded/components/sticky.wasm"),
     ),
 ];

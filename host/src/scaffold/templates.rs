@@ -89,7 +89,7 @@ macro_rules! sdk {
     ($path:literal) => {
         File {
             path: concat!("waypost-policy/", $path),
-            text: include_str!(concat!("../../../guest-policies/sdk/", $path)),
+            text: include_str!(concat!("../../embedded/sdk/", $path)),
             executable: false,
         }
     };
@@ -105,13 +105,13 @@ const CONTRACT: [File; 2] = [
     text!("wit/world.wit" from "common/world.wit"),
     File {
         path: "wit/deps/policy/policy.wit",
-        text: include_str!("../../../wit/policy.wit"),
+        text: include_str!("../../embedded/wit/policy.wit"),
         executable: false,
     },
 ];
 
 const RUST: [File; 6] = [
-    text!("Cargo.toml" from "rust/Cargo.toml"),
+    text!("Cargo.toml" from "rust/Cargo.toml.template"),
     text!("src/lib.rs" from "rust/src/lib.rs"),
     program!("build" from "rust/build"),
     text!("README.md" from "rust/README.md"),

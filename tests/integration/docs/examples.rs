@@ -1,4 +1,4 @@
-//! Every example of a configuration in `docs/` and in the README is one that the proxy takes.
+//! Every example of a configuration in `docs/` is one that the proxy takes.
 
 use rcgen::generate_simple_self_signed;
 
@@ -7,7 +7,6 @@ use crate::fixtures::{Authority, Scratch, guest, repository, waypost};
 /// Pages with configurations, and what their examples leave out because the page is about
 /// something else. Where nothing is left out, an example can be copied as it is.
 const PAGES: [(&str, &str); 19] = [
-    ("README.md", ""),
     ("docs/acme.md", ""),
     ("docs/discovery.md", ""),
     ("docs/forward.md", ""),
@@ -16,6 +15,7 @@ const PAGES: [(&str, &str); 19] = [
     ("docs/http2.md", ROUTE),
     ("docs/listeners.md", ROUTE),
     ("docs/names.md", ROUTE),
+    ("docs/operating.md", ""),
     ("docs/passthrough.md", ""),
     ("docs/recording.md", ROUTE),
     ("docs/retries.md", ""),
@@ -31,7 +31,7 @@ const POOLS: &str =
     "[pools.app]\nbackends = \"127.0.0.1:9\"\n[pools.beta]\nbackends = \"127.0.0.1:10\"\n";
 const ROUTE: &str = "[hosts]\n\"*\" = \"127.0.0.1:9\"\n";
 /// Their blocks are settings of policies, or scenarios; other tests read those.
-const OTHERS: [&str; 2] = ["docs/cookbook.md", "docs/scenarios.md"];
+const OTHERS: [&str; 3] = ["docs/cookbook.md", "docs/deploying.md", "docs/scenarios.md"];
 /// Names that lead nowhere, and authorities that this machine may not have.
 const ELSEWHERE: [(&str, &str); 9] = [
     ("app:9001", "127.0.0.1:9"),

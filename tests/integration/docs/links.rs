@@ -42,15 +42,35 @@ fn documents() -> Vec<PathBuf> {
     found
 }
 
-/// What stands between `](` and `)`, outside of code.
-fn links(text: &str) -> Vec<String> {
+/// The lines that are not code.
+fn prose(text: &str) -> String {
     let mut code = false;
-    let prose = text.lines().filter(|line| {
+    let lines = text.lines().filter(|line| {
         let fence = line.trim_start().starts_with("```");
         code ^= fence;
         !code && !fence
     });
-    let prose = prose.collect::<Vec<_>>().join("\n");
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What links to this document's headings may name, as GitHub makes it.
+fn anchors(text: &str) -> Vec<String> {
+    let prose = prose(text);
+    let titles = prose.lines().filter(|line| line.starts_with('#'));
+    let anchor = |title: &str| -> String {
+        let title = title.trim_start_matches('#').trim().to_lowercase();
+        let kept = title.chars().filter_map(|c| match c {
+            ' ' => Some('-'),
+            _ => Some(c).filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')),
+        });
+        kept.collect()
+    };
+    titles.map(anchor).collect()
+}
+
+/// What stands between `](` and `)`, outside of code.
+fn links(text: &str) -> Vec<String> {
+    let prose = prose(text);
     let after = prose.split("](").skip(1);
     after
         .filter_map(|rest| rest.split_once(')'))
@@ -65,12 +85,20 @@ fn no_link_between_documents_leads_nowhere() {
     for document in documents() {
         let text = fs::read_to_string(&document).unwrap();
         for link in links(&text) {
-            let path = link.split('#').next().unwrap_or_default();
-            if path.is_empty() || path.contains("://") {
+            let (path, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            if path.contains("://") {
                 continue;
             }
             seen += 1;
-            if !document.parent().unwrap().join(path).exists() {
+            let target = match path {
+                "" => document.clone(),
+                _ => document.parent().unwrap().join(path),
+            };
+            let there = match fs::read_to_string(&target) {
+                Ok(text) if !anchor.is_empty() => anchors(&text).iter().any(|a| a == anchor),
+                _ => target.exists(),
+            };
+            if !there {
                 dead.push(format!(
                     "{}: {link}",
                     document.strip_prefix(repository()).unwrap().display()

@@ -69,10 +69,10 @@ fn the_shortest_scenario_of_the_documents_holds() {
         .unwrap();
     assert!(shortest.lines().count() <= 5, "{shortest}");
     assert!(
-        std::fs::read_to_string(repository().join("README.md"))
+        std::fs::read_to_string(repository().join("docs/deploying.md"))
             .unwrap()
             .contains(shortest),
-        "the same in README.md"
+        "the same in docs/deploying.md"
     );
     let scratch = with_scenarios(shortest);
     assert!(
