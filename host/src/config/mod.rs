@@ -59,8 +59,10 @@ mod tests;
 mod timeouts;
 mod traffic;
 mod trusted;
+mod unmeant;
 mod upgrade;
 mod values;
+mod variables;
 
 use std::path::Path;
 

@@ -4,13 +4,14 @@ use super::answers::RouteRedirect;
 use super::conditions::PathMatch;
 use super::host;
 use super::template::{Template, check_text};
+use super::unmeant::Unmeant;
+use super::variables::Spot;
 use crate::document::{Findings, Node};
 
 /// Reads a URL, or a table of URL and status.
 pub(super) fn read(node: Node, path: &PathMatch, findings: &mut Findings) -> Option<RouteRedirect> {
     if node.is_string() {
-        let to = node.parsed(findings, |written| target(written, path))?;
-        return Some(made(308, to.value, path));
+        return Some(made(308, read_target(node, path, findings)?, path));
     }
     let mut section = node.section(findings)?;
     let place = section.place.clone();
@@ -28,10 +29,10 @@ pub(super) fn read(node: Node, path: &PathMatch, findings: &mut Findings) -> Opt
         let message = "has no `to`; write for example \"https://www.example.com{path}\"";
         findings.error(&place, message);
     }
-    let to = to.and_then(|n| n.parsed(findings, |written| target(written, path)));
+    let to = to.and_then(|n| read_target(n, path, findings));
     section.finish(findings);
     let status = status.map_or(308, |status| status.value);
-    Some(made(status, to?.value, path))
+    Some(made(status, to?, path))
 }
 
 fn made(status: u16, to: Template, path: &PathMatch) -> RouteRedirect {
@@ -41,6 +42,20 @@ fn made(status: u16, to: Template, path: &PathMatch) -> RouteRedirect {
         to,
         path: path.clone(),
     }
+}
+
+fn read_target(node: Node, path: &PathMatch, findings: &mut Findings) -> Option<Template> {
+    let spot = Spot::Url;
+    let unmeant = Unmeant { spot, path };
+    let read = |written: &str| match target(written, path) {
+        Ok(to) => Ok((to, written.to_owned())),
+        // What a variable makes of the URL is no help.
+        Err(why) => Err(unmeant.variable_in(written).unwrap_or(why)),
+    };
+    let to = node.parsed(findings, read)?;
+    let (template, written) = to.value;
+    unmeant.warn(&written, &to.place, findings);
+    Some(template)
 }
 
 /// Reads a URL, or a path on the same host.

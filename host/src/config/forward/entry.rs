@@ -1,12 +1,12 @@
 //! `[forward]` as written.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
 use ipnet::IpNet;
 
-use super::super::listeners::{Listener, forward_listener};
+use super::super::listeners::{ListenAddress, Listener, forward_listener, is_loopback, overlaps};
 use super::super::{HostPattern, host, values};
 use super::{Destinations, ForwardProxy, ProxyAuthentication};
 use crate::document::{At, Findings, Node, Section};
@@ -295,5 +295,56 @@ pub(in super::super) fn warn_if_idle(
             "no hosts and no routes: every request is answered 404; write a `[hosts]` section or \
              set WAYPOST_HOSTS",
         );
+    }
+}
+
+/// Says where other machines may use the proxy, because nothing that it is told keeps them from it,
+/// and where its port is one of routes.
+pub(in super::super) fn warn_of_listeners(
+    proxy: Option<&ForwardProxy>,
+    listeners: &[At<Listener>],
+    findings: &mut Findings,
+) {
+    let Some(proxy) = proxy else { return };
+    let goes_anywhere = proxy
+        .allow
+        .iter()
+        .any(|to| to.host == HostPattern::Any && to.networks.is_empty());
+    let is_open = goes_anywhere && proxy.authentication.is_none() && proxy.policies.is_empty();
+    let (own, others): (Vec<_>, Vec<_>) = listeners.iter().partition(|l| l.value.forward);
+    for At { value, place } in own {
+        let Some(at) = bound(&value.address) else {
+            continue;
+        };
+        let (address, port) = (at.0, at.0.port());
+        let clients = value.tls.as_ref().and_then(|tls| tls.clients.as_ref());
+        let proves = clients.is_some_and(|asked| asked.required);
+        if is_open && !is_loopback(address.ip()) && !proves {
+            let message = format!(
+                "{address} is an open proxy: everybody who can connect reaches every public \
+                 address by it; write `authentication` or a narrower `allow`, or listen on \
+                 127.0.0.1:{port}"
+            );
+            findings.warning(place, message);
+        }
+        let shares = |other: &&&At<Listener>| {
+            bound(&other.value.address).is_some_and(|other| port != 0 && overlaps(at, other))
+        };
+        if let Some(other) = others.iter().find(shares) {
+            let message = format!(
+                "{address} shares its port with {} ({}): clients get the forward proxy or the \
+                 routes, depending on the address that they connect to; choose another port",
+                other.value.address, other.place
+            );
+            findings.warning(place, message);
+        }
+    }
+}
+
+/// The address of a listener that has one, and whether it takes IPv6 only.
+fn bound(address: &ListenAddress) -> Option<(SocketAddr, bool)> {
+    match address {
+        ListenAddress::Tcp { address, only_v6 } => Some((*address, *only_v6)),
+        ListenAddress::Unix { .. } => None,
     }
 }

@@ -22,6 +22,7 @@ mod rollout;
 mod routes;
 mod sources;
 mod traffic;
+mod unmeant;
 mod wrong_values;
 
 use std::ffi::OsString;
