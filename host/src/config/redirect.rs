@@ -13,7 +13,8 @@ pub(super) fn read(node: Node, path: &PathMatch, findings: &mut Findings) -> Opt
     if node.is_string() {
         return Some(made(308, read_target(node, path, findings)?, path));
     }
-    let mut section = node.section(findings)?;
+    let example = "{ to = \"https://www.example.com{path}\", status = 301 }";
+    let mut section = node.section_such_as(example, findings)?;
     let place = section.place.clone();
     let status = section.take("status");
     let status = status.and_then(|n| {

@@ -7,7 +7,7 @@ use super::conditions::PathMatch;
 use super::unmeant::Unmeant;
 use super::variables::Spot;
 use super::{redirect, values};
-use crate::document::{Findings, Node, Section};
+use crate::document::{Findings, Node, Place, Section};
 use crate::files;
 use crate::message::{names, syntax};
 
@@ -113,13 +113,33 @@ fn read_response(
     section.finish(findings);
     let body = body.map(|body| body.value.into_bytes());
     let body = body.or(file.map(|file| file.value)).unwrap_or_default();
+    if !body.is_empty() && fields.iter().all(|(name, _)| name != "content-type") {
+        let kind = b"text/plain; charset=utf-8";
+        fields.push(("content-type".to_owned(), kind.to_vec()));
+    }
+    let response = FixedResponse {
+        status,
+        fields,
+        body,
+    };
+    check_whole(&response, &place, findings);
+    Some(response)
+}
+
+/// Refuses what no response can be.
+fn check_whole(response: &FixedResponse, place: &Place, findings: &mut Findings) {
+    let FixedResponse {
+        status,
+        fields,
+        body,
+    } = response;
     if body.len() as u64 > BODY {
         let message = format!("has a body of {} bytes; write {BODY} at most", body.len());
-        findings.error(&place, message);
+        findings.error(place, message);
     }
     if matches!(status, 204 | 205 | 304) && !body.is_empty() {
         let message = format!("has a body, which a response with {status} can't have; remove it");
-        findings.error(&place, message);
+        findings.error(place, message);
     }
     if matches!(status, 301 | 302 | 303 | 307 | 308)
         && fields.iter().all(|(name, _)| name != "location")
@@ -128,17 +148,8 @@ fn read_response(
             "is a redirect ({status}) to nowhere: no client follows it without `location`; write \
              `redirect`, or add that header"
         );
-        findings.error(&place, message);
+        findings.error(place, message);
     }
-    if !body.is_empty() && fields.iter().all(|(name, _)| name != "content-type") {
-        let kind = b"text/plain; charset=utf-8";
-        fields.push(("content-type".to_owned(), kind.to_vec()));
-    }
-    Some(FixedResponse {
-        status,
-        fields,
-        body,
-    })
 }
 
 /// Fields of a message: a value, or a list of values, for each name.

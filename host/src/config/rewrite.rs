@@ -155,7 +155,7 @@ fn host_rewrite(node: Node, findings: &mut Findings) -> Option<HostRewrite> {
 }
 
 fn field_edits(node: Node, path: &PathMatch, findings: &mut Findings) -> Option<FieldEdits> {
-    let mut table = node.section(findings)?;
+    let mut table = node.section_such_as("{ set = { x-name = \"value\" } }", findings)?;
     if table.is_empty() {
         let message = "changes nothing; write `set`, `add` or `remove` in it, or remove the key";
         findings.error(&table.place, message);

@@ -169,6 +169,9 @@ pub(super) fn digest(written: &str) -> Result<String, String> {
 
 /// A route's path: a prefix at segment borders, without a trailing slash unless it is `/`.
 pub(super) fn route_path(written: &str) -> Result<String, String> {
+    if let Some(sentence) = of_nginx(written) {
+        return Err(sentence);
+    }
     url_path(written)?;
     // Requests are matched in the same form.
     let path = path::literal(written);
@@ -178,6 +181,26 @@ pub(super) fn route_path(written: &str) -> Result<String, String> {
     } else {
         path.to_owned()
     })
+}
+
+/// What stands in the place of the signs in front of paths in nginx.
+fn of_nginx(written: &str) -> Option<String> {
+    let text = written.trim_start();
+    let after = |sign| text.strip_prefix(sign).map(str::trim_start);
+    let meant = if let Some(path) = after("=") {
+        format!("{{ exact = {path:?} }}")
+    } else if let Some(path) = after("^~") {
+        format!("{path:?}, a prefix")
+    } else if let Some(regex) = after("~*") {
+        format!("{{ regex = '(?i){regex}' }}")
+    } else if let Some(regex) = after("~") {
+        format!("{{ regex = '{regex}' }}")
+    } else if text.starts_with('^') {
+        format!("{{ regex = '{text}' }}")
+    } else {
+        return None;
+    };
+    Some(format!("{written:?} is not a path; write {meant}"))
 }
 
 /// A path as a request's target has it.

@@ -117,9 +117,13 @@ impl Section {
     /// Notes an error for each remaining key, which is unknown.
     pub(crate) fn finish(self, findings: &mut Findings) {
         for (name, node) in &self.entries {
-            let advice = match nearest(name, &self.known) {
-                Some(key) => format!("did you mean `{key}`?"),
-                None => format!("known here: {}", self.known.join(", ")),
+            let foreign = findings.foreign(&node.place, name).map(str::to_owned);
+            let advice = match (nearest(name, &self.known), foreign) {
+                (Some((0 | 1, key)), _) | (Some((_, key)), None) => {
+                    format!("did you mean `{key}`?")
+                }
+                (_, Some(foreign)) => foreign,
+                (None, None) => format!("known here: {}", self.known.join(", ")),
             };
             findings.error(&node.place, format!("unknown key; {advice}"));
         }
@@ -280,9 +284,18 @@ impl Node {
     }
 
     pub(crate) fn section(self, findings: &mut Findings) -> Option<Section> {
+        self.section_as("a table", findings)
+    }
+
+    /// The same with an example, which is shown where it is no table.
+    pub(crate) fn section_such_as(self, example: &str, findings: &mut Findings) -> Option<Section> {
+        self.section_as(&format!("a table, such as {example}"), findings)
+    }
+
+    fn section_as(self, wanted: &str, findings: &mut Findings) -> Option<Section> {
         match self.value {
             Value::Table(entries) => Some(Section::new(self.place, entries)),
-            _ => self.mismatch("a table", findings),
+            _ => self.mismatch(wanted, findings),
         }
     }
 
@@ -325,9 +338,9 @@ impl Node {
     }
 }
 
-/// The known key that was probably intended: at most two letters away, or equal but for separators
-/// and case.
-fn nearest(written: &str, known: &[&'static str]) -> Option<&'static str> {
+/// The known key that was probably intended, and how many letters away it is: two at most, none if
+/// they are equal but for separators and case.
+fn nearest(written: &str, known: &[&'static str]) -> Option<(usize, &'static str)> {
     let written = written.to_lowercase().replace('_', "-");
     known
         .iter()
@@ -337,5 +350,4 @@ fn nearest(written: &str, known: &[&'static str]) -> Option<&'static str> {
         .map(|key| (strsim::levenshtein(&written, key), key))
         .filter(|(d, _)| *d <= 2)
         .min()
-        .map(|(_, key)| key)
 }

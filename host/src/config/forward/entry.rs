@@ -48,7 +48,7 @@ pub(in super::super) fn forward(
     let allow = section.take("allow").map(|node| allow(node, findings));
     let authentication = section
         .take("authentication")
-        .and_then(|node| node.section(findings))
+        .and_then(|node| node.section_such_as("{ file = \"users\" }", findings))
         .and_then(|section| authentication(section, base, findings));
     let policies = names(&mut section, "policies", findings);
     let pools = names(&mut section, "pools", findings);
@@ -127,7 +127,7 @@ fn listen(node: Node, base: &Path, findings: &mut Findings) -> Vec<At<Listener>>
                 .section(findings)
                 .and_then(|section| forward_listener(section, base, findings)),
             false => node
-                .parsed(findings, values::parse_listen)
+                .parsed_scalar(findings, values::parse_listen)
                 .map(|at| At::new(Listener::plain(at.value), at.place)),
         };
         all.extend(listener.map(|mut at| {

@@ -9,6 +9,7 @@ mod conditions;
 mod doubtful;
 mod edits;
 mod file;
+mod foreign;
 mod layer4;
 mod listeners;
 mod meaning;
