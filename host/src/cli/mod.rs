@@ -142,8 +142,6 @@ pub enum Command {
     #[command(after_long_help = healthcheck::HEALTHCHECK_HELP)]
     Healthcheck(Healthcheck),
     /// Print the script by which a shell completes this command's arguments.
-    ///
-    /// `waypost completions --help` says into which folder it goes.
     #[command(after_long_help = pages::COMPLETIONS_HELP)]
     Completions(Completions),
     /// Print the manual page of a command, or write those of all commands into a folder.

@@ -161,6 +161,12 @@ fn address(written: &str, default_port: u16) -> Result<String, String> {
             )
         });
     }
+    if text.starts_with("unix:") {
+        return Err(format!(
+            "{written:?} is a Unix socket, and backends are reached by TCP only; have the backend \
+             listen on an address, such as \"127.0.0.1:8080\""
+        ));
+    }
     if let Ok(address) = text.parse::<Ipv6Addr>() {
         reached(address.into(), written)?;
         return Ok(format!("[{address}]:{default_port}"));

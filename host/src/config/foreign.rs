@@ -318,6 +318,9 @@ const WORDS: &[(&[&str], &str)] = &[
 /// Tables of a pool, whose keys are few and of another kind.
 const BELOW_POOLS: [&str; 6] = ["budget", "ejection", "health", "hedge", "retry", "tls"];
 
+/// What others call the backends of a pool, where they name no section.
+const OF_BACKENDS: [&str; 5] = ["hosts", "server", "servers", "targets", "upstreams"];
+
 /// What is written in place of this key of another proxy. `path` has it with its sections.
 pub(super) fn advice(path: &str, key: &str) -> Option<&'static str> {
     let section = path.strip_suffix(key).unwrap_or(path).trim_end_matches('.');
@@ -327,6 +330,9 @@ pub(super) fn advice(path: &str, key: &str) -> Option<&'static str> {
         return None;
     }
     let key = key.to_ascii_lowercase().replace('-', "_");
+    if is_of_pool && OF_BACKENDS.contains(&key.as_str()) {
+        return Some("write `backends`: an address, or a list of them");
+    }
     let found = WORDS
         .iter()
         .find(|(words, _)| words.contains(&key.as_str()));

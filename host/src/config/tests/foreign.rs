@@ -24,6 +24,7 @@ fn keys_of_other_proxies_are_answered_with_what_stands_in_their_place() {
     for (key, words) in [
         ("keepalive = 64", "`max-idle`"),
         ("max_fails = 3", "`max-failures`"),
+        ("servers = [\"b\"]", "write `backends`"),
         ("least_conn = true", "\"least-loaded\""),
         ("proxy-ssl-verify = true", "write tls = true"),
     ] {
@@ -31,6 +32,8 @@ fn keys_of_other_proxies_are_answered_with_what_stands_in_their_place() {
         let text = format!("{POOL}{key}");
         assert_error(&text, 3, &format!("pools.app.{name}"), words);
     }
+    let socket = "[pools.app]\nbackends = \"unix:/run/app.sock\"";
+    assert_error(socket, 2, "pools.app.backends", "by TCP only");
     let entry = "[pools.app]\nbackends = [{ address = \"b\", backup = true }]";
     assert_error(entry, 2, "pools.app.backends.backup", "no spare backends");
     for (text, key, words) in [
