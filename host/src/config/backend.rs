@@ -161,6 +161,26 @@ fn address(written: &str, default_port: u16) -> Result<String, String> {
             )
         });
     }
+    if text.contains(',') {
+        return Err(format!(
+            "{written:?} is more than an address; write a list, each address in quotes of its own: \
+             [\"10.0.0.1:80\", \"10.0.0.2:80\"]"
+        ));
+    }
+    if let Some((first, _)) = text
+        .split_once(' ')
+        .filter(|(first, _)| first.contains(':'))
+    {
+        return Err(format!(
+            "{written:?} is more than an address; write what belongs to it in a table, such as \
+             {{ address = {first:?}, weight = 2 }}"
+        ));
+    }
+    if text.bytes().all(|b| b.is_ascii_digit()) && text.parse().is_ok_and(|port: u16| port > 0) {
+        return Err(format!(
+            "{written:?} is a port without a host; write for example \"127.0.0.1:{text}\""
+        ));
+    }
     if text.starts_with("unix:") {
         return Err(format!(
             "{written:?} is a Unix socket, and backends are reached by TCP only; have the backend \

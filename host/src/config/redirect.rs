@@ -51,12 +51,22 @@ fn read_target(node: Node, path: &PathMatch, findings: &mut Findings) -> Option<
     let read = |written: &str| match target(written, path) {
         Ok(to) => Ok((to, written.to_owned())),
         // What a variable makes of the URL is no help.
-        Err(why) => Err(unmeant.variable_in(written).unwrap_or(why)),
+        Err(why) => Err(unmeant
+            .variable_in(written)
+            .or_else(|| with_status(written))
+            .unwrap_or(why)),
     };
     let to = node.parsed(findings, read)?;
     let (template, written) = to.value;
     unmeant.warn(&written, &to.place, findings);
     Some(template)
+}
+
+/// What stands in the place of a status in front of a URL.
+fn with_status(written: &str) -> Option<String> {
+    let (status, to) = written.split_once(' ')?;
+    matches!(status, "301" | "302" | "303" | "307" | "308")
+        .then(|| format!("{written:?} has a status; write {{ to = {to:?}, status = {status} }}"))
 }
 
 /// Reads a URL, or a path on the same host.

@@ -99,9 +99,16 @@ impl Section {
     /// The table of this key; an empty one stands for a missing one.
     pub(crate) fn take_section(&mut self, key: &'static str, findings: &mut Findings) -> Section {
         let place = self.place.clone();
-        self.take(key)
-            .and_then(|node| node.section(findings))
-            .unwrap_or_else(|| Section::new(place, Vec::new()))
+        let node = self.take(key);
+        let section = match &place {
+            // Of the file itself: its line has a key, that of a section has brackets.
+            Place::File { key: above, .. } if above.is_empty() => {
+                let wanted = format!("a table: `[{key}]`, and its keys below");
+                node.and_then(|node| node.section_as(&wanted, findings))
+            }
+            _ => node.and_then(|node| node.section(findings)),
+        };
+        section.unwrap_or_else(|| Section::new(place, Vec::new()))
     }
 
     /// All remaining entries: for tables whose keys are names.

@@ -157,7 +157,8 @@ fn allow(node: Node, findings: &mut Findings) -> Vec<Destinations> {
     let mut all: Vec<Destinations> = Vec::with_capacity(nodes.len());
     for node in nodes {
         let place = node.place.clone();
-        let Some(entry) = node.section(findings).map(|node| entry(node, findings)) else {
+        let section = node.section_such_as("{ host = \"*.example.com\" }", findings);
+        let Some(entry) = section.map(|section| entry(section, findings)) else {
             continue;
         };
         if all.contains(&entry) {

@@ -127,6 +127,7 @@ fn values_of_other_proxies_are_answered_with_what_stands_in_their_place() {
         ("host = \"a.test,b.test\"", "host", "several as a list"),
         ("host = \"~^www\"", "host", "regular expression"),
         ("cors = true", "cors", "such as { origins = ["),
+        ("mirror = true", "mirror", "such as { pool = "),
         (
             "timeouts = \"5s\"",
             "timeouts",
@@ -143,6 +144,24 @@ fn values_of_other_proxies_are_answered_with_what_stands_in_their_place() {
     }
     let shown = errors(&route("path = { regex = '^/(?!x)' }"))[0].to_string();
     assert_eq!(shown.matches("look-around").count(), 1, "{shown}");
+    let redirect = "[[routes]]\nredirect = \"301 https://a.test/\"";
+    let words = "write { to = \"https://a.test/\", status = 301 }";
+    assert_error(redirect, 2, "routes.redirect", words);
+    for (backends, words) in [
+        ("\"a:1, b:2\"", "write a list"),
+        ("\"a:1 weight=2\"", "{ address = \"a:1\", weight = 2 }"),
+        ("\"8080\"", "write for example \"127.0.0.1:8080\""),
+    ] {
+        let text = format!("[pools.app]\nbackends = {backends}");
+        assert_error(&text, 2, "pools.app.backends", words);
+    }
+    let probe = format!("{POOL}health = true");
+    assert_error(
+        &probe,
+        3,
+        "pools.app.health",
+        "such as { path = \"/healthz\" }",
+    );
     for (pool, words) in [
         (
             "http://app",
@@ -170,6 +189,20 @@ fn a_bare_port_and_a_switch_are_answered_with_an_example() {
     for (text, line, key, words) in [
         ("listen = 80", 1, "listen", "write \"0.0.0.0:80\""),
         ("listen = [80]", 1, "listen", "write \"0.0.0.0:80\""),
+        ("listen = \"*:80\"", 1, "listen", "write \"[::]:80\""),
+        (
+            "listen = \"80 ssl\"",
+            1,
+            "listen",
+            "write \"0.0.0.0:80\", and",
+        ),
+        ("listen = \"http://0.0.0.0:80\"", 1, "listen", "is a URL"),
+        (
+            "admin = \"off\"",
+            1,
+            "admin",
+            "`[admin]`, and its keys below",
+        ),
         (
             "admin.listen = 9090",
             1,
