@@ -4,6 +4,7 @@
 mod check;
 mod components;
 mod read_files;
+mod unasked;
 
 use std::net::TcpListener;
 

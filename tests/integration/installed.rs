@@ -181,6 +181,13 @@ fn manual_pages_are_printed_or_written_into_a_folder() {
     assert_eq!(all.stdout, format!("share/man1: {count} manual pages"));
     let written = std::fs::read_to_string(folder.join("waypost.1")).unwrap();
     assert_eq!(written.trim_end(), main.stdout);
+    let one = waypost(["man", "policy", "deploy"], scratch.path());
+    assert_eq!((one.code, one.stderr.as_str()), (Some(0), ""));
+    let title = ".TH waypost-policy-deploy 1 ";
+    assert!(one.stdout.contains(title), "{}", one.stdout);
+    let none = waypost(["man", "deploy"], scratch.path());
+    assert_eq!((none.code, none.stdout.as_str()), (Some(2), ""));
+    assert!(none.stderr.contains("no command \"deploy\""), "{none:?}");
     // Again, as an update of a package does; then where a file is.
     let again = waypost(["man", "-o", "share/man1"], scratch.path());
     assert_eq!(again.code, Some(0), "{again:?}");

@@ -1,5 +1,7 @@
 //! `waypost check`: every problem that `run` would meet, without serving.
 
+mod unasked;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -17,17 +19,16 @@ use super::pid_file::pid_file_problem;
 use super::policies;
 use super::reload::{log_problem, record_problem};
 use super::unix_socket;
-use crate::config::{
-    Config, ListenAddress, OnFailure, Policy, Pool, ResolverConfig, Route, Sources,
-};
+use crate::config::{Config, ListenAddress, OnFailure, Policy, Pool, ResolverConfig, Sources};
 use crate::ground;
-use crate::policy::{Engine, EngineOptions, Generation, Hook, Hooks, PolicyError};
+use crate::policy::{Engine, EngineOptions, Generation, Hooks, PolicyError};
 use crate::rollout::StateDir;
 use crate::stats::Stats;
 use crate::units::counted;
 use crate::upstream::{
     Origin, Overlay, PoolTopology, Registry, TlsFiles, pool_topology, unresolved,
 };
+use unasked::Unasked;
 
 /// Prints a line. A reader that has left, such as `head`, is not an error; a full disk is one.
 macro_rules! say {
@@ -177,63 +178,17 @@ impl Check {
             .collect();
         for (at, loaded) in loaded.into_iter().enumerate() {
             self.errors += usize::from(loaded.is_err());
-            let hooks = exported[at];
             report(&self.config.policies[at], loaded)?;
-            if let Some(route) = self.unasked_by(at)
-                && hooks.is_some_and(|hooks| !hooks.has(Hook::Selection))
-            {
-                let name = &self.config.policies[at].name;
-                say!(
-                    "warning: policy {name:?} is not asked about connections of the route \
-                     \"{route}\": only the hook `select` is, and it has none"
-                )?;
-            }
         }
-        self.without_hooks(&exported)
-    }
-
-    /// Names what no policy can be asked for want of a hook.
-    fn without_hooks(&mut self, exported: &[Option<Hooks>]) -> Result<()> {
-        // One that could not be loaded has its own line.
-        let lacks = |at: &usize, hook: Hook| exported[*at].is_some_and(|hooks| !hooks.has(hook));
-        let forward = self
-            .config
-            .forward
-            .iter()
-            .flat_map(|forward| &forward.policies);
-        for at in forward.filter(|at| lacks(at, Hook::Destination)) {
-            let name = &self.config.policies[*at].name;
+        let unasked = Unasked::new(&self.config, &exported);
+        for warning in unasked.warnings() {
+            say!("warning: {warning}")?;
+        }
+        for error in unasked.errors() {
             self.errors += 1;
-            say!(
-                "error: policy {name:?} is named in `[forward]` and does not export the hook \
-                 `destination`, so that every request there would get 503; remove it from \
-                 `forward.policies`, or take a component that has the hook"
-            )?;
-        }
-        for route in self
-            .config
-            .routes
-            .iter()
-            .filter(|route| route.rights.is_any())
-        {
-            if route
-                .policies
-                .iter()
-                .all(|at| lacks(at, Hook::RequestTarget))
-            {
-                say!(
-                    "warning: no policy of the route \"{route}\" exports `request-target`, so its \
-                     `policies-may-edit` has no effect"
-                )?;
-            }
+            say!("error: {error}")?;
         }
         Ok(())
-    }
-
-    /// A route that passes connections on and names this policy.
-    fn unasked_by(&self, policy: usize) -> Option<&Route> {
-        let mut routes = self.config.routes.iter();
-        routes.find(|route| route.layer4.is_some() && route.policies.contains(&policy))
     }
 
     fn certificates(&mut self) -> Result<()> {

@@ -49,7 +49,7 @@ pub(super) fn read_users(config: &Config) -> Result<OfFile, String> {
         Ok(users) => Ok(Some((file.clone(), users))),
         Err(reason) => {
             let at = config.named_at(file);
-            Err(format!("{at}`forward.authentication.file`: {reason}"))
+            Err(format!("{at}{reason}"))
         }
     }
 }

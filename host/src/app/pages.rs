@@ -13,19 +13,17 @@ pub(super) fn write_completions(completions: Completions) -> Result<ExitCode> {
     print(&completions.script())
 }
 
-/// Prints the main page, or writes all into a folder and prints their number. The exit code is 2 if
-/// the folder can't be written.
+/// Prints one page, or writes all into a folder and prints their number. The exit code is 2 if
+/// there is no such page, or the folder can't be written.
 pub(super) fn write_pages(flags: &Pages) -> Result<ExitCode> {
     let pages = cli::pages().context("the manual pages can't be made")?;
-    let Some(folder) = &flags.output else {
-        return print(pages.first().map_or("", |page| &page.text));
+    let written = match &flags.output {
+        None => flags.page(&pages).map(|page| page.text.clone()),
+        Some(folder) => write_all(folder, &pages)
+            .map(|()| format!("{}: {} manual pages\n", folder.display(), pages.len())),
     };
-    match write_all(folder, &pages) {
-        Ok(()) => print(&format!(
-            "{}: {} manual pages\n",
-            folder.display(),
-            pages.len()
-        )),
+    match written {
+        Ok(text) => print(&text),
         Err(sentence) => {
             ground::complain(&sentence);
             Ok(ExitCode::from(2))

@@ -1,4 +1,5 @@
-//! Commands that a build was made without.
+//! Arguments that need another sentence than clap has: commands that a build was made without, and
+//! files without their flag.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -17,10 +18,32 @@ pub(super) fn explained(
     error: clap::Error,
     waypost: impl FnOnce() -> clap::Command,
 ) -> clap::Error {
-    match unknown_command(&error).and_then(sentence) {
-        Some(sentence) => waypost().error(ErrorKind::InvalidSubcommand, sentence),
+    let (kind, sentence) = match error.kind() {
+        ErrorKind::UnknownArgument => (ErrorKind::UnknownArgument, bare_file(&error)),
+        _ => (
+            ErrorKind::InvalidSubcommand,
+            unknown_command(&error).and_then(sentence),
+        ),
+    };
+    match sentence {
+        Some(sentence) => waypost().error(kind, sentence),
         None => error,
     }
+}
+
+/// What to write where a configuration is named without its flag.
+fn bare_file(error: &clap::Error) -> Option<String> {
+    let (Some(ContextValue::String(file)), Some(ContextValue::StyledStr(usage))) = (
+        error.get(ContextKind::InvalidArg),
+        error.get(ContextKind::Usage),
+    ) else {
+        return None;
+    };
+    let usage = usage.to_string();
+    let mut commands = ["run", "check"].into_iter();
+    let command = commands.find(|name| usage.contains(&format!("waypost {name} ")))?;
+    (!file.starts_with('-'))
+        .then(|| format!("a file is named by a flag: write `waypost {command} --config {file}`"))
 }
 
 fn unknown_command(error: &clap::Error) -> Option<&str> {
@@ -63,6 +86,22 @@ mod tests {
                 assert!(told.contains(&format!("no `{command}`")), "{told}");
                 assert!(told.contains(&format!("feature `{feature}`")), "{told}");
             }
+        }
+    }
+
+    #[test]
+    fn a_file_without_its_flag_is_shown_with_it() {
+        for command in ["run", "check"] {
+            let error = Cli::try_parse_from(["waypost", command, "a.toml"]).unwrap_err();
+            let said = explained(error, Cli::command);
+            assert_eq!(said.exit_code(), 2);
+            let written = format!("`waypost {command} --config a.toml`");
+            assert!(said.to_string().contains(&written), "{said}");
+        }
+        for other in [["run", "--confg"], ["reload", "a.toml"]] {
+            let error = Cli::try_parse_from(["waypost"].into_iter().chain(other)).unwrap_err();
+            let said = error.to_string();
+            assert_eq!(explained(error, Cli::command).to_string(), said);
         }
     }
 

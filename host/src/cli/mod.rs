@@ -144,7 +144,7 @@ pub enum Command {
     /// Print the script by which a shell completes this command's arguments.
     #[command(after_long_help = pages::COMPLETIONS_HELP)]
     Completions(Completions),
-    /// Print the manual page of this command, or write those of all commands into a folder.
+    /// Print the manual page of a command, or write those of all commands into a folder.
     #[command(after_long_help = pages::MAN_HELP)]
     Man(Pages),
 }

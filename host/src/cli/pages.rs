@@ -37,6 +37,9 @@ pub enum Shell {
 /// Flags of `man`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Pages {
+    /// The command whose page is printed, such as `policy deploy`; without it, that of `waypost`.
+    #[arg(value_name = "COMMAND", conflicts_with = "output")]
+    pub command: Vec<String>,
     /// Write the pages of all commands into this folder, which is created if it is missing.
     #[arg(long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,
@@ -49,6 +52,26 @@ pub struct Page {
     pub file: String,
     /// What `man` reads.
     pub text: String,
+}
+
+impl Pages {
+    /// The page of the command that is named.
+    ///
+    /// # Errors
+    ///
+    /// A sentence about a command that there is none of.
+    pub fn page<'p>(&self, pages: &'p [Page]) -> Result<&'p Page, String> {
+        let name = ["waypost".to_owned()];
+        let words: Vec<String> = name.into_iter().chain(self.command.clone()).collect();
+        let file = format!("{}.1", words.join("-"));
+        let found = pages.iter().find(|page| page.file == file);
+        found.ok_or_else(|| {
+            format!(
+                "there is no command {:?}; `waypost help` lists them",
+                self.command.join(" ")
+            )
+        })
+    }
 }
 
 impl Completions {
@@ -185,20 +208,33 @@ Examples:
     source <(waypost completions bash)
     waypost completions fish | source
 
-  For all sessions:
+  For all sessions of one user; the folder may have to be created:
     waypost completions bash > ~/.local/share/bash-completion/completions/waypost
     waypost completions zsh > ~/.zfunc/_waypost
     waypost completions fish > ~/.config/fish/completions/waypost.fish
 
-Zsh reads the folder if `fpath` has it before `compinit` is called.";
+  For all users, as root:
+    waypost completions bash > /usr/share/bash-completion/completions/waypost
+    waypost completions zsh > /usr/local/share/zsh/site-functions/_waypost
+    waypost completions fish > /etc/fish/completions/waypost.fish
+
+Bash reads its folders if the package bash-completion is installed. Zsh reads ~/.zfunc if ~/.zshrc
+says `fpath=(~/.zfunc $fpath)` before it calls `compinit`. New shells have the completions.";
 
 pub(super) const MAN_HELP: &str = "\
 Examples:
-  waypost man | man -l -
-  waypost man --output ~/.local/share/man/man1 && man waypost-policy-deploy
+  To read one:
+    waypost man | man -l -
+    waypost man run | man -l -
+
+  To install all, for one user or for all:
+    waypost man --output ~/.local/share/man/man1 && man waypost-policy-deploy
+    sudo waypost man --output /usr/local/share/man/man1
+
+`man` finds ~/.local/share/man where ~/.local/bin is in PATH, else by MANPATH.
 
 Exit codes:
-  0 written; 2 the folder can't be written.";
+  0 written; 2 there is no such command, or the folder can't be written.";
 
 #[cfg(test)]
 mod tests {

@@ -53,6 +53,12 @@ impl FromStr for AdminAddress {
                 Self::DEFAULT
             )
         };
+        let digits = authority.strip_prefix(':').unwrap_or(authority);
+        if let Ok(port @ 1..) = digits.parse::<u16>() {
+            return Err(format!(
+                "{written:?} is a port without a host; use 127.0.0.1:{port}, for example"
+            ));
+        }
         let parsed = authority
             .parse::<Authority>()
             .ok()
@@ -114,13 +120,15 @@ mod tests {
         for (mistake, hint) in [
             ("", "HOST:PORT"),
             ("localhost", "localhost:9090"),
+            ("19090", "use 127.0.0.1:19090"),
+            (":9090", "use 127.0.0.1:9090"),
+            (":0", "HOST:PORT"),
             ("https://a:1", "plain HTTP"),
             ("http://a:1/policies", "HOST:PORT"),
             ("http://me@a:1", "HOST:PORT"),
             ("a:70000", "HOST:PORT"),
             ("a:0", "HOST:PORT"),
             ("a b:1", "HOST:PORT"),
-            (":9090", "HOST:PORT"),
         ] {
             let sentence = mistake.parse::<AdminAddress>().unwrap_err();
             assert!(sentence.contains(hint), "{mistake}: {sentence}");

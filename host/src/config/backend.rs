@@ -161,6 +161,9 @@ fn address(written: &str, default_port: u16) -> Result<String, String> {
             )
         });
     }
+    if let Some(sentence) = no_address(written) {
+        return Err(sentence);
+    }
     if let Ok(address) = text.parse::<Ipv6Addr>() {
         reached(address.into(), written)?;
         return Ok(format!("[{address}]:{default_port}"));
@@ -179,6 +182,39 @@ fn address(written: &str, default_port: u16) -> Result<String, String> {
         }
     };
     Ok(format!("{}:{port}", backend_host(host, written)?))
+}
+
+/// What to write in place of several addresses, of what other proxies have behind one, of a port
+/// and of a socket.
+fn no_address(written: &str) -> Option<String> {
+    let text = written.trim();
+    if text.contains(',') {
+        return Some(format!(
+            "{written:?} is more than an address; write a list, each address in quotes of its own: \
+             [\"10.0.0.1:80\", \"10.0.0.2:80\"]"
+        ));
+    }
+    if let Some((first, _)) = text
+        .split_once(' ')
+        .filter(|(first, _)| first.contains(':'))
+    {
+        return Some(format!(
+            "{written:?} is more than an address; write what belongs to it in a table, such as \
+             {{ address = {first:?}, weight = 2 }}"
+        ));
+    }
+    if text.bytes().all(|b| b.is_ascii_digit()) && text.parse().is_ok_and(|port: u16| port > 0) {
+        return Some(format!(
+            "{written:?} is a port without a host; write for example \"127.0.0.1:{text}\""
+        ));
+    }
+    if text.starts_with("unix:") {
+        return Some(format!(
+            "{written:?} is a Unix socket, and backends are reached by TCP only; have the backend \
+             listen on an address, such as \"127.0.0.1:8080\""
+        ));
+    }
+    None
 }
 
 fn backend_host(host: &str, written: &str) -> Result<String, String> {

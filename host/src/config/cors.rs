@@ -14,7 +14,8 @@ const MOST: Duration = Duration::from_secs(24 * 3600);
 
 /// Reads which scripts of other origins may read the answers of a route with these conditions.
 pub(super) fn read(node: Node, conditions: &Conditions, findings: &mut Findings) -> Option<Cors> {
-    let mut section = node.section(findings)?;
+    let example = "{ origins = [\"https://www.example.com\"] }";
+    let mut section = node.section_such_as(example, findings)?;
     let place = section.place.clone();
     let origins = origins(&mut section, findings);
     let methods = section

@@ -3,6 +3,7 @@
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::PathMatch;
+use super::variables::{self, Spot};
 
 /// What is encoded of a text in which a percent sign means nothing by itself, so that the text can
 /// be had back.
@@ -151,6 +152,12 @@ impl FieldValue {
     }
 }
 
+/// Whether this is a fact about every request.
+pub(super) fn is_fact(name: &str) -> bool {
+    let is_field = |field: &str| !field.is_empty();
+    NAMED.iter().any(|(known, _)| *known == name) || name.strip_prefix(HEADER).is_some_and(is_field)
+}
+
 /// The name between the brace before this text and the next one.
 fn name(text: &[u8]) -> Option<&str> {
     let is_of_name = |b: &u8| b.is_ascii_alphanumeric() || b"-_.".contains(b);
@@ -185,6 +192,9 @@ fn unknown(name: &str) -> String {
         .iter()
         .map(|(name, _)| format!("{{{name}}}"))
         .collect();
+    if let Some(fact) = variables::fact(name, Spot::Field) {
+        return format!("has {{{name}}}, which is not known; write {fact}, or {{{{ for a brace");
+    }
     format!(
         "has {{{name}}}, which is not known; write {}, {{rest}} (what follows the route's prefix), \
          {{header.NAME}} for a field of the request, {{1}} or {{NAME}} for a group of the route's \
@@ -259,11 +269,18 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_an_error_that_lists_the_known_ones() {
-        for value in ["{remote_addr}", "x{Host}", "{1}", "{header.}"] {
+        for value in ["{remote}", "x{Host}", "{1}", "{header.}"] {
             let error = parse(value).unwrap_err();
             for part in ["not known", "{client}", "{certificate-subject}", "{{"] {
                 assert!(error.contains(part), "{value}: {error}");
             }
+        }
+        for (value, meant) in [
+            ("{remote_addr}", "write {client}, or"),
+            ("{http_x_a}", "write {header.x-a}, or"),
+        ] {
+            let error = parse(value).unwrap_err();
+            assert!(error.contains(meant), "{value}: {error}");
         }
     }
 }

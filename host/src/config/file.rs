@@ -140,7 +140,7 @@ fn common(root: &mut Section, findings: &mut Findings) -> Common {
         }
         nodes
             .into_iter()
-            .filter_map(|n| n.parsed(findings, values::parse_listen))
+            .filter_map(|n| n.parsed_scalar(findings, values::parse_listen))
             .collect()
     });
     let workers = root
@@ -149,7 +149,7 @@ fn common(root: &mut Section, findings: &mut Findings) -> Common {
     let mut admin = root.take_section("admin", findings);
     let admin_listen = admin
         .take("listen")
-        .and_then(|node| node.parsed(findings, admin_listen));
+        .and_then(|node| node.parsed_scalar(findings, admin_listen));
     let admin_token = admin.take("token").and_then(|node| node.string(findings));
     admin.finish(findings);
     let mut common = Common {
@@ -252,7 +252,16 @@ fn route(mut section: Section, base: &Path, findings: &mut Findings) -> RouteEnt
         // What it takes is not known, so it is compared with no other route.
         hosts.clear();
     }
-    let answers = section.has("redirect") || section.has("respond");
+    // Some keys of others have an error that says what to write.
+    let answering = [
+        "redirect",
+        "respond",
+        "return",
+        "redir",
+        "proxy_pass",
+        "reverse_proxy",
+    ];
+    let answers = answering.into_iter().any(|key| section.has(key));
     let answer = respond::answer(&mut section, &path, base, findings);
     let edits = rewrite::edits(&mut section, &path, &conditions, findings);
     let traffic = TrafficEntry::read(&mut section, answers, findings);
@@ -302,9 +311,16 @@ fn hosts(section: &mut Section, findings: &mut Findings) -> Vec<At<HostPattern>>
         findings.error(&node.place, message);
     }
     let nodes = node.one_or_many().into_iter();
-    nodes
+    let hosts: Vec<_> = nodes
         .filter_map(|n| n.parsed(findings, host::parse_pattern))
-        .collect()
+        .collect();
+    let is_nginx = |at: &&At<HostPattern>| at.value == HostPattern::Exact("_".to_owned());
+    if let Some(at) = hosts.iter().find(is_nginx) {
+        let message = "is a name like any other, which no client asks for; write \"*\" for hosts \
+                       that no other route has";
+        findings.warning(&at.place, message);
+    }
+    hosts
 }
 
 fn stats(root: &mut Section, findings: &mut Findings) -> Option<String> {

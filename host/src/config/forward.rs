@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-pub(super) use self::entry::{ForwardEntry, forward, warn_if_idle};
+pub(super) use self::entry::{ForwardEntry, forward, warn_if_idle, warn_of_listeners};
 use super::{HostPattern, RouteTarget};
 
 /// `[forward]`

@@ -114,6 +114,18 @@ pub(super) fn parse_pattern(written: &str) -> Result<HostPattern, String> {
             "{written:?} is a URL; write only its host, such as \"www.example.com\""
         ));
     }
+    if host.starts_with(['~', '^']) {
+        return Err(format!(
+            "{written:?} is a regular expression, which hosts can't be; write names, \
+             \"*.example.com\" or \"*\""
+        ));
+    }
+    if host.contains([' ', ',']) {
+        return Err(format!(
+            "{written:?} is not a host; write several as a list in `[[routes]]`, such as \
+             host = [\"a.example.com\", \"b.example.com\"], and in `[hosts]` on a line each"
+        ));
+    }
     if !host.is_ascii() {
         return Err(format!(
             "{written:?} is not ASCII; write the `xn--` form of the name"

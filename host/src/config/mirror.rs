@@ -38,7 +38,8 @@ impl MirrorEntry {
                 share_place: None,
             });
         }
-        Self::read_table(node.section(findings)?, findings)
+        let example = "{ pool = \"trial\", share = 0.1 }";
+        Self::read_table(node.section_such_as(example, findings)?, findings)
     }
 
     fn read_table(mut section: Section, findings: &mut Findings) -> Option<Self> {

@@ -21,6 +21,7 @@ mod doubtful;
 mod edits;
 mod field_value;
 mod file;
+mod foreign;
 mod forward;
 mod forwarded;
 mod h2_limits;
@@ -60,8 +61,10 @@ mod tests;
 mod timeouts;
 mod traffic;
 mod trusted;
+mod unmeant;
 mod upgrade;
 mod values;
+mod variables;
 
 use std::path::Path;
 
@@ -116,7 +119,7 @@ impl Config {
     /// Reads and validates. Flags override the environment, which overrides the file. Without a
     /// file every key has its default.
     pub fn load(sources: Sources) -> Result<Self, ConfigErrors> {
-        let mut findings = Findings::default();
+        let mut findings = Findings::with_foreign(foreign::advice);
         let environment = sources.environment.read(Layer::Environment, &mut findings);
         let flags = sources.flags.read(Layer::Flags, &mut findings);
         let no_file = FileSource::Text {

@@ -48,9 +48,16 @@ impl Pattern {
             // The message shows the expression with a mark under the mistake, in lines of its own.
             let reason = reason.lines().last().unwrap_or_default();
             let reason = reason.strip_prefix("error: ").unwrap_or(reason);
+            if reason.contains("look-around") || reason.contains("backreference") {
+                return format!(
+                    "{written:?} has look-around or a reference back, which no expression in linear \
+                     time can have; write an expression of what is to match, and give exceptions a \
+                     route of their own that is asked before"
+                );
+            }
             format!(
-                "{written:?} is not a regular expression: {reason}; look-around and references \
-                 back are not known, and in TOML '…' needs no doubled backslashes"
+                "{written:?} is not a regular expression: {reason}; in TOML '…' needs no doubled \
+                 backslashes"
             )
         })
     }

@@ -104,7 +104,7 @@ fn ejection(mut section: Section, fail_timeout: Duration, findings: &mut Finding
 
 /// `[pools.NAME.health]`
 fn probe(node: Node, findings: &mut Findings) -> Option<Probe> {
-    let mut section = node.section(findings)?;
+    let mut section = node.section_such_as("{ path = \"/healthz\" }", findings)?;
     let places = section.places();
     let kind = kind(&mut section, findings);
     let mut time = |key, default| {

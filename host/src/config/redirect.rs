@@ -4,15 +4,17 @@ use super::answers::RouteRedirect;
 use super::conditions::PathMatch;
 use super::host;
 use super::template::{Template, check_text};
+use super::unmeant::Unmeant;
+use super::variables::Spot;
 use crate::document::{Findings, Node};
 
 /// Reads a URL, or a table of URL and status.
 pub(super) fn read(node: Node, path: &PathMatch, findings: &mut Findings) -> Option<RouteRedirect> {
     if node.is_string() {
-        let to = node.parsed(findings, |written| target(written, path))?;
-        return Some(made(308, to.value, path));
+        return Some(made(308, read_target(node, path, findings)?, path));
     }
-    let mut section = node.section(findings)?;
+    let example = "{ to = \"https://www.example.com{path}\", status = 301 }";
+    let mut section = node.section_such_as(example, findings)?;
     let place = section.place.clone();
     let status = section.take("status");
     let status = status.and_then(|n| {
@@ -28,10 +30,10 @@ pub(super) fn read(node: Node, path: &PathMatch, findings: &mut Findings) -> Opt
         let message = "has no `to`; write for example \"https://www.example.com{path}\"";
         findings.error(&place, message);
     }
-    let to = to.and_then(|n| n.parsed(findings, |written| target(written, path)));
+    let to = to.and_then(|n| read_target(n, path, findings));
     section.finish(findings);
     let status = status.map_or(308, |status| status.value);
-    Some(made(status, to?.value, path))
+    Some(made(status, to?, path))
 }
 
 fn made(status: u16, to: Template, path: &PathMatch) -> RouteRedirect {
@@ -41,6 +43,30 @@ fn made(status: u16, to: Template, path: &PathMatch) -> RouteRedirect {
         to,
         path: path.clone(),
     }
+}
+
+fn read_target(node: Node, path: &PathMatch, findings: &mut Findings) -> Option<Template> {
+    let spot = Spot::Url;
+    let unmeant = Unmeant { spot, path };
+    let read = |written: &str| match target(written, path) {
+        Ok(to) => Ok((to, written.to_owned())),
+        // What a variable makes of the URL is no help.
+        Err(why) => Err(unmeant
+            .variable_in(written)
+            .or_else(|| with_status(written))
+            .unwrap_or(why)),
+    };
+    let to = node.parsed(findings, read)?;
+    let (template, written) = to.value;
+    unmeant.warn(&written, &to.place, findings);
+    Some(template)
+}
+
+/// What stands in the place of a status in front of a URL.
+fn with_status(written: &str) -> Option<String> {
+    let (status, to) = written.split_once(' ')?;
+    matches!(status, "301" | "302" | "303" | "307" | "308")
+        .then(|| format!("{written:?} has a status; write {{ to = {to:?}, status = {status} }}"))
 }
 
 /// Reads a URL, or a path on the same host.

@@ -1,6 +1,7 @@
 //! From the file to its meaning: merges the layers, resolves names and checks keys against each
 //! other.
 
+mod empty_facts;
 mod forward;
 mod layer4;
 mod range_parameter;
@@ -11,7 +12,7 @@ use std::thread;
 
 use super::acme;
 use super::file::{Common, File, HostEntry};
-use super::forward::warn_if_idle;
+use super::forward::{warn_if_idle, warn_of_listeners};
 use super::listeners::{Written, admin, listeners};
 use super::pools::default_pool;
 use super::record::RecordEntry;
@@ -57,7 +58,9 @@ pub(super) fn resolve(
     let routes = file.routes.into_iter().chain(file.tcp);
     routes.for_each(|route| table.add_route(route));
     table.check_passthrough(&listeners);
+    table.check_facts(&listeners);
     let forward = of_forward.map(|entry| table.forward(&entry));
+    warn_of_listeners(forward.as_ref(), &listeners, table.findings);
     table.range_parameter(common.range_parameter);
     let record = file.record.map(|entry| table.record(entry));
     table.warn(&listeners);

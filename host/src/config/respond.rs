@@ -4,8 +4,10 @@ use std::path::Path;
 
 use super::answers::{FixedResponse, RouteAnswer};
 use super::conditions::PathMatch;
+use super::unmeant::Unmeant;
+use super::variables::Spot;
 use super::{redirect, values};
-use crate::document::{Findings, Node, Section};
+use crate::document::{Findings, Node, Place, Section};
 use crate::files;
 use crate::message::{names, syntax};
 
@@ -61,12 +63,20 @@ pub(super) fn answer(
     }
     match (redirect, respond) {
         (Some(node), _) => Some(RouteAnswer::Redirect(redirect::read(node, path, findings)?)),
-        (None, Some(node)) => Some(RouteAnswer::Fixed(read_response(node, base, findings)?)),
+        (None, Some(node)) => Some(RouteAnswer::Fixed(read_response(
+            node, path, base, findings,
+        )?)),
         (None, None) => None,
     }
 }
 
-fn read_response(node: Node, base: &Path, findings: &mut Findings) -> Option<FixedResponse> {
+fn read_response(
+    node: Node,
+    path: &PathMatch,
+    base: &Path,
+    findings: &mut Findings,
+) -> Option<FixedResponse> {
+    let unmeant = |spot| Unmeant { spot, path };
     if !node.is_table() {
         let message = "is not a table; write for example { status = 403 }, or \
                        { status = 200, body = \"ok\" }";
@@ -79,6 +89,9 @@ fn read_response(node: Node, base: &Path, findings: &mut Findings) -> Option<Fix
     let status = status.and_then(|n| n.integer(findings, 200..=599u16));
     let status = status.map_or(200, |status| status.value);
     let body = section.take("body").and_then(|n| n.string(findings));
+    if let Some(body) = &body {
+        unmeant(Spot::Body).warn(&body.value, &body.place, findings);
+    }
     let file = section.take("file").and_then(|n| {
         n.parsed(findings, |written| {
             let path = values::relative_to(base, written)?;
@@ -94,17 +107,39 @@ fn read_response(node: Node, base: &Path, findings: &mut Findings) -> Option<Fix
         findings.error(&place, "has `body` and `file`; remove one of them");
     }
     let fields = section.take("headers").and_then(|n| n.section(findings));
-    let mut fields = fields.map_or_else(Vec::new, |fields| read_fields(fields, findings, Ok));
+    let mut fields = fields.map_or_else(Vec::new, |fields| {
+        read_fields(fields, unmeant(Spot::Response), findings, Ok)
+    });
     section.finish(findings);
     let body = body.map(|body| body.value.into_bytes());
     let body = body.or(file.map(|file| file.value)).unwrap_or_default();
+    if !body.is_empty() && fields.iter().all(|(name, _)| name != "content-type") {
+        let kind = b"text/plain; charset=utf-8";
+        fields.push(("content-type".to_owned(), kind.to_vec()));
+    }
+    let response = FixedResponse {
+        status,
+        fields,
+        body,
+    };
+    check_whole(&response, &place, findings);
+    Some(response)
+}
+
+/// Refuses what no response can be.
+fn check_whole(response: &FixedResponse, place: &Place, findings: &mut Findings) {
+    let FixedResponse {
+        status,
+        fields,
+        body,
+    } = response;
     if body.len() as u64 > BODY {
         let message = format!("has a body of {} bytes; write {BODY} at most", body.len());
-        findings.error(&place, message);
+        findings.error(place, message);
     }
     if matches!(status, 204 | 205 | 304) && !body.is_empty() {
         let message = format!("has a body, which a response with {status} can't have; remove it");
-        findings.error(&place, message);
+        findings.error(place, message);
     }
     if matches!(status, 301 | 302 | 303 | 307 | 308)
         && fields.iter().all(|(name, _)| name != "location")
@@ -113,36 +148,37 @@ fn read_response(node: Node, base: &Path, findings: &mut Findings) -> Option<Fix
             "is a redirect ({status}) to nowhere: no client follows it without `location`; write \
              `redirect`, or add that header"
         );
-        findings.error(&place, message);
+        findings.error(place, message);
     }
-    if !body.is_empty() && fields.iter().all(|(name, _)| name != "content-type") {
-        let kind = b"text/plain; charset=utf-8";
-        fields.push(("content-type".to_owned(), kind.to_vec()));
-    }
-    Some(FixedResponse {
-        status,
-        fields,
-        body,
-    })
 }
 
 /// Fields of a message: a value, or a list of values, for each name.
 pub(super) fn read_fields<T>(
     fields: Section,
+    unmeant: Unmeant<'_>,
     findings: &mut Findings,
     read: impl Fn(Vec<u8>) -> Result<T, String>,
 ) -> Vec<(String, T)> {
     let place = fields.place.clone();
-    let mut all = Vec::new();
+    let mut all: Vec<(String, T)> = Vec::new();
     for (name, node) in fields.into_entries() {
         let place = node.place.clone();
         let Some(name) = findings.accept(&place, written_name(&name)) else {
             continue;
         };
+        if all.iter().any(|(known, _)| *known == name) {
+            let message = "is there twice, because case makes no difference: both fields are sent; \
+                           write one key, with a list of values if several are meant";
+            findings.warning(&place, message);
+        }
         for node in node.one_or_many() {
-            let read = |written: &str| written_value(written).and_then(&read);
-            let value = node.parsed_scalar(findings, read);
-            all.extend(value.map(|value| (name.clone(), value.value)));
+            let read = |written: &str| Ok((read(written_value(written)?)?, written.to_owned()));
+            let Some(value) = node.parsed_scalar(findings, read) else {
+                continue;
+            };
+            let (read, written) = value.value;
+            unmeant.warn(&written, &value.place, findings);
+            all.push((name.clone(), read));
         }
     }
     if all

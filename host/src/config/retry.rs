@@ -33,7 +33,10 @@ impl RetryEntry {
             places: section.places(),
             ..Self::default()
         };
-        if let Some(retry) = section.take("retry").and_then(|n| n.section(findings)) {
+        if let Some(retry) = section
+            .take("retry")
+            .and_then(|n| n.section_such_as("{ attempts = 3 }", findings))
+        {
             entry.retry(retry, findings);
         }
         let buffer = section.take("retry-buffer");

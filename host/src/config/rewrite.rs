@@ -5,6 +5,8 @@ use super::conditions::{Conditions, PathMatch};
 use super::edits::{FieldEdits, HostRewrite, Rewrite, RouteEdits};
 use super::field_value::{Fact, FieldValue};
 use super::template::{Template, check_text};
+use super::unmeant::Unmeant;
+use super::variables::Spot;
 use super::{cors, host, location_entry, respond, values};
 use crate::document::{Findings, Node, Section};
 
@@ -61,13 +63,8 @@ fn rewrite(section: &mut Section, path: &PathMatch, findings: &mut Findings) -> 
     if let Some(node) = rewrite {
         let read = |written: &str| template(written, path);
         let rewrite = node.parsed(findings, read)?;
-        if let Some(group) = nginx_group(&rewrite.value.written) {
-            let message = format!(
-                "sends ${group} as it stands; write {{{group}}} for what a group of the route's \
-                 regular expression has found"
-            );
-            findings.warning(&rewrite.place, message);
-        }
+        let spot = Spot::Path;
+        Unmeant { spot, path }.warn(&rewrite.value.written, &rewrite.place, findings);
         return Some(rewrite.value);
     }
     let strips = strips?;
@@ -90,12 +87,6 @@ fn rewrite(section: &mut Section, path: &PathMatch, findings: &mut Findings) -> 
             None
         }
     }
-}
-
-/// The number of a group as nginx and sed write it.
-fn nginx_group(written: &str) -> Option<char> {
-    let mut after = written.split('$').skip(1);
-    after.find_map(|text| text.chars().next().filter(char::is_ascii_digit))
 }
 
 fn made(written: &str, to: Template, path: &PathMatch) -> Rewrite {
@@ -164,7 +155,7 @@ fn host_rewrite(node: Node, findings: &mut Findings) -> Option<HostRewrite> {
 }
 
 fn field_edits(node: Node, path: &PathMatch, findings: &mut Findings) -> Option<FieldEdits> {
-    let mut table = node.section(findings)?;
+    let mut table = node.section_such_as("{ set = { x-name = \"value\" } }", findings)?;
     if table.is_empty() {
         let message = "changes nothing; write `set`, `add` or `remove` in it, or remove the key";
         findings.error(&table.place, message);
@@ -173,7 +164,8 @@ fn field_edits(node: Node, path: &PathMatch, findings: &mut Findings) -> Option<
         let fields = table.take(key).and_then(|n: Node| n.section(findings));
         let read = |value: Vec<u8>| FieldValue::parse(&value, path);
         fields.map_or_else(Vec::new, |fields| {
-            respond::read_fields(fields, findings, read)
+            let spot = Spot::Field;
+            respond::read_fields(fields, Unmeant { spot, path }, findings, read)
         })
     };
     let (set, add) = (fields(&mut table, "set"), fields(&mut table, "add"));

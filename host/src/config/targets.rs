@@ -4,6 +4,7 @@ use super::mirror::MirrorEntry;
 use super::resolve::{Table, or_one_of};
 use super::retry::RetryEntry;
 use super::traffic::TrafficEntry;
+use super::values;
 use super::{Mirror, PolicySource, RetryPolicy, RouteTarget, TargetRights, Traffic};
 use crate::document::At;
 
@@ -72,12 +73,19 @@ impl Table<'_> {
         let found = known.iter().position(|p| p.name == name.value);
         if found.is_none() && !self.findings.concern_section("pools", &name.value) {
             let names: Vec<_> = known.iter().map(|p| p.name.as_str()).collect();
-            let message = format!(
-                "there is no pool {:?}; write `[pools.{}]`{}",
-                name.value,
-                name.value,
-                or_one_of(&names)
-            );
+            let or = or_one_of(&names);
+            let message = match values::name(&name.value) {
+                Ok(()) => format!(
+                    "there is no pool {0:?}; write `[pools.{0}]`{or}",
+                    name.value
+                ),
+                // `[pools.http://app]` would be no help.
+                Err(_) => format!(
+                    "{:?} is not the name of a pool; write for example pool = \"app\", and its \
+                     addresses as `backends` in `[pools.app]`{or}",
+                    name.value
+                ),
+            };
             self.findings.error(&name.place, message);
         }
         found

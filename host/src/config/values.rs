@@ -30,6 +30,9 @@ pub fn parse_listen(written: &str) -> Result<SocketAddr, String> {
              `[[listeners]]` with address = {text:?}"
         ));
     }
+    if let Some(sentence) = listen_of_nginx(written) {
+        return Err(sentence);
+    }
     let digits = text.strip_prefix(':').unwrap_or(text);
     Err(
         if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -52,6 +55,38 @@ pub fn parse_listen(written: &str) -> Result<SocketAddr, String> {
             )
         },
     )
+}
+
+/// What stands in the place of a URL, of a star, and of what `listen` has behind an address.
+fn listen_of_nginx(written: &str) -> Option<String> {
+    let text = written.trim();
+    if text.contains(',') {
+        return Some(format!(
+            "{written:?} is more than an address; write a list, each address in quotes of its own"
+        ));
+    }
+    if let Some((first, _)) = text.split_once(' ') {
+        let address = match first.parse::<u16>() {
+            Ok(port) => format!("0.0.0.0:{port}"),
+            Err(_) => first.to_owned(),
+        };
+        return Some(format!(
+            "{written:?} is more than an address; write \"{address}\", and what is special about it \
+             (`tls`, `protocols`, `proxy-protocol`) in `[[listeners]]`"
+        ));
+    }
+    if let Some(port) = text.strip_prefix("*:") {
+        return Some(format!(
+            "{written:?} is not an address; write \"[::]:{port}\" for all addresses, or \
+             \"0.0.0.0:{port}\" for those of IPv4"
+        ));
+    }
+    text.contains("://").then(|| {
+        format!(
+            "{written:?} is a URL; write IP:PORT, such as \"0.0.0.0:443\" with `tls` in \
+             `[[listeners]]`"
+        )
+    })
 }
 
 /// The name that a backend's certificate must have: a host name or an IP address, without a port.
@@ -169,6 +204,9 @@ pub(super) fn digest(written: &str) -> Result<String, String> {
 
 /// A route's path: a prefix at segment borders, without a trailing slash unless it is `/`.
 pub(super) fn route_path(written: &str) -> Result<String, String> {
+    if let Some(sentence) = of_nginx(written) {
+        return Err(sentence);
+    }
     url_path(written)?;
     // Requests are matched in the same form.
     let path = path::literal(written);
@@ -178,6 +216,26 @@ pub(super) fn route_path(written: &str) -> Result<String, String> {
     } else {
         path.to_owned()
     })
+}
+
+/// What stands in the place of the signs in front of paths in nginx.
+fn of_nginx(written: &str) -> Option<String> {
+    let text = written.trim_start();
+    let after = |sign| text.strip_prefix(sign).map(str::trim_start);
+    let meant = if let Some(path) = after("=") {
+        format!("{{ exact = {path:?} }}")
+    } else if let Some(path) = after("^~") {
+        format!("{path:?}, a prefix")
+    } else if let Some(regex) = after("~*") {
+        format!("{{ regex = '(?i){regex}' }}")
+    } else if let Some(regex) = after("~") {
+        format!("{{ regex = '{regex}' }}")
+    } else if text.starts_with('^') {
+        format!("{{ regex = '{text}' }}")
+    } else {
+        return None;
+    };
+    Some(format!("{written:?} is not a path; write {meant}"))
 }
 
 /// A path as a request's target has it.

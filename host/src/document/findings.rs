@@ -138,9 +138,29 @@ pub(crate) struct Findings {
     errors: Vec<ConfigError>,
     warnings: Vec<String>,
     files: Vec<(PathBuf, Place)>,
+    /// What other programs call keys, and what stands in their place.
+    foreign: Option<Foreign>,
 }
 
+/// The advice about a key of another program: its path with all sections, and it alone.
+pub(crate) type Foreign = fn(&str, &str) -> Option<&'static str>;
+
 impl Findings {
+    /// None yet, of a text in which keys of other programs may be.
+    pub(crate) fn with_foreign(foreign: Foreign) -> Self {
+        Self {
+            foreign: Some(foreign),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn foreign(&self, place: &Place, key: &str) -> Option<&'static str> {
+        match (place, self.foreign) {
+            (Place::File { key: path, .. }, Some(foreign)) => foreign(path, key),
+            _ => None,
+        }
+    }
+
     pub(crate) fn error(&mut self, place: &Place, message: impl Into<String>) {
         self.errors.push(ConfigError {
             place: place.clone(),

@@ -99,9 +99,16 @@ impl Section {
     /// The table of this key; an empty one stands for a missing one.
     pub(crate) fn take_section(&mut self, key: &'static str, findings: &mut Findings) -> Section {
         let place = self.place.clone();
-        self.take(key)
-            .and_then(|node| node.section(findings))
-            .unwrap_or_else(|| Section::new(place, Vec::new()))
+        let node = self.take(key);
+        let section = match &place {
+            // Of the file itself: its line has a key, that of a section has brackets.
+            Place::File { key: above, .. } if above.is_empty() => {
+                let wanted = format!("a table: `[{key}]`, and its keys below");
+                node.and_then(|node| node.section_as(&wanted, findings))
+            }
+            _ => node.and_then(|node| node.section(findings)),
+        };
+        section.unwrap_or_else(|| Section::new(place, Vec::new()))
     }
 
     /// All remaining entries: for tables whose keys are names.
@@ -117,9 +124,13 @@ impl Section {
     /// Notes an error for each remaining key, which is unknown.
     pub(crate) fn finish(self, findings: &mut Findings) {
         for (name, node) in &self.entries {
-            let advice = match nearest(name, &self.known) {
-                Some(key) => format!("did you mean `{key}`?"),
-                None => format!("known here: {}", self.known.join(", ")),
+            let foreign = findings.foreign(&node.place, name).map(str::to_owned);
+            let advice = match (nearest(name, &self.known), foreign) {
+                (Some((0 | 1, key)), _) | (Some((_, key)), None) => {
+                    format!("did you mean `{key}`?")
+                }
+                (_, Some(foreign)) => foreign,
+                (None, None) => format!("known here: {}", self.known.join(", ")),
             };
             findings.error(&node.place, format!("unknown key; {advice}"));
         }
@@ -280,9 +291,18 @@ impl Node {
     }
 
     pub(crate) fn section(self, findings: &mut Findings) -> Option<Section> {
+        self.section_as("a table", findings)
+    }
+
+    /// The same with an example, which is shown where it is no table.
+    pub(crate) fn section_such_as(self, example: &str, findings: &mut Findings) -> Option<Section> {
+        self.section_as(&format!("a table, such as {example}"), findings)
+    }
+
+    fn section_as(self, wanted: &str, findings: &mut Findings) -> Option<Section> {
         match self.value {
             Value::Table(entries) => Some(Section::new(self.place, entries)),
-            _ => self.mismatch("a table", findings),
+            _ => self.mismatch(wanted, findings),
         }
     }
 
@@ -325,9 +345,9 @@ impl Node {
     }
 }
 
-/// The known key that was probably intended: at most two letters away, or equal but for separators
-/// and case.
-fn nearest(written: &str, known: &[&'static str]) -> Option<&'static str> {
+/// The known key that was probably intended, and how many letters away it is: two at most, none if
+/// they are equal but for separators and case.
+fn nearest(written: &str, known: &[&'static str]) -> Option<(usize, &'static str)> {
     let written = written.to_lowercase().replace('_', "-");
     known
         .iter()
@@ -337,5 +357,4 @@ fn nearest(written: &str, known: &[&'static str]) -> Option<&'static str> {
         .map(|key| (strsim::levenshtein(&written, key), key))
         .filter(|(d, _)| *d <= 2)
         .min()
-        .map(|(_, key)| key)
 }

@@ -48,6 +48,16 @@ const ELSEWHERE: [(&str, &str); 9] = [
     ),
 ];
 
+/// Warnings about what the rest of a file would have, and about the hooks of what stands for a
+/// policy of the reader's own.
+const OF_PARTS: [&str; 5] = [
+    "no certificate has been issued",
+    "no hosts and no routes",
+    "no route leads to this pool",
+    "no route names this policy",
+    "of policy \"mine\"",
+];
+
 fn page(name: &str) -> String {
     std::fs::read_to_string(repository().join(name)).unwrap()
 }
@@ -113,6 +123,10 @@ fn an_example_of_a_configuration_is_one_that_is_accepted() {
             folder.write("waypost.toml", text);
             let exit = waypost(["check", "--config", "waypost.toml"], folder.path());
             assert_eq!(exit.code, Some(0), "{name}, line {line}: {exit:?}");
+            let warnings = exit.stdout.lines().filter(|l| l.starts_with("warning: "));
+            let of_example = |l: &&str| !OF_PARTS.iter().any(|part| l.contains(part));
+            let warnings: Vec<_> = warnings.filter(of_example).collect();
+            assert_eq!(warnings, [""; 0], "{name}, line {line}");
         }
     }
 }

@@ -62,6 +62,10 @@ fn mistakes_are_named_with_key_and_line() {
             !ok && parts.iter().all(|part| out.contains(part)),
             "{text}\n{out}"
         );
+        assert!(
+            out.matches("authentication.file").count() < 2,
+            "{text}\n{out}"
+        );
     }
     let (ok, out) = check(&forward(""), "");
     assert!(ok && !out.contains("no hosts and no routes"), "{out}");

@@ -1,12 +1,12 @@
 //! `[forward]` as written.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
 use ipnet::IpNet;
 
-use super::super::listeners::{Listener, forward_listener};
+use super::super::listeners::{ListenAddress, Listener, forward_listener, is_loopback, overlaps};
 use super::super::{HostPattern, host, values};
 use super::{Destinations, ForwardProxy, ProxyAuthentication};
 use crate::document::{At, Findings, Node, Section};
@@ -48,7 +48,7 @@ pub(in super::super) fn forward(
     let allow = section.take("allow").map(|node| allow(node, findings));
     let authentication = section
         .take("authentication")
-        .and_then(|node| node.section(findings))
+        .and_then(|node| node.section_such_as("{ file = \"users\" }", findings))
         .and_then(|section| authentication(section, base, findings));
     let policies = names(&mut section, "policies", findings);
     let pools = names(&mut section, "pools", findings);
@@ -127,7 +127,7 @@ fn listen(node: Node, base: &Path, findings: &mut Findings) -> Vec<At<Listener>>
                 .section(findings)
                 .and_then(|section| forward_listener(section, base, findings)),
             false => node
-                .parsed(findings, values::parse_listen)
+                .parsed_scalar(findings, values::parse_listen)
                 .map(|at| At::new(Listener::plain(at.value), at.place)),
         };
         all.extend(listener.map(|mut at| {
@@ -157,7 +157,8 @@ fn allow(node: Node, findings: &mut Findings) -> Vec<Destinations> {
     let mut all: Vec<Destinations> = Vec::with_capacity(nodes.len());
     for node in nodes {
         let place = node.place.clone();
-        let Some(entry) = node.section(findings).map(|node| entry(node, findings)) else {
+        let section = node.section_such_as("{ host = \"*.example.com\" }", findings);
+        let Some(entry) = section.map(|section| entry(section, findings)) else {
             continue;
         };
         if all.contains(&entry) {
@@ -296,5 +297,56 @@ pub(in super::super) fn warn_if_idle(
             "no hosts and no routes: every request is answered 404; write a `[hosts]` section or \
              set WAYPOST_HOSTS",
         );
+    }
+}
+
+/// Says where other machines may use the proxy, because nothing that it is told keeps them from it,
+/// and where its port is one of routes.
+pub(in super::super) fn warn_of_listeners(
+    proxy: Option<&ForwardProxy>,
+    listeners: &[At<Listener>],
+    findings: &mut Findings,
+) {
+    let Some(proxy) = proxy else { return };
+    let goes_anywhere = proxy
+        .allow
+        .iter()
+        .any(|to| to.host == HostPattern::Any && to.networks.is_empty());
+    let is_open = goes_anywhere && proxy.authentication.is_none() && proxy.policies.is_empty();
+    let (own, others): (Vec<_>, Vec<_>) = listeners.iter().partition(|l| l.value.forward);
+    for At { value, place } in own {
+        let Some(at) = bound(&value.address) else {
+            continue;
+        };
+        let (address, port) = (at.0, at.0.port());
+        let clients = value.tls.as_ref().and_then(|tls| tls.clients.as_ref());
+        let proves = clients.is_some_and(|asked| asked.required);
+        if is_open && !is_loopback(address.ip()) && !proves {
+            let message = format!(
+                "{address} is an open proxy: everybody who can connect reaches every public \
+                 address by it; write `authentication` or a narrower `allow`, or listen on \
+                 127.0.0.1:{port}"
+            );
+            findings.warning(place, message);
+        }
+        let shares = |other: &&&At<Listener>| {
+            bound(&other.value.address).is_some_and(|other| port != 0 && overlaps(at, other))
+        };
+        if let Some(other) = others.iter().find(shares) {
+            let message = format!(
+                "{address} shares its port with {} ({}): clients get the forward proxy or the \
+                 routes, depending on the address that they connect to; choose another port",
+                other.value.address, other.place
+            );
+            findings.warning(place, message);
+        }
+    }
+}
+
+/// The address of a listener that has one, and whether it takes IPv6 only.
+fn bound(address: &ListenAddress) -> Option<(SocketAddr, bool)> {
+    match address {
+        ListenAddress::Tcp { address, only_v6 } => Some((*address, *only_v6)),
+        ListenAddress::Unix { .. } => None,
     }
 }

@@ -69,7 +69,7 @@ fn listener(
     let tls_node = section.take("tls");
     let tls_place = tls_node.as_ref().map(|node| node.place.clone());
     let tls = tls_node
-        .and_then(|node| node.section(findings))
+        .and_then(|node| node.section_such_as("{ certificates = \"edge.pem\" }", findings))
         .and_then(|tls| tls::tls(tls, base, findings));
     let encrypted = tls_place.is_some();
     let protocols = match section.take("protocols") {
@@ -144,7 +144,7 @@ fn address(
         return None;
     };
     let mode = mode.map_or(DEFAULT_MODE, |mode| mode.value);
-    let address = node.parsed(findings, |written| {
+    let address = node.parsed_scalar(findings, |written| {
         match written.trim().strip_prefix("unix:") {
             Some(path) => unix_path(base, path, mode),
             None => values::parse_listen(written).map(long_form),

@@ -172,7 +172,7 @@ pub(super) fn admin(
         ListenAddress::Tcp {
             address: data,
             only_v6,
-        } => address.port() != 0 && overlaps((data, only_v6), address),
+        } => address.port() != 0 && overlaps((data, only_v6), (address, false)),
         ListenAddress::Unix { .. } => false,
     };
     if let Some(data) = listeners.iter().find(clashes) {
@@ -202,18 +202,18 @@ fn check_token(token: &At<String>, findings: &mut Findings) {
 }
 
 /// `::ffff:127.0.0.1` is loopback too.
-fn is_loopback(ip: IpAddr) -> bool {
+pub(super) fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }
 
-/// Whether binding both would fail: the same port, and the same address or a wildcard of its
-/// family. `[::]` covers both families unless it takes IPv6 only.
-fn overlaps((data, only_v6): (SocketAddr, bool), admin: SocketAddr) -> bool {
-    let canonical = |at: SocketAddr| SocketAddr::new(at.ip().to_canonical(), at.port());
-    let (data, admin) = (canonical(data), canonical(admin));
-    let covers = |all: SocketAddr, one: SocketAddr, only_v6: bool| {
-        all.ip().is_unspecified() && (all.is_ipv6() && !only_v6 || one.is_ipv4() == all.is_ipv4())
+/// Whether one address is both: the same port, and the same address or a wildcard of its family.
+/// `[::]` covers both families unless it takes IPv6 only.
+pub(super) fn overlaps(one: (SocketAddr, bool), other: (SocketAddr, bool)) -> bool {
+    let canonical = |(at, only_v6): (SocketAddr, bool)| (at.ip().to_canonical(), only_v6);
+    let (one_ip, other_ip) = (canonical(one), canonical(other));
+    let covers = |(all, only_v6): (IpAddr, bool), (ip, _): (IpAddr, bool)| {
+        all.is_unspecified() && (all.is_ipv6() && !only_v6 || ip.is_ipv4() == all.is_ipv4())
     };
-    data.port() == admin.port()
-        && (data.ip() == admin.ip() || covers(data, admin, only_v6) || covers(admin, data, false))
+    one.0.port() == other.0.port()
+        && (one_ip.0 == other_ip.0 || covers(one_ip, other_ip) || covers(other_ip, one_ip))
 }

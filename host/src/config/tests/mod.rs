@@ -9,6 +9,7 @@ mod conditions;
 mod doubtful;
 mod edits;
 mod file;
+mod foreign;
 mod layer4;
 mod listeners;
 mod meaning;
@@ -22,6 +23,7 @@ mod rollout;
 mod routes;
 mod sources;
 mod traffic;
+mod unmeant;
 mod wrong_values;
 
 use std::ffi::OsString;

@@ -73,7 +73,8 @@ impl TrafficEntry {
             (None, Some(pools)) => weighted(pools, findings),
         };
         let mirror = section.take("mirror");
-        let timeouts = section.take("timeouts").and_then(|n| n.section(findings));
+        let timeouts = section.take("timeouts");
+        let timeouts = timeouts.and_then(|n| n.section_such_as("{ response = \"5m\" }", findings));
         let body_bytes = section.take("body-bytes");
         let body_bytes = body_bytes.and_then(|n| n.size(findings, 0..=i64::MAX as u64));
         Self {
