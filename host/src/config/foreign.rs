@@ -306,7 +306,8 @@ const WORDS: &[(&[&str], &str)] = &[
     ),
     (
         &["log_format"],
-        "the access log is JSON with all that it knows; `[access-log]` says of which requests",
+        "write `format` in `[access-log]`: \"json\", \"common\", \"combined\", or a template such as \
+         \"{client} {status} {target}\"",
     ),
     (&["pid"], "write `pid-file`"),
     (
