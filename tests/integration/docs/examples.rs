@@ -6,7 +6,8 @@ use crate::fixtures::{Authority, Scratch, guest, repository, waypost};
 
 /// Pages with configurations, and what their examples leave out because the page is about
 /// something else. Where nothing is left out, an example can be copied as it is.
-const PAGES: [(&str, &str); 19] = [
+const PAGES: [(&str, &str); 20] = [
+    ("docs/access-log.md", ""),
     ("docs/acme.md", ""),
     ("docs/discovery.md", ""),
     ("docs/forward.md", ""),

@@ -25,7 +25,7 @@ fn mistakes_are_named_with_key_and_line() {
         ),
         (
             forward("allow = [{ host = \"a.test:22\" }]"),
-            ["allow[1].host", "write the port in `ports`"],
+            ["line 3", "write the port in `ports`"],
         ),
         (
             forward("allow = [{ host = \"*\", ports = [0] }]"),
