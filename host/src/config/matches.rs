@@ -30,6 +30,7 @@ pub(super) fn path(section: &mut Section, findings: &mut Findings) -> PathMatch 
     warn_of_star(exact.as_ref(), findings);
     let regex = table.take("regex");
     let regex = regex.and_then(|n| n.parsed(findings, Pattern::new));
+    warn_of_undecoded(regex.as_ref(), findings);
     let given = [
         prefix.map(|p| PathMatch::Prefix(p.value)),
         exact.map(|p| PathMatch::Exact(p.value)),
@@ -43,6 +44,16 @@ fn warn_of_star(path: Option<&At<String>>, findings: &mut Findings) {
     if let Some(path) = path.filter(|path| path.value.contains('*')) {
         let message = "has a `*`, which is a character like any other: a prefix takes all that \
                        lies below it anyway; write { regex = '…' } for a pattern";
+        findings.warning(&path.place, message);
+    }
+}
+
+/// Says that a path is compared as it is sent.
+fn warn_of_undecoded(path: Option<&At<Pattern>>, findings: &mut Findings) {
+    let is_encoded = |c: char| c == ' ' || !c.is_ascii();
+    if let Some(path) = path.filter(|path| path.value.to_string().contains(is_encoded)) {
+        let message = "has a blank or a character beyond ASCII, and paths have these as `%20` and \
+                       their like; write them so";
         findings.warning(&path.place, message);
     }
 }

@@ -1,5 +1,6 @@
 //! `passthrough` of a route, and `tcp` of a listener, as written.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::layer4::{Layer4, Layer4Match, ProxyHeader, TcpForward};
@@ -144,7 +145,17 @@ fn target(section: &mut Section, findings: &mut Findings) -> Target {
 }
 
 fn server_name(written: &str) -> Result<HostPattern, String> {
-    host::parse_without_port(written, "remove it: a listener's address has the port")
+    let advice = "remove it: a listener's address has the port";
+    let name = host::parse_without_port(written, advice)?;
+    match &name {
+        HostPattern::Exact(name) if name.starts_with('[') || name.parse::<IpAddr>().is_ok() => {
+            Err(format!(
+                "{written:?} is an address, which no client names (RFC 6066 section 3); write \
+                 \"*\", which also takes clients that name no server"
+            ))
+        }
+        _ => Ok(name),
+    }
 }
 
 fn names(node: Node, findings: &mut Findings) -> Vec<At<HostPattern>> {

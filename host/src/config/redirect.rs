@@ -161,7 +161,7 @@ mod tests {
             ),
             ("https://b.test{1}/z", ["", "/", ""], "https://b.test/z"),
             ("/a?u=/{1}/b", ["", "", ""], "/a?u=//b"),
-            ("/{1}", ["", "\u{e9}<\"> ", ""], "/%C3%A9%3C%22%3E%20"),
+            ("/{1}", ["", "\u{e9}<\">", ""], "/%C3%A9%3C%22%3E"),
         ] {
             assert_eq!(
                 fill_by(template, &of, ("/a", "", &groups)),
@@ -201,7 +201,6 @@ mod tests {
             ("https://b.test{path}", "*", "", "https://b.test/"),
             ("/{rest}", "/x/y", "/y", "/y"),
             ("/{rest}/x", "/x", "", "/x"),
-            ("{rest}/x", "/x/", "/", "/x"),
             ("/{path}", "/\\evil.test", "", "/%5Cevil.test"),
             ("/{rest}", "/x\\evil", "\\evil", "/%5Cevil"),
             ("/new{rest}", "/x", "", "/new"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use h2::Reason;
-use http::{Request, Uri};
+use http::{HeaderMap, Request, Uri};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
@@ -214,6 +214,28 @@ fn a_reset_goes_through_both_ways() {
         // The connection goes on.
         Tunnel::open(&client, connect(upstream.address(), &[])).await;
     });
+}
+
+#[test]
+fn trailers_break_a_tunnel_off() {
+    let ended = Gate::new();
+    let opened = ended.clone();
+    let upstream = TestUpstream::start(move |connection| {
+        // Bytes, and then no end of them but that of the connection.
+        if connection.wire.until_close().is_err() {
+            opened.open();
+        }
+    });
+    let proxy = forwarding(THIS_MACHINE).start();
+    block_on(async {
+        let client = client(&proxy).await;
+        let mut tunnel = Tunnel::open(&client, connect(upstream.address(), &[])).await;
+        tunnel.send(b"x").await;
+        tunnel.up.send_trailers(HeaderMap::new()).unwrap();
+        assert!(tunnel.reset().await.is_some(), "the stream is reset");
+    });
+    ended.wait();
+    proxy.logged(&["\"status\":200", "the client broke the tunnel off"]);
 }
 
 #[test]

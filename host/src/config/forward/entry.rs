@@ -181,6 +181,9 @@ fn entry(mut section: Section, findings: &mut Findings) -> Destinations {
     }
     let read = |written: &str| host::parse_without_port(written, "write the port in `ports`");
     let host = host.and_then(|node| node.parsed(findings, read));
+    if let Some(host) = host.as_ref().filter(|_| networks.is_none()) {
+        warn_of_private(host, findings);
+    }
     let networks = networks.map(|node| {
         let place = node.place.clone();
         let nodes = node.one_or_many();
@@ -203,6 +206,28 @@ fn entry(mut section: Section, findings: &mut Findings) -> Destinations {
         host: host.map_or(HostPattern::Any, |at| at.value),
         networks: networks.unwrap_or_default(),
         ports: ports.unwrap_or_else(|| PORTS.to_vec()),
+    }
+}
+
+/// Says that an address which is not public is allowed by `network` alone.
+fn warn_of_private(host: &At<HostPattern>, findings: &mut Findings) {
+    let HostPattern::Exact(name) = &host.value else {
+        return;
+    };
+    let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
+    let is_private = match address.map(|address| address.to_canonical()) {
+        Ok(IpAddr::V4(v4)) => v4.is_private() || v4.is_loopback() || v4.is_link_local(),
+        Ok(IpAddr::V6(v6)) => {
+            v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()
+        }
+        Err(_) => false,
+    };
+    if is_private {
+        let message = format!(
+            "is an address that is not public, which no entry without `network` allows; write \
+             network = {name:?}"
+        );
+        findings.warning(&host.place, message);
     }
 }
 

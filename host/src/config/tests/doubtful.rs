@@ -25,6 +25,32 @@ fn is_well(text: &str) {
 const POOL: &str = "[pools.a]\nbackends = \"b\"\n";
 
 #[test]
+fn what_no_request_can_have_is_said_with_its_line() {
+    for pattern in ["^/u/\u{e9}$", "^/a b$"] {
+        let path = format!("[[routes]]\npath = {{ regex = '{pattern}' }}\npool = \"a\"\n");
+        let words = "as `%20` and their like";
+        warns(&format!("{POOL}{path}"), 4, "routes.path.regex", words);
+    }
+    let well = "[[routes]]\npath = { regex = '^/u/%C3%A9/%20' }\npool = \"a\"\n";
+    is_well(&format!("{POOL}{well}"));
+    let forward = |allow: &str| {
+        format!("{POOL}[forward]\nlisten = \"127.0.0.1:1\"\nallow = [{{ {allow} }}]\n")
+    };
+    for host in [
+        "127.0.0.1",
+        "10.1.2.3",
+        "[::1]",
+        "[fd00::1]",
+        "169.254.169.254",
+    ] {
+        let text = forward(&format!("host = \"{host}\""));
+        warns(&text, 5, "forward.allow.host", "write network = ");
+        is_well(&forward(&format!("host = \"{host}\", network = \"::/0\"")));
+    }
+    is_well(&forward("host = \"1.1.1.1\""));
+}
+
+#[test]
 fn what_is_useless_in_a_pool_is_said_with_its_line() {
     for (keys, key, words) in [
         ("queue = 7", "queue", "nothing waits"),

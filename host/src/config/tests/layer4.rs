@@ -119,6 +119,18 @@ fn every_mistake_has_its_line() {
         (route("sni = \"a.test\""), 6, "routes", "has no `pool`"),
         (route("sni = []\npool = \"a\""), 8, "routes.sni", "is empty"),
         (
+            route("sni = \"1.2.3.4\"\npool = \"a\""),
+            8,
+            "routes.sni",
+            "RFC 6066",
+        ),
+        (
+            route("sni = \"a.test:443\"\npool = \"a\""),
+            8,
+            "routes.sni",
+            "has a port",
+        ),
+        (
             route("sni = \"a*.test\"\npool = \"a\""),
             8,
             "routes.sni",

@@ -43,6 +43,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         }
         // Of protocols, with Teredo, which hides an address of IPv4; of documentation.
         [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,
+        // An address of IPv4 in that of a host (ISATAP, RFC 5214 section 6.1).
+        [0x2000..=0x3fff, _, _, _, 0 | 0x200, 0x5efe, high, low] => is_public_v4(v4(high, low)),
         // The one block that is given out. Outside it are loopback, unique local and link-local
         // addresses, groups, and the old forms that hold an address of IPv4.
         [0x2000..=0x3fff, ..] => true,
@@ -90,6 +92,9 @@ mod tests {
             "3ffe::1",
             "64:ff9b::1.1.1.1",
             "2002:101:101::1",
+            "2600::5efe:101:101",
+            "2600::200:5efe:101:101",
+            "2600::1:5efe:a00:1",
             "::ffff:1.1.1.1",
         ] {
             assert!(public(text), "{text}");
@@ -128,6 +133,8 @@ mod tests {
             "64:ff9b:1::1.1.1.1",
             "2002:7f00:1::1",
             "2002:a00:1::1",
+            "2600::5efe:a00:1",
+            "2600::200:5efe:7f00:1",
             "2001::1",
             "2001:10::1",
             "2001:20::1",

@@ -206,7 +206,11 @@ impl Reader<'_> {
                 if incoming.filled().is_empty()
                     && ready!(incoming.poll_fill(cx)).map_err(broken)? == 0
                 {
-                    return Poll::Ready(Ok(0));
+                    // Trailers have no place in a tunnel (RFC 9113 section 8.5).
+                    return match ready!(incoming.poll_trailers(cx)).map_err(broken)? {
+                        None => Poll::Ready(Ok(0)),
+                        Some(_) => Poll::Ready(Err(broken(IoEnd::Failed))),
+                    };
                 }
                 let (buffer, filled) = (buffer(), incoming.filled());
                 let spare = buffer.spare();
