@@ -96,10 +96,16 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
 
     /// Looks for policies of the route that have no generation: nothing is asked, and nothing
     /// answers, before that is settled.
+    #[inline]
     pub fn all_present(self) -> Result<(), Stop> {
-        if !self.policies.absent {
-            return Ok(());
+        match self.policies.absent {
+            false => Ok(()),
+            true => self.absent_answers(),
         }
+    }
+
+    #[cold]
+    fn absent_answers(self) -> Result<(), Stop> {
         for Link { slot, .. } in self.links().filter(|link| link.slot.active.is_none()) {
             slot.shard.failure_mode_uses.increment();
             let entry = &slot.entry;

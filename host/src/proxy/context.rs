@@ -89,18 +89,18 @@ impl<'a> RequestContext<'a> {
         }
     }
 
-    /// The same after the policies were asked which of its pools takes the request.
+    /// Has the policies asked which of its pools takes the request.
     #[inline]
-    pub(super) fn routed(self, head: &mut RequestHead) -> Result<Self, Stop> {
+    pub(super) fn route(&mut self, head: &mut RequestHead) -> Result<(), Stop> {
         self.chain().route(head)?;
-        Ok(self.settled())
+        self.settle();
+        Ok(())
     }
 
-    /// The same with the pool that a policy has chosen, if one has.
+    /// Takes the pool that a policy has chosen, if one has.
     #[inline]
-    pub(super) fn settled(self) -> Self {
-        let target = settled(self.rule, self.target, self.state);
-        Self { target, ..self }
+    pub(super) fn settle(&mut self) {
+        self.target = settled(self.rule, self.target, self.state);
     }
 
     /// The policies of the route.

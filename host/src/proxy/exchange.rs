@@ -126,16 +126,15 @@ impl Exchange<'_> {
     /// answered in place of a backend is the error.
     pub(super) async fn decided(
         &mut self,
-        context: RequestContext<'_>,
+        mut context: RequestContext<'_>,
     ) -> Result<Disposition, Box<LocalReply>> {
-        let chain = context.chain();
-        chain.begin(&self.scratch.head);
+        context.chain().begin(&self.scratch.head);
         let usual = self.view.settings.limits.body_bytes;
         check_length(self.facts.body, context.rule.body_bytes, usual)?;
         self.note_deadline();
-        let ended = match self.prepared(context) {
+        let ended = match self.prepared(&mut context) {
             // A policy may have set another deadline, and chosen the pool.
-            Ok((context, ranges)) => {
+            Ok(ranges) => {
                 let deadline = self.note_deadline();
                 if let Some(mirror) = &context.rule.mirror {
                     self.begin_mirror(context, mirror);
@@ -155,17 +154,14 @@ impl Exchange<'_> {
 
     /// Has the policies see and edit the request, and choose its pool.
     #[inline]
-    fn prepared<'c>(
-        &mut self,
-        context: RequestContext<'c>,
-    ) -> Result<(RequestContext<'c>, Vec<ByteRange>), Stop> {
+    fn prepared(&mut self, context: &mut RequestContext<'_>) -> Result<Vec<ByteRange>, Stop> {
         let (head, has_range) = (&mut self.scratch.head, self.facts.notes.range);
         let ranges = context.chain().prepare(head, has_range)?;
-        let context = context.routed(head)?;
+        context.route(head)?;
         if let Some(edits) = self.edits.filter(|edits| edits.says_pool) {
             self.name(edits, Some(context.target.pool));
         }
-        Ok((context, ranges))
+        Ok(ranges)
     }
 
     /// Until when the caller waits, which policies may read.

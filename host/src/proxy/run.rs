@@ -100,13 +100,16 @@ impl Exchange<'_> {
         } = &mut awaited;
         let begun = exchange.begin(&worker, state);
         *route = begun.as_ref().ok().copied();
-        let context = route.map(|route| RequestContext::new(&worker, &entry, view, route, state));
+        let mut context =
+            route.map(|route| RequestContext::new(&worker, &entry, view, route, state));
         let ended = match (begun, context) {
             (Err(local), _) => Err(local),
             (Ok(_), None) => Err(Refusal::NoBackend.into()),
             (Ok(_), Some(context)) => exchange.decided(context).await,
         };
-        let context = context.map(RequestContext::settled);
+        if let Some(context) = &mut context {
+            context.settle();
+        }
         let disposition = match ended {
             Ok(disposition) => disposition,
             Err(local) => exchange.answer(&worker, (state, context), local).await,
