@@ -116,9 +116,9 @@ scrape_configs:
       - targets: [\"127.0.0.1:9090\"]
 ```
 
-- [`packaging/grafana/waypost.json`](../packaging/grafana/waypost.json) is a dashboard for Grafana 10
-  and later: *Dashboards, New, Import*. It asks for a data source, and has a choice of proxies, pools
-  and policies.
+- [`packaging/grafana/waypost.json`](../packaging/grafana/waypost.json) is a dashboard for Grafana
+  10 and later: _Dashboards, New, Import_. Data source, proxies, pools and policies are chosen at
+  its top.
 - [`packaging/prometheus/alerts.yaml`](../packaging/prometheus/alerts.yaml) are alerts, each with
   what to do about it. It goes into `rule_files` of Prometheus. The thresholds are in the
   expressions; those for error share and latency are the ones to adapt.
