@@ -74,8 +74,9 @@ pub(super) async fn answer(shared: &Shared, caller: &Caller, request: Request<In
             })
         },
         "/metrics" => |shared, headers| {
+            let ready = shared.control.readiness() == Readiness::Ready;
             with_view(shared, |view| {
-                reply::negotiated(metrics_page(view, accept(headers).as_deref()))
+                reply::negotiated(metrics_page(view, ready, accept(headers).as_deref()))
             })
         },
         "/policies" => |shared, _| all_policies(shared),

@@ -3,6 +3,8 @@
 mod cookbook;
 mod examples;
 mod links;
+#[cfg(feature = "acme")]
+mod metrics;
 mod reference;
 
 use crate::fixtures::repository;

@@ -115,8 +115,14 @@ fn after_an_outage_of_all_every_backend_is_used_again_at_once() {
     for _ in 0..20 {
         assert_eq!(post_from(1, &proxy, "/"), 502);
     }
+    let metrics = proxy.admin(Request::new("GET", "/metrics")).text();
     for address in &addresses {
         assert_eq!(state(&proxy, *address)["state"], "degraded");
+        let mut states = metrics.lines().filter(|line| {
+            line.starts_with("waypost_endpoint_state{") && line.contains(&address.to_string())
+        });
+        let found = states.find(|line| line.ends_with(" 1")).unwrap_or_default();
+        assert!(found.contains("state=\"degraded\""), "{metrics}");
     }
     let backends: Vec<TestUpstream> = held
         .into_iter()

@@ -73,6 +73,11 @@ fn traps_of_one_client_leave_the_answers_of_others_to_the_policy() {
         );
         assert_eq!(proxy.stat("/policies/probe/suspensions"), 0);
         assert!(proxy.stat("/policies/probe/fault_microseconds") > 0);
+        let metrics = proxy.admin(Request::new("GET", "/metrics")).text();
+        let cost = "waypost_policy_fault_seconds_total{policy=\"probe\"} ";
+        let mut cost = metrics.lines().filter_map(|l| l.strip_prefix(cost));
+        let cost: f64 = cost.next().unwrap().parse().unwrap();
+        assert!(0.0 < cost && cost < 600.0, "{cost}");
     }
 }
 

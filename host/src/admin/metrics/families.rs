@@ -50,6 +50,26 @@ impl Families<'_> {
         )
     }
 
+    /// A time that only grows, of samples in parts of a second.
+    pub(super) fn seconds_counter<'l, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        per_second: f64,
+        samples: impl IntoIterator<Item = (Labels<'l, N>, u64)>,
+    ) -> fmt::Result {
+        self.family(
+            name,
+            help,
+            Some(&Unit::Seconds),
+            MetricType::Counter,
+            samples,
+            |metric, n| {
+                metric.encode_counter::<NoLabelSet, f64, u64>(&(*n as f64 / per_second), None)
+            },
+        )
+    }
+
     pub(super) fn gauge<'l, const N: usize>(
         &mut self,
         name: &str,

@@ -25,9 +25,14 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The body of `GET /metrics` and its content type: OpenMetrics for a client that prefers it
-/// (Prometheus does), the older text format for others.
-pub fn metrics_page(view: &StatsView<'_>, accept: Option<&[u8]>) -> (&'static str, Vec<u8>) {
+/// (Prometheus does), the older text format for others. `ready` is what `GET /readyz` says.
+pub fn metrics_page(
+    view: &StatsView<'_>,
+    ready: bool,
+    accept: Option<&[u8]>,
+) -> (&'static str, Vec<u8>) {
     let mut registry = Registry::with_prefix("waypost");
+    registry.register_collector(Box::new(Ready(ready)));
     registry.register_collector(Box::new(Snapshot(Report::new(view))));
     let mut text = String::new();
     if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
@@ -71,6 +76,20 @@ fn plain(open_metrics: &str) -> String {
         );
     }
     out
+}
+
+#[derive(Debug)]
+struct Ready(bool);
+
+impl Collector for Ready {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        Families { encoder }.gauge(
+            "ready",
+            "1 if the process is ready for requests, as GET /readyz says",
+            None,
+            [([], self.0.into())],
+        )
+    }
 }
 
 #[derive(Debug)]

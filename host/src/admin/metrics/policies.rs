@@ -5,7 +5,7 @@ use std::fmt;
 use prometheus_client::registry::Unit;
 
 use super::Snapshot;
-use super::families::{Families, HOOK_BOUNDS, Labels, NANOSECONDS};
+use super::families::{Families, HOOK_BOUNDS, Labels, MICROSECONDS, NANOSECONDS};
 use crate::admin::control::OnTrial;
 use crate::admin::report::{Policy, PolicyStore};
 
@@ -124,12 +124,11 @@ impl Snapshot {
             None,
             self.each(|p| p.completions_dropped),
         )?;
-        let cost = self.each(|p| p.fault_microseconds);
-        out.counter(
-            "policy_fault_microseconds",
+        out.seconds_counter(
+            "policy_fault",
             "The time that faults cost the workers",
-            None,
-            cost,
+            MICROSECONDS,
+            self.each(|p| p.fault_microseconds),
         )?;
         let suspended = self.each(|p| p.status.as_ref().map_or(0, |s| s.suspended_by_workers));
         out.gauge(
@@ -270,7 +269,7 @@ impl Snapshot {
                 )
             })
         });
-        out.counter("policy_counter", "The policy's own counters", None, own)
+        out.counter("policy_counts", "The policy's own counters", None, own)
     }
 
     fn stores(&self, out: &mut Families<'_>) -> fmt::Result {

@@ -8,8 +8,8 @@ use crate::admin::backends::FileStatus;
 use crate::admin::pools::Mirror;
 use crate::admin::report::ShownEndpoint;
 
-/// What an endpoint can be.
-const STATES: [&str; 4] = ["healthy", "ejected", "draining", "down"];
+/// What a backend can be, in a pool and for all.
+pub(super) const STATES: [&str; 5] = ["healthy", "degraded", "ejected", "draining", "down"];
 
 impl Snapshot {
     pub(super) fn topology(&self, out: &mut Families<'_>) -> fmt::Result {

@@ -6,6 +6,7 @@ use prometheus_client::registry::Unit;
 
 use super::Snapshot;
 use super::families::{Families, LATENCY_BOUNDS, MICROSECONDS};
+use super::pools::STATES;
 use crate::admin::pools::Pool;
 use crate::admin::report::Backend;
 
@@ -329,9 +330,8 @@ impl Snapshot {
             None,
             each(|b| u64::from(b.healthy)),
         )?;
-        let states = ["healthy", "degraded", "ejected", "draining", "down"];
         let states = self.0.backends.iter().flat_map(|(address, b)| {
-            states.map(|state| {
+            STATES.map(|state| {
                 let labels = [("backend", address.as_str()), ("state", state)];
                 (labels, u64::from(b.state == state))
             })

@@ -5,6 +5,8 @@ async fn health_and_readiness() {
     let admin = TestAdmin::start(None).await;
     assert_eq!(admin.get("/healthz").await.status, 200);
     assert_eq!(admin.get("/readyz").await.status, 200);
+    let metrics = admin.get("/metrics").await.body;
+    assert!(metrics.contains("\nwaypost_ready 1\n"), "{metrics}");
     *admin.control.notes.lock().unwrap() = vec!["look here".to_owned()];
     let answer = admin.get("/readyz").await;
     assert_eq!(
@@ -23,6 +25,8 @@ async fn health_and_readiness() {
         let answer = admin.get("/readyz").await;
         assert_eq!(answer.status, 503);
         assert!(answer.error().starts_with(word), "{answer:?}");
+        let metrics = admin.get("/metrics").await.body;
+        assert!(metrics.contains("\nwaypost_ready 0\n"), "{metrics}");
         assert_eq!(admin.get("/healthz").await.status, 200);
     }
 }

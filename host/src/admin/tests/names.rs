@@ -37,7 +37,7 @@ fn names_are_in_every_form_of_the_statistics() {
     let (_, json) = stats_page(&view, None);
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(json["names"][0]["ttl_seconds"], 1.5);
-    let (_, text) = metrics_page(&view, None);
+    let (_, text) = metrics_page(&view, true, None);
     let (_, samples) = exposition(&String::from_utf8(text).unwrap());
     assert_eq!(
         samples[r#"waypost_dns_stale{name="a.test",kind="host"}"#],

@@ -262,7 +262,7 @@ async fn metrics_in_the_plain_text_format() {
         6_000.0
     );
     assert_eq!(
-        samples[r#"waypost_policy_counter_total{policy="spread",counter="hits"}"#],
+        samples[r#"waypost_policy_counts_total{policy="spread",counter="hits"}"#],
         6.0
     );
     assert_eq!(samples["waypost_connections_accepted_total"], 3.0);
@@ -359,7 +359,7 @@ async fn every_read_of_an_idle_process_is_valid() {
     let (_, json) = stats_page(&view, None);
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(json["requests"]["latency"]["p50_microseconds"], 0);
-    let (_, text) = metrics_page(&view, None);
+    let (_, text) = metrics_page(&view, true, None);
     let (_, samples) = exposition(&String::from_utf8(text).unwrap());
     assert_eq!(samples["waypost_request_duration_seconds_count"], 0.0);
 }
