@@ -104,6 +104,50 @@ const NAMED: [(&str, LogFact); 25] = [
     ("cipher-suite", LogFact::CipherSuite),
     ("sni", LogFact::Sni),
 ];
+/// What nginx and others call these.
+const ELSEWHERE: [(&str, &str); 26] = [
+    ("remote_addr", "{client}"),
+    ("remote_user", "{user}"),
+    ("time_local", "{time-common}"),
+    ("time_iso8601", "{time}"),
+    ("msec", "{time}"),
+    ("request", "{method} {target} {protocol}"),
+    ("request_method", "{method}"),
+    ("request_uri", "{target}"),
+    ("uri", "{path}"),
+    ("args", "{query}"),
+    ("query_string", "{query}"),
+    ("server_protocol", "{protocol}"),
+    ("http_host", "{host}"),
+    ("host", "{host}"),
+    ("scheme", "{scheme}"),
+    ("status", "{status}"),
+    ("body_bytes_sent", "{bytes-to-client}"),
+    ("bytes_sent", "{bytes-to-client}"),
+    ("request_length", "{bytes-from-client}"),
+    ("request_time", "{duration}"),
+    ("upstream_response_time", "{duration}"),
+    ("upstream_addr", "{backend}"),
+    ("request_id", "{request-id}"),
+    ("ssl_protocol", "{tls-version}"),
+    ("ssl_cipher", "{cipher-suite}"),
+    ("ssl_server_name", "{sni}"),
+];
+/// Fields that never go on as a client has sent them, and what says the same.
+const NOT_KEPT: [(&str, &str); 6] = [
+    ("host", "write {host}"),
+    (
+        "content-length",
+        "write {bytes-from-client} for what has come",
+    ),
+    ("transfer-encoding", "remove it"),
+    ("connection", "remove it"),
+    (
+        "upgrade",
+        "remove it; a request that became a tunnel has status 101",
+    ),
+    ("expect", "remove it"),
+];
 /// In front of the name of a field.
 const HEADER: &str = "header.";
 /// The format of NCSA's httpd, which Apache and nginx call so.
@@ -122,6 +166,7 @@ impl LogFormat {
             "" => {
                 Err("is empty; write \"json\", \"common\", \"combined\" or a template".to_owned())
             }
+            other if variable(other).is_some() => Err(variable(other).unwrap_or_default()),
             other if !other.contains('{') => Err(format!(
                 "{other:?} is not known; write \"json\", \"common\", \"combined\", or a template \
                  with facts about the request, as in \"{{client}} {{status}} {{target}}\""
@@ -171,7 +216,18 @@ fn fact(name: &str) -> Result<LogFact, String> {
         !field.is_empty() && field.bytes().all(of_token)
     });
     if let Some(field) = field {
+        let kept = NOT_KEPT
+            .iter()
+            .find(|(name, _)| field.eq_ignore_ascii_case(name));
+        if let Some((_, advice)) = kept {
+            return Err(format!(
+                "has {{{name}}}, a field that does not go on as the client has sent it; {advice}"
+            ));
+        }
         return Ok(LogFact::Header(field.to_ascii_lowercase().into()));
+    }
+    if let Some(fact) = elsewhere(name) {
+        return Err(format!("has {{{name}}}, which is not known; write {fact}"));
     }
     let names: Vec<String> = NAMED
         .iter()
@@ -182,6 +238,40 @@ fn fact(name: &str) -> Result<LogFact, String> {
          or {{{{ for a brace that is meant as one",
         names.join(", ")
     ))
+}
+
+/// What to write in place of the first of nginx's variables, if one is in the text.
+fn variable(written: &str) -> Option<String> {
+    let mut variables = written.split('$').skip(1).filter_map(|after| {
+        let after = after.strip_prefix('{').unwrap_or(after);
+        let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let name = &after[..end.unwrap_or(after.len())];
+        Some((name, elsewhere(name)?))
+    });
+    let (name, fact) = variables.next()?;
+    Some(format!(
+        "has ${name}, and nothing here is a variable; write {fact}"
+    ))
+}
+
+/// What is written here for a name of nginx's, or one of ours with other signs between its words.
+fn elsewhere(name: &str) -> Option<String> {
+    let found = ELSEWHERE.iter().find(|(theirs, _)| *theirs == name);
+    let dashed = || {
+        let dashed = name.replace('_', "-");
+        let ours = NAMED.iter().find(|(ours, _)| *ours == dashed);
+        ours.map(|(ours, _)| format!("{{{ours}}}"))
+    };
+    let field = || {
+        let field = name
+            .strip_prefix("http_")
+            .filter(|field| !field.is_empty())?;
+        Some(format!("{{{HEADER}{}}}", field.replace('_', "-")))
+    };
+    found
+        .map(|(_, fact)| (*fact).to_owned())
+        .or_else(dashed)
+        .or_else(field)
 }
 
 #[cfg(test)]
@@ -223,8 +313,17 @@ mod tests {
         for (written, words) in [
             ("", "is empty"),
             ("main", "\"combined\", or a template"),
-            ("$remote_addr", "\"combined\", or a template"),
-            ("{remote_addr}", "write {time}, {time-common}, {client}"),
+            ("$remote_addr", "write {client}"),
+            ("$other", "\"combined\", or a template"),
+            ("{remote_addr}", "write {client}"),
+            ("{bytes_to_client}", "write {bytes-to-client}"),
+            ("{http_user_agent}", "write {header.user-agent}"),
+            ("{client} $status", "write {status}"),
+            ("${remote_addr} {status}", "write {client}"),
+            ("{client} \"$http_x_a\"", "write {header.x-a}"),
+            ("{header.Host}", "write {host}"),
+            ("{header.expect}", "remove it"),
+            ("{other}", "write {time}, {time-common}, {client}"),
             ("{ client }", "{ client }, which is not known"),
             ("{header.}", "{header.NAME}"),
             ("{header.a b}", "{header.NAME}"),

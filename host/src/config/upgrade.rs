@@ -21,6 +21,9 @@ pub(super) fn read(node: Node, findings: &mut Findings) -> Vec<String> {
         .collect()
 }
 
+/// What is written who means that changes are allowed, or not.
+const YES_OR_NO: [&str; 6] = ["true", "on", "yes", "false", "off", "no"];
+
 /// A protocol's name, perhaps with its version behind a `/`.
 fn protocol(written: &str) -> Result<String, String> {
     let name = written.split_once('/').map_or(written, |(name, _)| name);
@@ -28,6 +31,11 @@ fn protocol(written: &str) -> Result<String, String> {
     if !parts.all(|part| syntax::is_token(part.as_bytes())) {
         return Err(format!(
             "{written:?} is not the name of a protocol; write for example \"websocket\""
+        ));
+    }
+    if YES_OR_NO.contains(&name.to_ascii_lowercase().as_str()) {
+        return Err(format!(
+            "{written:?} is no protocol; write [\"websocket\"], which is the default, or [] for none"
         ));
     }
     if CARRY_REQUESTS.contains(&name.to_ascii_lowercase().as_str()) {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::Write as _;
 use std::time::SystemTime;
 
+use http::Method;
 use httpdate::fmt_http_date;
 use serde::Serialize;
 
@@ -197,7 +198,7 @@ impl<'a> Seen<'a> {
                 .and_then(|asked| asked.user.as_deref())
                 .map(Into::into),
             LogFact::Method => self.understood().map(|head| head.method.as_str().into()),
-            LogFact::Scheme => self.understood().map(|head| head.scheme.as_str().into()),
+            LogFact::Scheme => self.understood().map(|head| self.scheme(head).into()),
             LogFact::Host => self.head.map(|head| head.host.as_str().into()),
             LogFact::Target => Some(self.redacted(self.target())),
             LogFact::Path => self.target().split('?').next().map(Into::into),
@@ -210,8 +211,9 @@ impl<'a> Seen<'a> {
             LogFact::BytesFromClient => return number(to, format_args!("{}", self.bytes().0)),
             LogFact::BytesToClient => return number(to, format_args!("{}", self.bytes().1)),
             LogFact::Duration => {
-                let seconds = outcome.took.as_secs_f64();
-                return number(to, format_args!("{seconds:.6}"));
+                let all = outcome.microseconds();
+                let (seconds, rest) = (all / 1_000_000, all % 1_000_000);
+                return number(to, format_args!("{seconds}.{rest:06}"));
             }
             LogFact::DurationMicroseconds => {
                 return number(to, format_args!("{}", outcome.microseconds()));
@@ -228,11 +230,17 @@ impl<'a> Seen<'a> {
                 let name = session.and_then(|session| session.server_name.as_deref());
                 name.map(Into::into)
             }
-            LogFact::Header(name) => self.field(name),
+            LogFact::Header(name) if &**name == "referer" => self.field(name),
+            LogFact::Header(name) => return shown(self.bytes_of(name).unwrap_or_default(), to),
         };
-        match text.as_deref() {
-            None | Some("") => to.push(b'-'),
-            Some(text) => escaped(text, to),
+        shown(text.as_deref().unwrap_or_default().as_bytes(), to);
+    }
+
+    /// Before the fields about the client are read, what its connection says.
+    fn scheme(&self, head: &RequestHead) -> &'static str {
+        match self.outcome.client.is_unspecified() {
+            true => self.from.scheme().as_str(),
+            false => head.scheme.as_str(),
         }
     }
 
@@ -258,7 +266,11 @@ impl<'a> Seen<'a> {
     }
 
     fn target(&self) -> &'a str {
-        self.head.map_or("", |head| &head.target)
+        match self.head {
+            // All that one has is a host and a port.
+            Some(head) if head.method == Method::CONNECT && head.target == "/" => &head.authority,
+            head => head.map_or("", |head| &head.target),
+        }
     }
 
     fn backend(&self) -> Option<&'a str> {
@@ -285,9 +297,13 @@ impl<'a> Seen<'a> {
         }
     }
 
+    fn bytes_of(&self, name: &str) -> Option<&'a [u8]> {
+        self.head?.fields.first(name)
+    }
+
     /// The first field of this name, as policies and the route have left it.
     fn field(&self, name: &str) -> Option<Cow<'a, str>> {
-        let value = String::from_utf8_lossy(self.head?.fields.first(name)?);
+        let value = String::from_utf8_lossy(self.bytes_of(name)?);
         match name == "referer" {
             true => match self.redacted(&value) {
                 Cow::Borrowed(_) => Some(value),
@@ -299,11 +315,14 @@ impl<'a> Seen<'a> {
 
     /// A target, or an address, without the values of its query where these are left out.
     fn redacted<'t>(&self, target: &'t str) -> Cow<'t, str> {
+        if !self.redact_query {
+            return target.into();
+        }
+        // What is behind a hash may be a token as well.
+        let target = target.split('#').next().unwrap_or_default();
         match target.split_once('?') {
-            Some((path, query)) if self.redact_query => {
-                format!("{path}?{}", self.values_left_out(query)).into()
-            }
-            _ => target.into(),
+            Some((path, query)) => format!("{path}?{}", self.values_left_out(query)).into(),
+            None => target.into(),
         }
     }
 
@@ -336,9 +355,17 @@ fn common_time(time: SystemTime) -> String {
     }
 }
 
+/// A dash if there is nothing.
+fn shown(text: &[u8], to: &mut Vec<u8>) {
+    match text {
+        b"" => to.push(b'-'),
+        text => escaped(text, to),
+    }
+}
+
 /// Quotes, backslashes and whatever is not visible ASCII are written by their bytes.
-fn escaped(text: &str, to: &mut Vec<u8>) {
-    for byte in text.bytes() {
+fn escaped(text: &[u8], to: &mut Vec<u8>) {
+    for &byte in text {
         match byte {
             b' '..=b'~' if !b"\"\\".contains(&byte) => to.push(byte),
             _ => number(to, format_args!("\\x{byte:02X}")),
@@ -353,8 +380,8 @@ mod tests {
     #[test]
     fn what_a_client_sends_ends_no_line_and_no_quoted_text() {
         let mut to = Vec::new();
-        escaped("a \"b\"\\\n\u{e9}\u{7f}", &mut to);
-        assert_eq!(to, br"a \x22b\x22\x5C\x0A\xC3\xA9\x7F");
+        escaped(b"a \"b\"\\\n\xe9\x7f", &mut to);
+        assert_eq!(to, br"a \x22b\x22\x5C\x0A\xE9\x7F");
     }
 
     #[test]
@@ -379,6 +406,7 @@ mod tests {
             ("/a?", "/a?"),
             ("/a?b=c&d=e=f&g", "/a?b=***&d=***&***"),
             ("https://h/a?b=c#d", "https://h/a?b=***"),
+            ("/a#b?c=d", "/a"),
         ] {
             assert_eq!(seen(false).redacted(target), target);
             assert_eq!(seen(true).redacted(target), left);

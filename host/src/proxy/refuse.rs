@@ -43,6 +43,8 @@ pub(super) async fn refuse(
         true => Answer::refusal(refusal, to.item).for_call(None),
         false => Answer::refusal(refusal, to.item),
     };
+    let body = answer.body(to.method);
+    outcome.response_bytes = body.map_or(0, |(body, _)| body.len() as u64);
     let disposition = client.answer(settings, &answer, to, out).await;
     outcome.end(head.client);
     worker.observe(settings.logged, &outcome, head, client.info());

@@ -100,8 +100,7 @@ impl Exchange<'_> {
         } = &mut awaited;
         let begun = exchange.begin(&worker, state);
         *route = begun.as_ref().ok().copied();
-        let mut context =
-            route.map(|route| RequestContext::new(&worker, &entry, view, route, state));
+        let mut context = route.map(|at| RequestContext::new(&worker, &entry, view, at, state));
         let ended = match (begun, context) {
             (Err(local), _) => Err(local),
             (Ok(_), None) => Err(Refusal::NoBackend.into()),

@@ -1,8 +1,13 @@
 //! What the access log says of requests, and how.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
-use crate::fixtures::{Builder, Request, TestProxy, TestUpstream, eventually, get, response};
+use crate::fixtures::tls::{Authority, client};
+use crate::fixtures::{
+    Builder, Client, Request, TestProxy, TestUpstream, eventually, get, response,
+};
 use crate::reload::{edit, editable, reload};
 
 /// A proxy with these lines in `[access-log]`, whose backend answers with ten bytes.
@@ -124,6 +129,38 @@ fn a_template_has_its_facts_and_a_dash_for_what_is_not_known() {
         line.starts_with("{127.0.0.1|-|-|-|400|0|-|-|0|-|-|-|-|"),
         "{line}"
     );
+}
+
+#[test]
+fn what_is_refused_early_has_its_bytes_and_nothing_of_a_request_before() {
+    let backend = TestUpstream::named("backend");
+    let authority = Authority::new();
+    let edge = authority.issue(&["a.test"]);
+    let proxy = builder(
+        &backend,
+        "format = '{method} {target} {scheme} {status} {bytes-to-client}'",
+    )
+    .listener("tls = { certificates = [{ certificate = \"c.pem\", key = \"k.pem\" }] }")
+    .tables("[[listeners]]\naddress = \"127.0.0.1:0\"\n")
+    .file("c.pem", edge.certificate)
+    .file("k.pem", edge.key)
+    .start();
+    let config = Arc::new(authority.client_with(&[], None));
+    let [plain_address, secure_address] = proxy.addresses()[..] else {
+        panic!("it has two listeners");
+    };
+    let mut secure = client(secure_address, &config, "a.test");
+    assert_eq!(secure.ask(get("a.test", "/x/secure")).status, 200);
+    proxy.logged(&["GET /x/secure https 200"]);
+    let mut plain = Client::connect(plain_address);
+    let answer = plain.ask("GET /bad HTTP/1.1\r\nHost: x\"y\r\n\r\n");
+    assert_eq!(answer.status, 400);
+    proxy.logged(&[&format!("GET /bad http 400 {}", answer.body.len())]);
+    let mut plain = Client::connect(plain_address);
+    let scan = "CONNECT b.test:443 HTTP/1.1\r\nHost: b.test:443\r\n\r\n";
+    let answer = plain.ask(scan);
+    let line = format!("CONNECT b.test:443 http 405 {}", answer.body.len());
+    proxy.logged(&[&line]);
 }
 
 #[test]

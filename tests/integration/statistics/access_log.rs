@@ -51,7 +51,8 @@ fn a_line_of_the_access_log_has_time_duration_client_and_backend() {
     let expected = serde_json::json!({
         "time": line["time"], "duration_microseconds": line["duration_microseconds"],
         "client": "127.0.0.1", "protocol": "HTTP/1.1", "method": "PUT", "host": "a.test", "target": "/timed?x", "status": 200,
-        "backend": upstream.address().to_string(), "attempts": 1,
+        "backend": upstream.address().to_string(), "attempts": 1, "route": "a.test/", "pool": "a.test",
+        "bytes_from_client": 1, "bytes_to_client": 1,
     });
     assert_eq!(line, expected);
     let latency = proxy.stat("/requests/latency/p50_microseconds");
