@@ -159,6 +159,9 @@ const COMBINED: &str = " \"{header.referer}\" \"{header.user-agent}\"";
 impl LogFormat {
     /// Reads what is written in the configuration.
     pub(super) fn parse(written: &str) -> Result<Self, String> {
+        if let Some(message) = variable(written) {
+            return Err(message);
+        }
         match written {
             "json" => Ok(Self::Json),
             "common" => template(COMMON),
@@ -166,7 +169,6 @@ impl LogFormat {
             "" => {
                 Err("is empty; write \"json\", \"common\", \"combined\" or a template".to_owned())
             }
-            other if variable(other).is_some() => Err(variable(other).unwrap_or_default()),
             other if !other.contains('{') => Err(format!(
                 "{other:?} is not known; write \"json\", \"common\", \"combined\", or a template \
                  with facts about the request, as in \"{{client}} {{status}} {{target}}\""
