@@ -14,6 +14,17 @@ use crate::config::FileSource;
 use crate::observe::access_log::LogWriter;
 use crate::origin::{self, OriginOptions};
 
+/// What the demo's flags can't say. The deadline is wide, because a machine on which somebody tries
+/// things is busy: a choice that came late would look like a policy that does not work.
+const SETTINGS: &str = r#"
+[access-log]
+requests = "all"
+
+[policies.random]
+builtin = "random"
+deadline = "20ms"
+"#;
+
 pub(super) async fn serve_origin(origin: Origin, mut signals: Signals) -> Result<()> {
     let listener = TcpListener::bind(origin.listen).with_context(|| {
         format!(
@@ -64,7 +75,7 @@ pub(super) async fn serve_demo(demo: Demo, signals: Signals) -> Result<()> {
     let mut sources = settings.sources(|_| None)?;
     sources.file = Some(FileSource::Text {
         name: "demo".to_owned(),
-        text: "[access-log]\nrequests = \"all\"\n".to_owned(),
+        text: SETTINGS.to_owned(),
         base: PathBuf::new(),
     });
     run(Source::new(sources), signals, None, |reachable, log| {

@@ -311,9 +311,20 @@ fn hosts(section: &mut Section, findings: &mut Findings) -> Vec<At<HostPattern>>
         findings.error(&node.place, message);
     }
     let nodes = node.one_or_many().into_iter();
-    let hosts: Vec<_> = nodes
-        .filter_map(|n| n.parsed(findings, host::parse_pattern))
-        .collect();
+    let read = |node: Node| {
+        let read = |written: &str| Ok((host::parse_pattern(written)?, written.to_owned()));
+        let At { value, place } = node.parsed(findings, read)?;
+        let (pattern, written) = value;
+        if let Some(port) = host::port_of(&written) {
+            let message = format!(
+                "has the port {port}, which no route looks at: a route takes its host on every \
+                 listener; write the host alone"
+            );
+            findings.warning(&place, message);
+        }
+        Some(At::new(pattern, place))
+    };
+    let hosts: Vec<_> = nodes.filter_map(read).collect();
     let is_nginx = |at: &&At<HostPattern>| at.value == HostPattern::Exact("_".to_owned());
     if let Some(at) = hosts.iter().find(is_nginx) {
         let message = "is a name like any other, which no client asks for; write \"*\" for hosts \

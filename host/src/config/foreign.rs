@@ -195,7 +195,8 @@ const WORDS: &[(&[&str], &str)] = &[
             "retries",
             "redispatch",
         ],
-        "write `attempts` in a pool or a route, or a table `retry` with `on`",
+        "write `attempts` in a pool, or a table `retry = { attempts = 3 }` in a pool or a route, with \
+         `on` for the reasons",
     ),
     (
         &[

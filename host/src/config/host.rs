@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The longest host name (RFC 1035 section 2.3.4), without its trailing dot.
 const MAX_HOST_LEN: usize = 253;
@@ -66,6 +66,13 @@ pub fn normalise_host(host: &str) -> Option<Cow<'_, str>> {
     })
 }
 
+/// The port behind a host that was read.
+pub(super) fn port_of(written: &str) -> Option<&str> {
+    let (before, port) = written.trim().rsplit_once(':')?;
+    let is_behind_host = !before.contains(':') || before.ends_with(']');
+    (!port.is_empty() && is_port(port) && is_behind_host).then_some(port)
+}
+
 /// Reads a host where a port would count, which is refused with what to do about it.
 pub(super) fn parse_without_port(written: &str, advice: &str) -> Result<HostPattern, String> {
     let port = written.trim().rsplit_once(':').map(|(_, port)| port);
@@ -75,6 +82,19 @@ pub(super) fn parse_without_port(written: &str, advice: &str) -> Result<HostPatt
         )),
         _ => parse_pattern(written),
     }
+}
+
+/// Whether it ends in a number, as addresses do (WHATWG URL, "ends in a number checker"), and is
+/// none.
+pub(super) fn is_number(pattern: &HostPattern) -> bool {
+    let HostPattern::Exact(name) = pattern else {
+        return false;
+    };
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_number =
+        last.bytes().all(|b| b.is_ascii_digit()) || last.strip_prefix("0x").is_some_and(is_hex);
+    is_number && name.parse::<Ipv4Addr>().is_err()
 }
 
 fn is_bare_ipv6(written: &str) -> bool {

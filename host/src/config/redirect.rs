@@ -161,6 +161,8 @@ mod tests {
             ),
             ("https://b.test{1}/z", ["", "/", ""], "https://b.test/z"),
             ("/a?u=/{1}/b", ["", "", ""], "/a?u=//b"),
+            // A star is a name in a path, and only a path that is nothing else has no URL.
+            ("/new/{1}", ["", "*", ""], "/new/*"),
             ("/{1}", ["", "\u{e9}<\">", ""], "/%C3%A9%3C%22%3E"),
         ] {
             assert_eq!(
@@ -201,6 +203,7 @@ mod tests {
             ("https://b.test{path}", "*", "", "https://b.test/"),
             ("/{rest}", "/x/y", "/y", "/y"),
             ("/{rest}/x", "/x", "", "/x"),
+            ("/store/{rest}", "/x/*", "*", "/store/*"),
             ("/{path}", "/\\evil.test", "", "/%5Cevil.test"),
             ("/{rest}", "/x\\evil", "\\evil", "/%5Cevil"),
             ("/new{rest}", "/x", "", "/new"),

@@ -89,9 +89,6 @@ fn read_response(
     let status = status.and_then(|n| n.integer(findings, 200..=599u16));
     let status = status.map_or(200, |status| status.value);
     let body = section.take("body").and_then(|n| n.string(findings));
-    if let Some(body) = &body {
-        unmeant(Spot::Body).warn(&body.value, &body.place, findings);
-    }
     let file = section.take("file").and_then(|n| {
         n.parsed(findings, |written| {
             let path = values::relative_to(base, written)?;
@@ -111,9 +108,14 @@ fn read_response(
         read_fields(fields, unmeant(Spot::Response), findings, Ok)
     });
     section.finish(findings);
+    let has_type = fields.iter().any(|(name, _)| name == "content-type");
+    // A body with a type of its own may be a script or a style sheet, where these signs are usual.
+    if let Some(body) = body.as_ref().filter(|_| !has_type) {
+        unmeant(Spot::Body).warn(&body.value, &body.place, findings);
+    }
     let body = body.map(|body| body.value.into_bytes());
     let body = body.or(file.map(|file| file.value)).unwrap_or_default();
-    if !body.is_empty() && fields.iter().all(|(name, _)| name != "content-type") {
+    if !body.is_empty() && !has_type {
         let kind = b"text/plain; charset=utf-8";
         fields.push(("content-type".to_owned(), kind.to_vec()));
     }
@@ -211,10 +213,20 @@ pub(super) fn written_name(written: &str) -> Result<String, String> {
              `host-rewrite` for the host that backends get"
                 .to_owned(),
         ),
+        Some(owned) if is_claim(owned.owner, &name) => Err(format!(
+            "can't be written: {name:?} is about the client, and backends believe it; have them \
+             read `x-forwarded-for` and its like, which the proxy writes, or write a name of your \
+             own, such as x-client = \"{{client}}\""
+        )),
         Some(_) => Err(format!(
             "can't be written: {name:?} is a field that the proxy writes or checks itself; remove it"
         )),
     }
+}
+
+/// Whether it is about the client, and none of the fields in which the proxy describes it.
+fn is_claim(owner: names::Owner, name: &str) -> bool {
+    matches!(owner, names::Owner::Client(_)) && !names::is_written(name.as_bytes())
 }
 
 /// The value of a field that an operator may write.

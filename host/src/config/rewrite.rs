@@ -154,6 +154,16 @@ fn host_rewrite(node: Node, findings: &mut Findings) -> Option<HostRewrite> {
     Some(HostRewrite::OfBackend)
 }
 
+/// The name of a field to remove. A star may stand in a name, and is hardly meant to.
+fn removed_name(written: &str) -> Result<String, String> {
+    match written.contains('*') {
+        true => Err(format!(
+            "{written:?} has a star, and no name here stands for several fields; write each name"
+        )),
+        false => respond::written_name(written),
+    }
+}
+
 fn field_edits(node: Node, path: &PathMatch, findings: &mut Findings) -> Option<FieldEdits> {
     let mut table = node.section_such_as("{ set = { x-name = \"value\" } }", findings)?;
     if table.is_empty() {
@@ -174,7 +184,7 @@ fn field_edits(node: Node, path: &PathMatch, findings: &mut Findings) -> Option<
         .take("remove")
         .map_or_else(Vec::new, Node::one_or_many)
     {
-        let Some(name) = node.parsed(findings, respond::written_name) else {
+        let Some(name) = node.parsed(findings, removed_name) else {
             continue;
         };
         if set.iter().any(|(known, _)| *known == name.value) {

@@ -129,6 +129,8 @@ impl Template {
                 Piece::Text(text) => add_text(&mut filled, text),
                 Piece::Scheme => filled.push_str(parts.scheme),
                 Piece::Host => filled.push_str(parts.host),
+                // `*` has no URL of its own.
+                Piece::Path if parts.path == "*" => {}
                 Piece::Path => add_path(&mut filled, parts.path),
                 Piece::Rest => add_path(&mut filled, parts.rest),
                 Piece::Group(at) => {
@@ -210,8 +212,6 @@ fn add_text(filled: &mut String, text: &str) {
 }
 
 fn add_path(filled: &mut String, path: &str) {
-    // `*` has no URL of its own.
-    let path = if path == "*" { "" } else { path };
     if filled.contains('?') {
         filled.extend(utf8_percent_encode(path, IN_QUERY));
         return;

@@ -60,10 +60,14 @@ impl Unmeant<'_> {
             return Some(format!("sends a `$` before {{{name}}}; remove the `$`"));
         }
         let first = name.bytes().next()?;
-        let in_url = matches!(self.spot, Spot::Url | Spot::Path);
         let of_regex = matches!(self.path, PathMatch::Regex(_));
         if first.is_ascii_digit() {
-            let is_group = in_url || of_regex && self.spot == Spot::Field;
+            // A rewrite by nginx has an expression of its own.
+            let is_group = match self.spot {
+                Spot::Path => true,
+                Spot::Field | Spot::Url => of_regex,
+                Spot::Response | Spot::Body => false,
+            };
             return is_group.then(|| {
                 let group = char::from(first);
                 format!(
@@ -72,12 +76,9 @@ impl Unmeant<'_> {
                 )
             });
         }
-        // Text of a body may have names of other languages.
-        let is_meant = !first.is_ascii_uppercase() && self.spot != Spot::Body;
-        if !is_meant && !variables::is_known(name) {
-            return None;
-        }
-        Some(self.instead_of(&written, name))
+        // Any other name may be a part of a value, of a password even, and is not repeated here.
+        let is_other = inside[name.len()..].starts_with('-') && self.spot == Spot::Body;
+        (variables::is_known(name) && !is_other).then(|| self.instead_of(&written, name))
     }
 
     /// The sentence about a variable.

@@ -38,8 +38,9 @@ pub fn parse_listen(written: &str) -> Result<SocketAddr, String> {
         if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
             match digits.parse::<u16>() {
                 Ok(port) => format!(
-                    "{written:?} has no address; write \"0.0.0.0:{port}\" for all addresses, or \
-                 \"127.0.0.1:{port}\" for this machine only"
+                    "{written:?} has no address; write \"0.0.0.0:{port}\" for all addresses of \
+                     IPv4 and \"[::]:{port}\" beside it for those of IPv6, or \
+                     \"127.0.0.1:{port}\" for this machine only"
                 ),
                 Err(_) => format!("{written:?} is not a port; ports go from 0 to 65535"),
             }
@@ -77,8 +78,8 @@ fn listen_of_nginx(written: &str) -> Option<String> {
     }
     if let Some(port) = text.strip_prefix("*:") {
         return Some(format!(
-            "{written:?} is not an address; write \"[::]:{port}\" for all addresses, or \
-             \"0.0.0.0:{port}\" for those of IPv4"
+            "{written:?} is not an address; write \"0.0.0.0:{port}\" for all addresses of IPv4, \
+             and \"[::]:{port}\" beside it for those of IPv6"
         ));
     }
     text.contains("://").then(|| {

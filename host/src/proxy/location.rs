@@ -30,7 +30,7 @@ pub(super) fn rewrite(
         of_client: (head.scheme, &head.authority),
         of_backend,
         asked: &head.target,
-        repeats: matches!(head.method, Method::GET | Method::HEAD) || matches!(status, 307 | 308),
+        repeats: is_repeated(&head.method, status),
     };
     for name in ["location", "refresh"] {
         let Some(value) = only(fields, name) else {
@@ -49,6 +49,16 @@ pub(super) fn rewrite(
             let changed = [before, url.as_bytes(), after].concat();
             fields.set(name.as_bytes(), &changed);
         }
+    }
+}
+
+/// Whether a client that follows this redirect asks by the same method again (RFC 9110, section
+/// 15.4, and the Fetch standard): 303 means GET, and so do 301 and 302 after a POST.
+fn is_repeated(method: &Method, status: u16) -> bool {
+    match status {
+        303 => matches!(*method, Method::GET | Method::HEAD),
+        301 | 302 => *method != Method::POST,
+        _ => true,
     }
 }
 
@@ -248,6 +258,23 @@ mod tests {
             assert_eq!(got, is_changed, "{is_own} {backend:?} {client:?} {url}");
             let by_default = known.changed(&stripped(false), url).is_some();
             assert_eq!(by_default, is_changed && is_own, "the client's own host");
+        }
+    }
+
+    #[test]
+    fn only_some_redirects_repeat_the_method() {
+        for (method, status, repeats) in [
+            (Method::GET, 302, true),
+            (Method::HEAD, 303, true),
+            (Method::PUT, 301, true),
+            (Method::DELETE, 302, true),
+            (Method::POST, 301, false),
+            (Method::POST, 302, false),
+            (Method::PUT, 303, false),
+            (Method::POST, 307, true),
+            (Method::PUT, 308, true),
+        ] {
+            assert_eq!(is_repeated(&method, status), repeats, "{method} {status}");
         }
     }
 

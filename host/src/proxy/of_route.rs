@@ -14,6 +14,7 @@ impl Exchange<'_> {
         if let Err(refusal) = self.meet_client() {
             return refusal.into();
         }
+        self.note_route(of.number, None);
         match &of.answer {
             RouteAnswer::Fixed(response) => Box::new(LocalReply::Fixed(response.status, of.index)),
             RouteAnswer::Redirect(redirect) => redirected(redirect, &self.scratch.head),

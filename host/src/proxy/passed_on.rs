@@ -155,7 +155,7 @@ impl<'a> Exchange<'a> {
             Err(stop) => Err(stop.into()),
         };
         chain.end();
-        exchange.outcome.logged = Some(exchange.logged(rule, target));
+        exchange.note_route(rule.number, Some(target));
         let (head, outcome) = (&exchange.scratch.head, &mut exchange.outcome);
         outcome.end(head.client);
         let local = match (ended, &mut exchange.scratch.tunnel) {

@@ -154,21 +154,21 @@ impl Exchange<'_> {
         if let Some(context) = context
             && self.view.settings.logged.wants(may_fail)
         {
-            self.outcome.logged = Some(self.logged(context.rule, context.target));
+            self.note_route(context.rule.number, Some(context.target));
         }
     }
 
-    /// What the log says of a request of this route.
+    /// Notes what the log says of a request of the route with this number.
     #[cold]
-    pub(super) fn logged(&self, rule: &Rule, target: &RuleTarget) -> Box<Logged> {
+    pub(super) fn note_route(&mut self, number: u32, target: Option<&RuleTarget>) {
         let config = &self.view.snapshot.config;
-        let route = config.routes.get(rule.number as usize);
-        let pool = self.view.pools.pool(target.pool);
-        Box::new(Logged {
+        let route = config.routes.get(number as usize);
+        let pool = target.and_then(|target| self.view.pools.pool(target.pool));
+        self.outcome.logged = Some(Box::new(Logged {
             route: route.map(ToString::to_string).unwrap_or_default(),
             pool: pool.map_or_else(String::new, |pool| pool.topology.name.to_string()),
             request_bytes: self.request_bytes(),
-        })
+        }));
     }
 
     /// Bytes of the request's body that were passed on.

@@ -19,6 +19,8 @@ pub enum Action {
 pub struct Answer {
     /// Its place in the table.
     pub index: usize,
+    /// Its place in the configuration.
+    pub number: u32,
     /// The answer.
     pub answer: RouteAnswer,
     /// What it changes; `None` for nothing.

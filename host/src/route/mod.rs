@@ -93,6 +93,7 @@ impl RouteTable {
                     .map(|handling| Action::Forward(Rule::new(number, known.share(handling)))),
                 Some(answer) => Some(Action::Answer(Arc::new(Answer {
                     index,
+                    number,
                     answer: answer.clone(),
                     edits: edits(route),
                 }))),

@@ -40,10 +40,13 @@ impl Language {
     }
 
     /// What `waypost.toml` says beyond the component: a language's runtime needs more than a small
-    /// component.
+    /// component, and a small one must not miss its time because a laptop is busy.
     pub(super) fn limits(self) -> &'static str {
         match self {
-            Self::Rust | Self::C => "",
+            Self::Rust | Self::C => {
+                "# Wide, because this machine may be busy. The default is 1ms, and `waypost policy bench` measures a call.\n\
+                 deadline = \"20ms\"\n"
+            }
             Self::JavaScript | Self::Python => {
                 "# The language's runtime needs more room and, for its garbage collector, more time than a small component.\n\
                  memory = \"128MiB\"\n\

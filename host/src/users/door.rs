@@ -67,8 +67,9 @@ pub struct Door {
     under_way: Mutex<HashMap<[u8; 32], Weak<Turn>>>,
 }
 
-/// Held by the one of those that say the same who has it checked.
-type Turn = tokio::sync::Mutex<()>;
+/// Held by the one request that has it checked, of those with the same password; the others wait
+/// for it, and find here whether it was right.
+type Turn = tokio::sync::Mutex<Option<bool>>;
 
 /// A place of a client among those that wait.
 struct Waiting<'d> {
@@ -120,9 +121,12 @@ impl Door {
             return Verdict::TooMany;
         }
         let turn = self.turn(key);
-        let _turn = turn.lock().await;
-        if self.right.find(&key).is_some() {
+        let mut known = turn.lock().await;
+        if *known == Some(true) || self.right.find(&key).is_some() {
             return Verdict::Right;
+        }
+        if *known == Some(false) {
+            return self.is_wrong(client);
         }
         let Some(_waiting) = self.wait(client) else {
             return Verdict::Busy;
@@ -140,17 +144,24 @@ impl Door {
         let (is_right, _permit) = checked.await.map_or((None, None), |(is_right, permit)| {
             (Some(is_right), Some(permit))
         });
+        *known = is_right;
         match is_right {
             Some(true) => {
                 self.right.note(key, (), |()| ());
                 Verdict::Right
             }
-            Some(false) => {
-                self.wrong.note(client, 1, |n| n.saturating_add(1));
-                Verdict::Wrong
-            }
+            Some(false) => self.is_wrong(client),
             None => Verdict::Busy,
         }
+    }
+
+    /// The verdict about a password that another request has had checked, or this one.
+    fn is_wrong(&self, client: IpAddr) -> Verdict {
+        if self.is_guessing(client) {
+            return Verdict::TooMany;
+        }
+        self.wrong.note(client, 1, |n| n.saturating_add(1));
+        Verdict::Wrong
     }
 
     /// What those wait for that say the same. It is forgotten with the last of them.
@@ -293,6 +304,48 @@ mod tests {
             1,
             "the others are forgotten"
         );
+    }
+
+    #[tokio::test]
+    async fn those_that_wait_for_a_check_have_no_check_of_their_own() {
+        let hash = "$5$rounds=1000$saltsalt$eKLZU9t9OoPWrqOQsoTIKG0aYkZ5rGOoOQhiIvoSWX2";
+        let (door, file) = (Arc::new(Door::default()), Path::new("users"));
+        door.follow(file, Users::parse(&format!("ann:{hash}\n")).unwrap());
+        for (n, password, verdict) in [(1, "wrong", Verdict::Wrong), (2, "secret", Verdict::Right)]
+        {
+            let client = IpAddr::from(Ipv4Addr::new(192, 0, 2, n));
+            let all = Arc::clone(&door.at_once);
+            let held = all.acquire_many(AT_ONCE as u32).await.unwrap();
+            let mut asked = JoinSet::new();
+            for _ in 0..MOST_WRONG {
+                let given = Credentials {
+                    user: "ann".to_owned(),
+                    password: password.to_owned(),
+                };
+                let door = Arc::clone(&door);
+                asked.spawn(async move { door.ask(file, given, client).await });
+            }
+            // All of them run until they wait, the first for a place to check.
+            while door.waiting.available_permits() == WAITING {
+                tokio::task::yield_now().await;
+            }
+            // Behind the first check there is never a place again.
+            let again = all.acquire_many(AT_ONCE as u32);
+            tokio::pin!(again);
+            tokio::select! {
+                biased;
+                _ = &mut again => panic!("there was a place"),
+                () = std::future::ready(()) => {}
+            }
+            drop(held);
+            let verdicts = async {
+                let verdicts = asked.join_all().await;
+                (verdicts, again.await.is_ok())
+            };
+            let verdicts = tokio::time::timeout(Duration::from_secs(60), verdicts).await;
+            let (verdicts, _) = verdicts.expect("a second check was waited for");
+            assert_eq!(verdicts, vec![verdict; MOST_WRONG as usize], "{password}");
+        }
     }
 
     #[tokio::test]

@@ -2,8 +2,8 @@
 
 use std::net::TcpListener;
 
-use super::{THIS_MACHINE, address, client, forwarding};
-use crate::fixtures::{NameServer, TestUpstream, response};
+use super::{THIS_MACHINE, address, client, forwarding, with_forward};
+use crate::fixtures::{NameServer, TestUpstream, refusing_address, response};
 use crate::names::asking;
 
 #[test]
@@ -42,6 +42,26 @@ fn a_request_goes_on_as_one_for_a_server() {
     assert_eq!(proxy.stat("/forward/requests"), 3);
     let line = proxy.logged(&["\"target\":\"/?q\"", "\"status\":200"]);
     assert!(line.contains(&format!("\"port\":{}", to.port())), "{line}");
+}
+
+#[test]
+fn a_destination_that_refuses_is_asked_once_for_each_of_its_addresses() {
+    let (_held, dead) = refusing_address();
+    let server = NameServer::start();
+    server.addresses("one.example", &["127.0.0.1"]);
+    server.addresses("two.example", &["127.0.0.1", "127.0.0.2"]);
+    let proxy = with_forward(asking(&server), THIS_MACHINE).start();
+    let port = dead.port();
+    for (host, attempts) in [("127.0.0.1", 1), ("one.example", 1), ("two.example", 2)] {
+        let answer = client(&proxy).ask(format!(
+            "GET http://{host}:{port}/ HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n"
+        ));
+        assert_eq!(answer.status, 502, "{host}: {}", answer.text());
+        proxy.logged(&[
+            &format!("\"host\":\"{host}\""),
+            &format!("\"attempts\":{attempts},"),
+        ]);
+    }
 }
 
 #[test]

@@ -24,7 +24,9 @@ fn builder(backend: &TestUpstream, lines: &str) -> Builder {
         .tables(&format!(
             "[pools.app]\nbackends = [\"{address}\"]\n\
              [[routes]]\nhost = \"a.test\"\npath = \"/x\"\npool = \"app\"\n\
-             request-headers = {{ set = {{ x-id = \"{{request-id}}\" }} }}\n"
+             request-headers = {{ set = {{ x-id = \"{{request-id}}\" }} }}\n\
+             [[routes]]\nhost = \"a.test\"\npath = \"/moved\"\nredirect = \"/x\"\n\
+             [[routes]]\nhost = \"a.test\"\npath = \"/fixed\"\nrespond = {{ status = 200 }}\n"
         ))
 }
 
@@ -60,6 +62,14 @@ fn a_line_says_where_the_request_went_and_what_it_carried() {
     }
     let sent = backend.only_request().value("x-id");
     assert_eq!(line["request_id"].as_str(), sent.as_deref());
+
+    // What a route answers by itself has no pool.
+    for path in ["/moved", "/fixed"] {
+        proxy.ask(get("a.test", path));
+        let line = object(&proxy.logged(&[&format!("{path}\"")]));
+        assert_eq!(line["route"], json!(format!("a.test{path}")), "{line:#}");
+        assert!(line.get("pool").is_none(), "{line:#}");
+    }
 
     // What no route takes went nowhere.
     assert_eq!(proxy.ask(get("b.test", "/")).status, 404);

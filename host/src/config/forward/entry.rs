@@ -179,7 +179,17 @@ fn entry(mut section: Section, findings: &mut Findings) -> Destinations {
              addresses, or `network`, such as \"10.1.0.0/16\"",
         );
     }
-    let read = |written: &str| host::parse_without_port(written, "write the port in `ports`");
+    let read = |written: &str| {
+        let pattern = host::parse_without_port(written, "write the port in `ports`")?;
+        let number = host::is_number(&pattern);
+        let message = || {
+            format!(
+                "{written:?} is a number and not an address in full, which no request can have; \
+                 write all four parts, such as \"127.0.0.1\""
+            )
+        };
+        if number { Err(message()) } else { Ok(pattern) }
+    };
     let host = host.and_then(|node| node.parsed(findings, read));
     if let Some(host) = host.as_ref().filter(|_| networks.is_none()) {
         warn_of_private(host, findings);
@@ -214,7 +224,8 @@ fn warn_of_private(host: &At<HostPattern>, findings: &mut Findings) {
     let HostPattern::Exact(name) = &host.value else {
         return;
     };
-    let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
+    let name = name.trim_matches(['[', ']']);
+    let address = name.parse::<IpAddr>();
     let is_private = match address.map(|address| address.to_canonical()) {
         Ok(IpAddr::V4(v4)) => v4.is_private() || v4.is_loopback() || v4.is_link_local(),
         Ok(IpAddr::V6(v6)) => {

@@ -44,10 +44,40 @@ fn what_no_request_can_have_is_said_with_its_line() {
         "169.254.169.254",
     ] {
         let text = forward(&format!("host = \"{host}\""));
-        warns(&text, 5, "forward.allow.host", "write network = ");
+        let plain = host.trim_matches(['[', ']']);
+        let words = format!("write network = \"{plain}\"");
+        warns(&text, 5, "forward.allow.host", &words);
         is_well(&forward(&format!("host = \"{host}\", network = \"::/0\"")));
     }
     is_well(&forward("host = \"1.1.1.1\""));
+    for host in ["127.1", "0x7f.1", "2130706433", "a.0x"] {
+        let text = forward(&format!("host = \"{host}\""));
+        let words = "write all four parts";
+        assert_error(&text, 5, "forward.allow.host", words);
+    }
+    for host in ["1.example", "0xg", "a1"] {
+        is_well(&forward(&format!("host = \"{host}\"")));
+    }
+}
+
+#[test]
+fn a_port_of_a_routes_host_is_said_to_be_ignored() {
+    for host in ["a.test:8080", "[::1]:80", "*.a.test:443"] {
+        let text = format!("{POOL}[[routes]]\nhost = \"{host}\"\npool = \"a\"\n");
+        warns(&text, 4, "routes.host", "no route looks at");
+    }
+    for host in ["a.test", "a.test:", "[::1]", "*"] {
+        is_well(&format!(
+            "{POOL}[[routes]]\nhost = \"{host}\"\npath = \"/x\"\npool = \"a\"\n"
+        ));
+    }
+}
+
+#[test]
+fn a_star_in_a_field_to_remove_is_refused() {
+    let text = format!("{POOL}[[routes]]\npool = \"a\"\nresponse-headers.remove = [\"x-*\"]\n");
+    let words = "no name here stands for several";
+    assert_error(&text, 5, "routes.response-headers.remove", words);
 }
 
 #[test]

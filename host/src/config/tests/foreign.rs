@@ -189,7 +189,7 @@ fn a_bare_port_and_a_switch_are_answered_with_an_example() {
     for (text, line, key, words) in [
         ("listen = 80", 1, "listen", "write \"0.0.0.0:80\""),
         ("listen = [80]", 1, "listen", "write \"0.0.0.0:80\""),
-        ("listen = \"*:80\"", 1, "listen", "write \"[::]:80\""),
+        ("listen = \"*:80\"", 1, "listen", "write \"0.0.0.0:80\""),
         (
             "listen = \"80 ssl\"",
             1,

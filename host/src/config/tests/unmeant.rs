@@ -36,13 +36,24 @@ fn a_variable_of_nginx_is_answered_with_the_fact_that_is_meant() {
         ("$http_host", "write {authority}"),
         ("$request_uri", "write {path}?{query}"),
         ("$ssl_client_s_dn", "write {certificate-subject}"),
-        ("$tenant", "nothing here is a variable"),
         ("a$proxy_add_x_forwarded_for", "nothing here is a variable"),
         ("${host}", "sends a `$` before {host}; remove"),
     ] {
         warns(&field(value), "routes.request-headers.set.x-a", words);
     }
-    for value in ["US$ 5", "$5", "$", "a$$", "$Id$", "cost: 3$", "${", "$-"] {
+    for value in [
+        "US$ 5",
+        "$5",
+        "$1",
+        "$",
+        "a$$",
+        "$Id$",
+        "cost: 3$",
+        "${",
+        "$-",
+        "$tenant",
+        "p4$word$x",
+    ] {
         is_well(&field(value));
     }
     let by_group = field("$1").replace("pool =", "path = { regex = '^/(.*)' }\npool =");
@@ -60,10 +71,13 @@ fn redirects_rewrites_and_fixed_responses_have_no_variables_either() {
             "https://a.test{path}$is_args$args",
             "the query follows by itself",
         ),
-        ("https://a.test/$1", "write {1}"),
-        ("/$lang", "nothing here is a variable"),
     ] {
         warns(&redirect(to), "routes.redirect", words);
+    }
+    let by_group = format!("{}\npath = {{ regex = '^/(.*)' }}", redirect("/$1"));
+    warns(&by_group, "routes.redirect", "write {1}");
+    for to in ["https://a.test/$1", "/$lang", "/a$b"] {
+        is_well(&redirect(to));
     }
     is_well(&redirect("https://a.test{path}?price=5$"));
     for (to, words) in [

@@ -122,7 +122,7 @@ impl<'a> Exchange<'a> {
         is_connect: bool,
     ) -> Result<Disposition, Box<LocalReply>> {
         let view = self.view;
-        let route = (&rules.rule, chosen.unwrap_or(&rules.target));
+        let route = (&rules.rule, chosen.unwrap_or(rules.target(1)));
         let context = RequestContext::new(worker, entry, view, route, state);
         if chosen.is_some() {
             let pool = context.pool().ok_or(Refusal::NoBackend)?;
@@ -138,6 +138,7 @@ impl<'a> Exchange<'a> {
             .pool(&host, &addresses, worker.timers.now());
         let context = RequestContext {
             destination: Some(&pool),
+            target: rules.target(addresses.len()),
             ..context
         };
         match is_connect {

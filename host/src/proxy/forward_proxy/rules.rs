@@ -23,8 +23,8 @@ pub(in crate::proxy) struct ForwardRules {
     pub(super) challenge: Arc<str>,
     /// What a route would say of requests that go on by HTTP.
     pub(super) rule: Rule,
-    /// What it would say of the destination's pool.
-    pub(super) target: RuleTarget,
+    /// What it would say of the destination's pool, by its number of addresses.
+    targets: Box<[RuleTarget]>,
     /// What policies are asked about destinations.
     pub(super) asked: Asked,
     /// The ports of this process's own listeners.
@@ -95,19 +95,27 @@ impl ForwardRules {
         let tcp = config.listeners.iter().filter_map(Listener::tcp);
         let admin = config.admin.iter().map(|admin| admin.listen);
         let ports = tcp.chain(admin).map(|address| address.port());
+        // The server is somebody else's: each address is tried once, and its clients may ask again
+        // themselves.
+        let target = |attempts| RuleTarget {
+            pool: PoolId::NOWHERE,
+            weight: 1,
+            retry: RetryPolicy::until_connected(attempts),
+        };
         Some(Self {
             challenge: format!("Basic realm=\"{realm}\", charset=\"UTF-8\"").into(),
             rule: rule(),
-            target: RuleTarget {
-                pool: PoolId::NOWHERE,
-                weight: 1,
-                // The server is somebody else's: its clients may ask again themselves.
-                retry: RetryPolicy::until_connected(MOST_ADDRESSES as u32),
-            },
+            targets: (1..=MOST_ADDRESSES as u32).map(target).collect(),
             asked,
             own_ports: ports.filter(|port| *port > 0).collect(),
             config: forward,
         })
+    }
+
+    /// What the rule says of a pool with this many addresses.
+    pub(super) fn target(&self, addresses: usize) -> &RuleTarget {
+        let last = self.targets.len() - 1;
+        &self.targets[addresses.saturating_sub(1).min(last)]
     }
 
     /// Whether some address of this host may be reached at this port. Names that may not are not
