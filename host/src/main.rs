@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         Some(Ok(code)) => code,
         Some(Err(e)) => {
             ground::complain(&format!("{e:#}"));
-            ExitCode::FAILURE
+            app::code_of(&e)
         }
         None => ExitCode::from(PANICKED),
     };

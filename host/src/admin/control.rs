@@ -57,6 +57,9 @@ pub trait Control: Send + Sync + 'static {
     /// would change.
     fn reload(&self, check: bool) -> ReloadFuture<'_>;
 
+    /// Has the access log and the recording opened anew, and does not wait for it.
+    fn reopen(&self);
+
     /// How reloads have gone so far.
     fn reload_status(&self) -> ReloadStatus;
 

@@ -20,7 +20,7 @@ use super::shared::Shared;
 use super::upgrading::upgrade;
 use crate::decision::{EXPLAIN, TRACE};
 
-const ENDPOINTS: [&str; 23] = [
+const ENDPOINTS: [&str; 24] = [
     "GET /stats",
     "GET /metrics",
     "GET /policies",
@@ -42,6 +42,7 @@ const ENDPOINTS: [&str; 23] = [
     "GET /config",
     "POST /reload",
     "POST /upgrade",
+    "POST /reopen",
     "GET /healthz",
     "GET /readyz",
 ];
@@ -88,7 +89,11 @@ pub(super) async fn answer(shared: &Shared, caller: &Caller, request: Request<In
         "/upgrade" if *request.method() == Method::POST => {
             return upgrade(shared, request.uri().query()).await;
         }
-        "/reload" | "/upgrade" => {
+        "/reopen" if *request.method() == Method::POST => {
+            shared.control.reopen();
+            return reply::json(StatusCode::ACCEPTED, &json!({ "status": "reopening" }));
+        }
+        "/reload" | "/upgrade" | "/reopen" => {
             return reply::wrong_method(request.method().as_str(), &path, "POST");
         }
         "/explain" if *request.method() == Method::POST => return explain(shared),

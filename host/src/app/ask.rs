@@ -26,6 +26,16 @@ pub(super) async fn ask_for_upgrade(upgrade: cli::Upgrade) -> Result<()> {
     ask(upgrade.remote, Command::Upgrade { binary }).await
 }
 
+/// Has a running proxy open its logs anew.
+pub(super) async fn ask_to_reopen(remote: cli::Remote) -> Result<()> {
+    ask(remote, Command::Reopen).await
+}
+
+/// Shows the configuration of a running proxy.
+pub(super) async fn ask_for_config(remote: cli::Remote) -> Result<()> {
+    ask(remote, Command::Config).await
+}
+
 /// Shows or changes the backends of a running proxy.
 pub(super) async fn ask_for_backends(backends: cli::Backends) -> Result<()> {
     let task = backends.task.unwrap_or(BackendsTask::List { pool: None });

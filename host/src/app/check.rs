@@ -1,5 +1,6 @@
 //! `waypost check`: every problem that `run` would meet, without serving.
 
+mod report;
 mod unasked;
 
 use std::fs;
@@ -20,34 +21,39 @@ use super::policies;
 use super::reload::{log_problem, record_problem};
 use super::unix_socket;
 use crate::config::{Config, ListenAddress, OnFailure, Policy, Pool, ResolverConfig, Sources};
-use crate::ground;
-use crate::policy::{Engine, EngineOptions, Generation, Hooks, PolicyError};
+use crate::policy::{Engine, EngineOptions, Hooks, PolicyError};
 use crate::rollout::StateDir;
 use crate::stats::Stats;
 use crate::units::counted;
 use crate::upstream::{
     Origin, Overlay, PoolTopology, Registry, TlsFiles, pool_topology, unresolved,
 };
+use report::Report;
 use unasked::Unasked;
 
-/// Prints a line. A reader that has left, such as `head`, is not an error; a full disk is one.
-macro_rules! say {
-    ($($line:tt)*) => {
-        ground::print(&format!("{}\n", format_args!($($line)*)))
-            .context("standard output can't be written")
-    };
+/// What is asked of a check.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    /// No name of a backend is looked up.
+    pub offline: bool,
+    /// One object in place of lines.
+    pub json: bool,
 }
 
-pub(super) async fn check(sources: Sources) -> Result<ExitCode> {
-    let config = Config::load(sources)?;
+pub(super) async fn check(sources: Sources, how: How) -> Result<ExitCode> {
+    let mut report = Report::new(how.json);
+    let config = match Config::load(sources) {
+        Ok(config) => config,
+        Err(errors) => return report.unusable(errors),
+    };
     for warning in &config.warnings {
-        say!("warning: {warning}")?;
+        report.doubt(warning)?;
     }
     let mut check = Check {
         config: Arc::new(config),
-        errors: 0,
+        report,
     };
-    let topologies = check.pools().await?;
+    let topologies = check.pools(how.offline).await?;
     let engine = check.engine()?;
     check.policies(engine, topologies).await?;
     check.state_dir()?;
@@ -56,31 +62,18 @@ pub(super) async fn check(sources: Sources) -> Result<ExitCode> {
     check.unix_sockets()?;
     check.files_to_write()?;
     check.descriptors()?;
-    say!("{}", summary(&check.config))?;
-    match check.errors {
-        0 => {
-            say!("ok: the proxy would start with this configuration")?;
-            Ok(ExitCode::SUCCESS)
-        }
-        n => {
-            say!(
-                "{}: the proxy would not start, or not serve all routes",
-                counted(n, "error")
-            )?;
-            Ok(ExitCode::FAILURE)
-        }
-    }
+    check.report.conclude(&check.config)
 }
 
-/// A configuration that is being checked. An error is printed and counted, and the check goes on.
+/// A configuration that is being checked. An error is noted, and the check goes on.
 struct Check {
     config: Arc<Config>,
-    errors: usize,
+    report: Report,
 }
 
 impl Check {
     /// Resolves all pools, so that a name that can't be resolved does not hide other errors.
-    async fn pools(&mut self) -> Result<Vec<Arc<PoolTopology>>> {
+    async fn pools(&mut self, offline: bool) -> Result<Vec<Arc<PoolTopology>>> {
         let config = Arc::clone(&self.config);
         let registry = Registry::new(config.workers);
         let shares = Shares::claim(config.workers, config.listeners.len());
@@ -99,34 +92,33 @@ impl Check {
                     names.discovery().overlay(&pool.name, Origin::File, overlay);
                 }
                 Err(unusable) => {
-                    self.errors += 1;
                     let reason = unusable.reason();
-                    say!("error: pool {:?}: `file`: {reason}", pool.name)?;
+                    let message = format!("pool {:?}: `file`: {reason}", pool.name);
+                    self.report.error(message)?;
                 }
             }
         }
-        let asked = names.ask(&config.pools, &strict).await;
+        let asked: &[Pool] = if offline { &[] } else { &config.pools };
+        let asked = names.ask(asked, &strict).await;
         let _asked = asked.map_err(anyhow::Error::msg)?;
         let discovery = names.discovery();
         let mut topologies = Vec::with_capacity(config.pools.len());
         let ids = registry.pools(config.pools.iter().map(|pool| pool.name.as_str()));
         for (pool, id) in config.pools.iter().zip(ids) {
             let missing = unresolved(std::slice::from_ref(pool), discovery);
-            self.errors += missing.len();
             for error in missing {
-                say!("error: {error}")?;
+                // Of a name that was not looked up nothing is known.
+                if !offline {
+                    self.report.error(error)?;
+                }
             }
             match pool_topology(pool, id, &registry, (discovery, TlsFiles::Read)) {
-                Ok(topology) if topology.endpoints.is_empty() => topologies.push(topology),
                 Ok(topology) => {
-                    let endpoints = topology.endpoints.iter();
-                    let addresses: Vec<String> = endpoints.map(|e| e.address.to_string()).collect();
-                    say!("pool {:?}: {}", topology.name, addresses.join(", "))?;
+                    self.report.pool(&topology)?;
                     topologies.push(topology);
                 }
                 Err(e) => {
-                    self.errors += 1;
-                    say!("error: {e}")?;
+                    self.report.error(e)?;
                     // The policies are still loaded, as if the pool had no backends.
                     let empty = Pool {
                         backends: vec![],
@@ -154,8 +146,7 @@ impl Check {
         };
         match Engine::new(options.clone()) {
             Err(e @ PolicyError::Cache { .. }) => {
-                self.errors += 1;
-                say!("error: {e}")?;
+                self.report.error(e)?;
                 Ok(Engine::new(EngineOptions {
                     cache: None,
                     ..options
@@ -177,16 +168,19 @@ impl Check {
             .map(|loaded| loaded.as_ref().ok().map(|generation| generation.hooks()))
             .collect();
         for (at, loaded) in loaded.into_iter().enumerate() {
-            self.errors += usize::from(loaded.is_err());
-            report(&self.config.policies[at], loaded)?;
+            let config = Arc::clone(&self.config);
+            let policy = &config.policies[at];
+            match loaded {
+                Ok(generation) => self.report.policy(policy, &generation)?,
+                Err(e) => self.absent(policy, &e)?,
+            }
         }
         let unasked = Unasked::new(&self.config, &exported);
         for warning in unasked.warnings() {
-            say!("warning: {warning}")?;
+            self.report.warning(warning)?;
         }
         for error in unasked.errors() {
-            self.errors += 1;
-            say!("error: {error}")?;
+            self.report.error(error)?;
         }
         Ok(())
     }
@@ -195,16 +189,15 @@ impl Check {
         match ListenerCertificates::load(&self.config) {
             Ok(certificates) => {
                 for line in certificates.lines() {
-                    say!("{line}")?;
+                    self.report.line(line)?;
                 }
                 for note in certificates.notes() {
-                    say!("warning: {note}")?;
+                    self.report.warning(note)?;
                 }
             }
             Err(problems) => {
-                self.errors += problems.len();
                 for problem in problems {
-                    say!("error: {problem}")?;
+                    self.report.error(problem)?;
                 }
             }
         }
@@ -215,11 +208,10 @@ impl Check {
     fn users(&mut self) -> Result<()> {
         match read_users(&self.config) {
             Ok(None) => Ok(()),
-            Ok(Some((_, users))) => say!("forward: {}", counted(users.len(), "user")),
-            Err(problem) => {
-                self.errors += 1;
-                say!("error: {problem}")
-            }
+            Ok(Some((_, users))) => self
+                .report
+                .line(format_args!("forward: {}", counted(users.len(), "user"))),
+            Err(problem) => self.report.error(problem),
         }
     }
 
@@ -228,8 +220,8 @@ impl Check {
             if let ListenAddress::Unix { path, .. } = &listener.address
                 && let Err(e) = unix_socket::examine(path)
             {
-                self.errors += 1;
-                say!("error: can't listen on {}: {e:#}", listener.address)?;
+                let message = format!("can't listen on {}: {e:#}", listener.address);
+                self.report.error(message)?;
             }
         }
         Ok(())
@@ -243,8 +235,7 @@ impl Check {
             .chain(record_problem(config))
             .chain(pid_file_problem(config))
         {
-            self.errors += 1;
-            say!("error: {problem}")?;
+            self.report.error(problem)?;
         }
         Ok(())
     }
@@ -255,56 +246,28 @@ impl Check {
             workers, listeners, ..
         } = &*self.config;
         if let Err(e) = Shares::claim(*workers, listeners.len()) {
-            self.errors += 1;
-            say!("error: {e}")?;
+            self.report.error(e)?;
         }
         Ok(())
     }
 
     fn state_dir(&mut self) -> Result<()> {
         if let Some(Err(e)) = self.config.state_dir.as_deref().map(StateDir::examine) {
-            self.errors += 1;
-            say!("error: `state-dir` can't be used: {e}")?;
+            let message = format!("`state-dir` can't be used: {e}");
+            self.report.error(message)?;
         }
         Ok(())
     }
-}
 
-/// Prints what came of loading a policy.
-fn report(policy: &Policy, loaded: Result<Arc<Generation>>) -> Result<()> {
-    match loaded {
-        Ok(generation) => {
-            let hooks: Vec<_> = generation.hooks().names().collect();
-            say!(
-                "policy {:?}: ok, {}, hooks: {}",
-                policy.name,
-                generation.digest(),
-                hooks.join(", ")
-            )
-        }
-        Err(e) => {
-            say!("error: {e:#}")?;
-            match policy.while_absent {
-                OnFailure::Status(status) => say!(
-                    "  without it, routes that name policy {:?} answer {status}",
-                    policy.name
-                ),
-                _ => Ok(()),
-            }
+    /// A policy can't be loaded, and what that means for its routes.
+    fn absent(&mut self, policy: &Policy, error: &anyhow::Error) -> Result<()> {
+        self.report.error(format_args!("{error:#}"))?;
+        match policy.while_absent {
+            OnFailure::Status(status) => self.report.line(format_args!(
+                "  without it, routes that name policy {:?} answer {status}",
+                policy.name
+            )),
+            _ => Ok(()),
         }
     }
-}
-
-/// How much there is in a configuration.
-fn summary(config: &Config) -> String {
-    let policies = match config.policies.len() {
-        1 => "1 policy".to_owned(),
-        n => format!("{n} policies"),
-    };
-    let (routes, pools) = (config.routes.len(), config.pools.len());
-    format!(
-        "{}, {}, {policies}",
-        counted(routes, "route"),
-        counted(pools, "pool")
-    )
 }

@@ -4,8 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use super::ask::{ask_for_backends, ask_for_health, ask_for_reload, ask_for_upgrade, ask_proxy};
-use super::check::check;
+use super::ask::{
+    ask_for_backends, ask_for_config, ask_for_health, ask_for_reload, ask_for_upgrade, ask_proxy,
+    ask_to_reopen,
+};
+use super::check::{How, check};
 use super::pages::{write_completions, write_pages};
 use super::rehearse::rehearse;
 use super::reload::Source;
@@ -13,7 +16,12 @@ use super::run::run;
 use super::signals::{Held, Signals};
 use super::supervisor::Activation;
 use crate::cli::{Cli, Command, Policy, Task};
+use crate::config::ConfigErrors;
 use crate::ground::{self, Manner};
+use crate::remote::RemoteError;
+
+/// The exit code for a file that can't be read.
+pub(super) const UNREADABLE: u8 = 2;
 
 /// Runs the command and returns the exit code.
 pub fn execute(cli: Cli, held: Held, activation: Activation) -> Result<ExitCode> {
@@ -51,6 +59,40 @@ pub fn execute(cli: Cli, held: Held, activation: Activation) -> Result<ExitCode>
     }
 }
 
+/// The exit code of a command that has failed: 2 if a file that it was given can't be read, as for
+/// other mistakes in the command line.
+pub fn code_of(error: &anyhow::Error) -> ExitCode {
+    let is_unreadable = |cause: &(dyn std::error::Error + 'static)| {
+        cause
+            .downcast_ref()
+            .is_some_and(ConfigErrors::is_unreadable)
+            || matches!(cause.downcast_ref(), Some(RemoteError::File { .. }))
+    };
+    match error.chain().any(is_unreadable) {
+        true => ExitCode::from(UNREADABLE),
+        false => ExitCode::FAILURE,
+    }
+}
+
+/// Runs the commands for a running proxy.
+async fn ask_running(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Policy(Policy {
+            remote,
+            task: Task::Remote(action),
+        }) => ask_proxy(remote, action).await?,
+        Command::Reload(reload) => ask_for_reload(reload).await?,
+        Command::Upgrade(upgrade) => ask_for_upgrade(upgrade).await?,
+        Command::Reopen(remote) => ask_to_reopen(remote).await?,
+        Command::Config(remote) => ask_for_config(remote).await?,
+        Command::Backends(backends) => ask_for_backends(backends).await?,
+        Command::Healthcheck(healthcheck) => ask_for_health(healthcheck).await?,
+        // `execute` and `with_runtime` have handled the others.
+        _ => return Ok(ExitCode::FAILURE),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Runs the commands that need a runtime. `signals` is there for those that serve.
 fn with_runtime(
     command: Command,
@@ -81,30 +123,14 @@ fn with_runtime(
             (Command::Origin(origin), Some(signals)) => super::demo::serve_origin(origin, signals)
                 .await
                 .map(|()| ExitCode::SUCCESS),
-            (Command::Check(settings), _) => check(settings.sources(environment)?).await,
-            (
-                Command::Policy(Policy {
-                    remote,
-                    task: Task::Remote(action),
-                }),
-                _,
-            ) => ask_proxy(remote, action).await.map(|()| ExitCode::SUCCESS),
-            (Command::Reload(reload), _) => {
-                ask_for_reload(reload).await.map(|()| ExitCode::SUCCESS)
+            (Command::Check(flags), _) => {
+                let how = How {
+                    offline: flags.offline,
+                    json: flags.json,
+                };
+                check(flags.settings.sources(environment)?, how).await
             }
-            (Command::Upgrade(upgrade), _) => {
-                ask_for_upgrade(upgrade).await.map(|()| ExitCode::SUCCESS)
-            }
-            (Command::Backends(backends), _) => {
-                ask_for_backends(backends).await.map(|()| ExitCode::SUCCESS)
-            }
-            (Command::Healthcheck(healthcheck), _) => ask_for_health(healthcheck)
-                .await
-                .map(|()| ExitCode::SUCCESS),
-            // `execute` has handled these.
-            (Command::Policy(_) | Command::Completions(_) | Command::Man(_), _) | (_, None) => {
-                Ok(ExitCode::FAILURE)
-            }
+            (command, _) => ask_running(command).await,
         }
     });
     // A component that is still being compiled must not delay the end of the process.

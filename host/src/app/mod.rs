@@ -48,6 +48,6 @@ mod watchdog;
 mod worker_listeners;
 mod workers;
 
-pub use commands::execute;
+pub use commands::{code_of, execute};
 pub use signals::Held as HeldSignals;
 pub use supervisor::Activation;

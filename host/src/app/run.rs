@@ -241,7 +241,7 @@ fn shares(config: &mut Config) -> Result<Shares> {
     let shares = shares.map_err(anyhow::Error::msg)?;
     if let Some(lowered) = shares.lower(&mut config.limits) {
         tracing::warn!("{lowered}");
-        config.warnings.push(lowered);
+        config.warnings.push(lowered.into());
     }
     Ok(shares)
 }

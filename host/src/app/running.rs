@@ -176,6 +176,7 @@ impl Running {
                     Event::Reload => self.control.ask_for_reload(Purpose::Publish),
                     Event::Upgrade => self.control.ask_for_upgrade(),
                 },
+                () = self.control.reopening.notified() => self.reopen(),
                 // What one of the two changes is not what the other began with.
                 Some(request) = self.reloads.recv(), if reloading.is_idle() && upgrading.is_idle() =>
                     self.begin_reload(&mut reloading, request),
@@ -212,6 +213,7 @@ impl Running {
             tokio::select! {
                 () = sleep_until(end) => return,
                 () = self.signals.reopen() => self.reopen(),
+                () = self.control.reopening.notified() => self.reopen(),
                 Some(end) = self.workers.ends.recv() => self.worker_failed(end),
                 failed = admin_ended(&mut self.admin) => self.admin_failed(&failed),
             }
@@ -229,7 +231,7 @@ impl Running {
     }
 
     fn reopen(&self) {
-        tracing::info!("SIGUSR1: reopening the logs");
+        tracing::info!("reopening the logs");
         self.log.reopen();
         if let Some(records) = &self.records {
             records.reopen();
@@ -254,6 +256,7 @@ impl Running {
                     }
                 }
                 () = self.signals.reopen() => self.reopen(),
+                () = self.control.reopening.notified() => self.reopen(),
                 () = sleep_until(deadline) => {
                     let names = left.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
                     let failure = format!("these workers have not ended in time: {names}");

@@ -111,7 +111,8 @@ A change returns when all workers follow it. What is said of a backend holds ove
 backends changes all of them or none. docs/discovery.md has the rest.
 
 Exit codes:
-  0 done; 1 refused or unreachable, with the reason; 2 a mistake in the command line.
+  0 done; 1 refused or unreachable, with the reason; 2 a mistake in the command line, or the
+  token file can't be read.
 
 Environment:
   WAYPOST_ADMIN_LISTEN is as --admin; WAYPOST_ADMIN_TOKEN is the admin token.";

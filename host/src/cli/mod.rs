@@ -94,9 +94,9 @@ pub enum Command {
     /// Validate a configuration and load every policy, without serving.
     ///
     /// Accepts the flags of `run`, reads the same environment variables, and reports every mistake
-    /// with its key and line. Exits with 0 if the proxy would start, else with 1.
+    /// with its key and line.
     #[command(after_long_help = CHECK_HELP)]
-    Check(Settings),
+    Check(Check),
     /// Run three small web servers and the proxy in front of them, on this machine only.
     ///
     /// Prints curl commands to try. Ctrl-C stops everything.
@@ -125,6 +125,16 @@ pub enum Command {
     /// its configuration, fails or takes too long, the old one goes on. SIGUSR2 does the same.
     #[command(after_long_help = policy::UPGRADE_HELP)]
     Upgrade(Upgrade),
+    /// Have a running proxy open its access log and its recording anew.
+    ///
+    /// For tools that move log files away, as SIGUSR1 is. The command does not wait for it.
+    #[command(after_long_help = policy::REOPEN_HELP)]
+    Reopen(Remote),
+    /// Print the configuration of a running proxy as JSON, with the digest of its file.
+    ///
+    /// Secrets are left out.
+    #[command(after_long_help = policy::CONFIG_HELP)]
+    Config(Remote),
     /// Show the backends of a running proxy, add some, drain them, and set their weights.
     ///
     /// Changes hold beside the configuration. A refused command changes nothing.
@@ -147,6 +157,20 @@ pub enum Command {
     /// Print the manual page of a command, or write those of all commands into a folder.
     #[command(after_long_help = pages::MAN_HELP)]
     Man(Pages),
+}
+
+/// `check`, as written.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Check {
+    /// What a start would be given.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// Look up no names of backends, for a machine that does not know them.
+    #[arg(long, conflicts_with = "strict")]
+    pub offline: bool,
+    /// Print what was found as JSON, for scripts and editors.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Flags of `run` and `check`, as written.
@@ -223,6 +247,8 @@ impl Command {
             | Self::Policy(_)
             | Self::Reload(_)
             | Self::Upgrade(_)
+            | Self::Reopen(_)
+            | Self::Config(_)
             | Self::Backends(_)
             | Self::Healthcheck(_)
             | Self::Completions(_)
@@ -325,4 +351,12 @@ Environment:
 const CHECK_HELP: &str = "\
 Examples:
   waypost check --config waypost.toml
-  waypost check --host 'www.example.com=10.0.0.1:80'";
+  waypost check --host 'www.example.com=10.0.0.1:80'
+  waypost check --offline --json --config waypost.toml
+
+`--json` prints an object with ok, errors and warnings (message and, of what stands in the file,
+file, line, column, key), routes, pools and policies. `--offline` looks up no names of backends.
+
+Exit codes:
+  0 the proxy would start; 1 it would not, or not serve all routes; 2 a mistake in the command line,
+  or the configuration file can't be read.";

@@ -270,7 +270,7 @@ Commands for a running proxy talk to its admin listener; the others need no prox
 
 Exit codes:
   0 done; 1 refused, withdrawn, failed or unreachable, with the reason; 2 a mistake in the command
-  line or, in commands that need no proxy, a file that can't be read.
+  line, or a file that can't be read.
 
 Environment:
   WAYPOST_ADMIN_LISTEN is as --admin; WAYPOST_ADMIN_TOKEN is the admin token. There is no flag for
@@ -312,6 +312,21 @@ Examples:
 const CANARY_HELP: &str = "\
 Examples:
   waypost policy canary mine --percent 25";
+
+pub(super) const REOPEN_HELP: &str = "\
+Examples:
+  waypost reopen
+  mv access.log access.log.1 && waypost reopen
+
+Exits with 0 if the proxy has been asked, else with 1, or with 2 if the token file can't be read.";
+
+pub(super) const CONFIG_HELP: &str = "\
+Examples:
+  waypost config
+  waypost config | jq .reload.digest
+
+The answer is JSON, with and without --json. Exits with 0 if it was printed, else with 1, or with 2
+if the token file can't be read.";
 
 pub(super) const RELOAD_HELP: &str = "\
 Examples:

@@ -9,7 +9,8 @@ fn parse(args: &[&str]) -> Cli {
 
 fn settings(args: &[&str]) -> Settings {
     match parse(args).command {
-        Command::Run(settings) | Command::Check(settings) => settings,
+        Command::Run(settings) => settings,
+        Command::Check(check) => check.settings,
         other => panic!("{other:?}"),
     }
 }

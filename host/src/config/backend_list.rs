@@ -37,7 +37,8 @@ pub fn parse_backends(
     let protocol = At::new(pool.protocol, place);
     pool_tls::check_protocol(&protocol, &backends, false, &mut findings);
     let warnings = findings.conclude()?;
-    Ok((backends, warnings))
+    let warnings = warnings.iter().map(ToString::to_string);
+    Ok((backends, warnings.collect()))
 }
 
 /// The list of a text.

@@ -10,7 +10,7 @@ use super::{
     Layer4, Listener, LogFormat, PathMatch, PoolHealth, PoolProtocol, PoolTls, ResolverConfig,
     RetryPolicy, RouteAnswer, RouteEdits, TargetRights, Timeouts, Traffic, TrustedPeers,
 };
-use crate::document::Place;
+use crate::document::{ConfigWarning, Place};
 
 /// The whole configuration, with defaults filled in.
 #[derive(Debug, Clone)]
@@ -60,7 +60,7 @@ pub struct Config {
     pub files: Vec<(PathBuf, Place)>,
     /// Sentences about settings that are allowed but probably not intended. Only `check` and the
     /// log use them.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<ConfigWarning>,
 }
 
 /// `[admin]`

@@ -111,7 +111,7 @@ pub(crate) use sections::{
 };
 
 use crate::document::Findings;
-pub use crate::document::{ConfigError, ConfigErrors, Place};
+pub use crate::document::{ConfigError, ConfigErrors, ConfigWarning, Place};
 
 use sources::Layer;
 

@@ -182,15 +182,18 @@ impl FileSource {
             Self::Text { name, text, base } => Ok((name.into(), text, base)),
             Self::Path(path) => {
                 let name: Arc<str> = path.display().to_string().into();
-                let text = read_text(&path).map_err(|message| {
+                let error = |message| {
                     let place = Place::File {
                         file: name.clone(),
                         line: 0,
                         column: 0,
                         key: String::new(),
                     };
-                    ConfigErrors::from(ConfigError { place, message })
-                })?;
+                    ConfigError { place, message }
+                };
+                let bytes = read_bytes(&path);
+                let bytes = bytes.map_err(|message| ConfigErrors::unreadable(error(message)))?;
+                let text = text(bytes).map_err(error)?;
                 let base = path.parent().map(Path::to_owned).unwrap_or_default();
                 Ok((name, text, base))
             }
@@ -198,7 +201,7 @@ impl FileSource {
     }
 }
 
-fn read_text(path: &Path) -> Result<String, String> {
+fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
     let unreadable = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound => {
             "there is no such file; check the path given by --config or WAYPOST_CONFIG".to_owned()
@@ -212,7 +215,10 @@ fn read_text(path: &Path) -> Result<String, String> {
         }
         _ => format!("can't be read: {error}"),
     };
-    let bytes = files::read_regular(path, MAX_FILE_BYTES).map_err(unreadable)?;
+    files::read_regular(path, MAX_FILE_BYTES).map_err(unreadable)
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = 1 + error.as_bytes()[..at]

@@ -1,6 +1,8 @@
 //! Mistakes in a configuration, and where they are.
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,7 +15,17 @@ const LONGEST: usize = 800;
 
 /// All mistakes in a configuration; at least one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct ConfigErrors(Vec<ConfigError>);
+pub struct ConfigErrors {
+    errors: Vec<ConfigError>,
+    is_unreadable: bool,
+}
+
+/// What is hardly meant, though it is no mistake: a sentence that names its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigWarning {
+    place: Option<Place>,
+    text: String,
+}
 
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,26 +69,81 @@ pub enum Place {
 impl ConfigErrors {
     /// All errors, in the order found.
     pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
-        self.0.iter()
+        self.errors.iter()
+    }
+
+    /// That of a file that can't be read at all.
+    pub(crate) fn unreadable(error: ConfigError) -> Self {
+        Self {
+            errors: vec![error],
+            is_unreadable: true,
+        }
+    }
+
+    /// Whether there is no text in which mistakes could be looked for.
+    pub fn is_unreadable(&self) -> bool {
+        self.is_unreadable
+    }
+}
+
+impl ConfigWarning {
+    /// Where it was written, if it is about one place.
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+}
+
+impl From<String> for ConfigWarning {
+    fn from(text: String) -> Self {
+        Self { place: None, text }
+    }
+}
+
+impl Deref for ConfigWarning {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Borrow<str> for ConfigWarning {
+    fn borrow(&self) -> &str {
+        self
+    }
+}
+
+impl PartialEq<&str> for ConfigWarning {
+    fn eq(&self, other: &&str) -> bool {
+        self.text == *other
+    }
+}
+
+impl fmt::Display for ConfigWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
     }
 }
 
 impl From<ConfigError> for ConfigErrors {
     fn from(error: ConfigError) -> Self {
-        Self(vec![error])
+        Self {
+            errors: vec![error],
+            is_unreadable: false,
+        }
     }
 }
 
 impl fmt::Display for ConfigErrors {
     /// One line each.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, error) in self.0.iter().take(TOLD).enumerate() {
+        for (i, error) in self.errors.iter().take(TOLD).enumerate() {
             if i > 0 {
                 writeln!(f)?;
             }
             write!(f, "{error}")?;
         }
-        match self.0.len().saturating_sub(TOLD) {
+        match self.errors.len().saturating_sub(TOLD) {
             0 => Ok(()),
             more => write!(
                 f,
@@ -136,7 +203,7 @@ impl<T> At<T> {
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     errors: Vec<ConfigError>,
-    warnings: Vec<String>,
+    warnings: Vec<ConfigWarning>,
     files: Vec<(PathBuf, Place)>,
     /// What other programs call keys, and what stands in their place.
     foreign: Option<Foreign>,
@@ -169,7 +236,10 @@ impl Findings {
     }
 
     pub(crate) fn warning(&mut self, place: &Place, message: impl fmt::Display) {
-        self.warnings.push(format!("{place}: {message}"));
+        self.warnings.push(ConfigWarning {
+            place: Some(place.clone()),
+            text: format!("{place}: {message}"),
+        });
     }
 
     /// Notes where a file was named, so that one that is missing can be traced back.
@@ -191,7 +261,7 @@ impl Findings {
 
     /// A warning about the configuration as a whole.
     pub(crate) fn general_warning(&mut self, message: impl Into<String>) {
-        self.warnings.push(message.into());
+        self.warnings.push(message.into().into());
     }
 
     /// The value, or `None` with the error noted.
@@ -230,11 +300,14 @@ impl Findings {
             Place::File { line, column, .. } => (line, column),
             _ => (0, 0),
         });
-        ConfigErrors(self.errors)
+        ConfigErrors {
+            errors: self.errors,
+            is_unreadable: false,
+        }
     }
 
     /// The warnings, or the errors if there are any.
-    pub(crate) fn conclude(self) -> Result<Vec<String>, ConfigErrors> {
+    pub(crate) fn conclude(self) -> Result<Vec<ConfigWarning>, ConfigErrors> {
         if self.errors.is_empty() {
             Ok(self.warnings)
         } else {

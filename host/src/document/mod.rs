@@ -10,7 +10,7 @@ mod parse;
 mod tree;
 
 pub(crate) use findings::{At, Findings, brief};
-pub use findings::{ConfigError, ConfigErrors, Place};
+pub use findings::{ConfigError, ConfigErrors, ConfigWarning, Place};
 pub(crate) use json::parse_json;
 pub(crate) use parse::parse;
 pub(crate) use tree::{Node, Places, Section};

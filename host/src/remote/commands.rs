@@ -73,21 +73,15 @@ where
                 .await?;
             print(&answer, json, |a| Ok(render::token(&a.read::<Token>()?)))
         }
-        Command::Reload { check } => {
-            let path = if check { "/reload?check" } else { "/reload" };
-            let sent = client.send(Method::POST, path, Bytes::new(), DEPLOY);
-            print(&sent.await?, json, reloaded)
-        }
-        Command::Upgrade { binary } => {
-            let path = upgrade(binary.as_deref());
-            let sent = client.send(Method::POST, &path, Bytes::new(), DEPLOY);
-            print(&sent.await?, json, upgraded)
-        }
         Command::Backends(command) => {
             let (answer, shown) = backends::ask(&client, command).await?;
             print(&answer, json, shown)
         }
-        Command::Health => print(&health::ask(&client).await?, json, health::shown),
+        command @ (Command::Reload { .. }
+        | Command::Upgrade { .. }
+        | Command::Reopen
+        | Command::Config
+        | Command::Health) => about_process(&client, command, json).await,
         Command::Change { name, change } => {
             let answer = apply(&client, &name, change).await?;
             print(&answer, json, what_runs)
@@ -98,6 +92,30 @@ where
             let answer = run_deploy(&client, &deploy, display, around.interrupted).await?;
             print(&answer, json, what_runs)
         }
+    }
+}
+
+/// Sends a command about the process as a whole.
+async fn about_process(client: &Client, command: Command, json: bool) -> Result<(), RemoteError> {
+    match command {
+        Command::Reload { check } => {
+            let path = if check { "/reload?check" } else { "/reload" };
+            let sent = client.send(Method::POST, path, Bytes::new(), DEPLOY);
+            print(&sent.await?, json, reloaded)
+        }
+        Command::Upgrade { binary } => {
+            let path = upgrade(binary.as_deref());
+            let sent = client.send(Method::POST, &path, Bytes::new(), DEPLOY);
+            print(&sent.await?, json, upgraded)
+        }
+        Command::Reopen => {
+            let sent = client.send(Method::POST, "/reopen", Bytes::new(), CHANGE);
+            let shown = |_: &Answer| Ok("reopening the logs\n".to_owned());
+            print(&sent.await?, json, shown)
+        }
+        // It has no other form.
+        Command::Config => print(&client.read("/config").await?, true, |_| Ok(String::new())),
+        _ => print(&health::ask(client).await?, json, health::shown),
     }
 }
 

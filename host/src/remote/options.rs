@@ -44,6 +44,10 @@ pub enum Command {
         /// The file to start, if it is another one.
         binary: Option<PathBuf>,
     },
+    /// Opens the logs anew.
+    Reopen,
+    /// Shows the configuration that runs.
+    Config,
     /// Shows or changes backends.
     Backends(Backends),
     /// Asks whether it is ready: open to all, and so without the token, which is not shown to what

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::DirBuilderExt;
 
+use serde_json::{Value, json};
+
 use super::{said, with_policy};
 use crate::fixtures::{LONG_PATIENCE, Running, Scratch, TestProxy, command, guest, waypost};
 
@@ -31,6 +33,73 @@ fn check_creates_no_folder() {
         check.stdout.contains("`state-dir` can't be used"),
         "{check:?}"
     );
+}
+
+#[test]
+fn check_says_as_json_what_it_says_in_lines() {
+    let scratch = Scratch::new();
+    let check = |text: &str| {
+        scratch.write("waypost.toml", text);
+        let arguments = ["check", "--json", "--config", "waypost.toml"];
+        let check = waypost(arguments, scratch.path());
+        let found: Value = serde_json::from_str(&check.stdout).unwrap_or_else(|e| {
+            panic!("{e}: {check:?}");
+        });
+        assert_eq!(check.stderr, "");
+        assert_eq!(check.code, Some(i32::from(found["ok"] != json!(true))));
+        found
+    };
+    let pool = "[pools.app]\nbackends = \"127.0.0.1:1\"\n";
+    let route = "[[routes]]\npool = \"app\"\nhost = \"a.test:80\"\npolicies = [\"random\"]\n";
+    let well = check(&format!("{pool}{route}"));
+    assert_eq!(well["pools"], json!({ "app": ["127.0.0.1:1"] }));
+    assert_eq!(well["errors"], json!([]));
+    assert_eq!(well["routes"], json!(1));
+    let random = &well["policies"]["random"];
+    assert!(random["digest"].as_str().unwrap().starts_with("sha256:"));
+    assert!(
+        random["hooks"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("selection"))
+    );
+    let warning = &well["warnings"][0];
+    for (key, value) in [
+        ("file", json!("waypost.toml")),
+        ("line", json!(5)),
+        ("key", json!("routes.host")),
+    ] {
+        assert_eq!(warning[key], value, "{well:#}");
+    }
+    assert!(warning["message"].as_str().unwrap().contains("port 80"));
+
+    let mistaken = check(&format!("nonsense = 1\n{pool}{route}"));
+    let error = &mistaken["errors"][0];
+    assert_eq!((&error["line"], &error["column"]), (&json!(1), &json!(1)));
+    assert_eq!(error["key"], json!("nonsense"));
+
+    // What is found beyond the file has no line, and hides nothing.
+    let absent = check(&format!(
+        "{pool}{route}[policies.random]\ncomponent = \"none.wasm\"\n"
+    ));
+    assert_eq!(absent["errors"].as_array().unwrap().len(), 1, "{absent:#}");
+    assert_eq!(absent["pools"], well["pools"]);
+}
+
+#[test]
+fn offline_no_name_is_looked_up() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "waypost.toml",
+        "[hosts]\n\"*\" = [\"nowhere.invalid:80\", \"127.0.0.1:1\"]\n",
+    );
+    let online = waypost(["check", "--config", "waypost.toml"], scratch.path());
+    assert_eq!(online.code, Some(1), "{online:?}");
+    assert!(online.stdout.contains("nowhere.invalid"), "{online:?}");
+    let arguments = ["check", "--offline", "--config", "waypost.toml"];
+    let offline = waypost(arguments, scratch.path());
+    assert_eq!(offline.code, Some(0), "{offline:?}");
+    assert!(offline.stdout.contains("127.0.0.1:1"), "{offline:?}");
 }
 
 #[test]

@@ -83,6 +83,43 @@ fn what_a_full_disk_did_not_take_is_a_failure_with_a_sentence() {
 }
 
 #[test]
+fn a_file_that_can_not_be_read_is_exit_code_2_of_every_command() {
+    let scratch = scratch();
+    for arguments in [
+        &["run", "--config", "none"][..],
+        &["check", "--config", "none"],
+        &["check", "--json", "--config", "none"],
+        &["run", "--config", "."],
+        &["policy", "deploy", "a", "none", "--admin", "127.0.0.1:1"],
+        &["policy", "status", "--token-file", "none"],
+        &["reload", "--token-file", "none"],
+        &["reopen", "--token-file", "none"],
+        &["config", "--token-file", "none"],
+        &["upgrade", "--token-file", "none"],
+        &["backends", "--token-file", "none"],
+        &["policy", "inspect", "none"],
+        &["policy", "test", "probe.wasm", "none"],
+    ] {
+        let (ended, stderr) = exit(arguments, &scratch, |_| ());
+        assert_eq!(ended, Some(2), "{arguments:?}: {stderr}");
+    }
+    // Mistakes in what was read are not of this kind.
+    let (ended, _) = exit(&["check", "--config", "bad.toml"], &scratch, |_| ());
+    assert_eq!(ended, Some(1));
+}
+
+#[test]
+fn a_running_proxy_prints_its_configuration() {
+    let upstream = TestUpstream::named("a");
+    let proxy = TestProxy::in_front_of(&upstream);
+    let admin = proxy.admin_address().to_string();
+    let exit = waypost(["config", "--admin", &admin], proxy.scratch.path());
+    assert_eq!(exit.code, Some(0), "{exit:?}");
+    let shown: serde_json::Value = serde_json::from_str(&exit.stdout).unwrap();
+    assert!(shown["reload"]["digest"].is_string(), "{shown:#}");
+}
+
+#[test]
 fn standard_error_that_takes_nothing_changes_no_exit_code() {
     let scratch = scratch();
     for config in ["good.toml", "bad.toml"] {

@@ -7,7 +7,7 @@ use std::process::Command;
 use super::super::stopping::gated;
 use crate::fixtures::service::{Service, ask};
 use crate::fixtures::{
-    Request, Running, Scratch, TestProxy, TestUpstream, command, eventually, get,
+    Request, Running, Scratch, TestProxy, TestUpstream, command, eventually, get, waypost,
 };
 
 /// All that would end a process and that Waypost lives through; by number where not every shell has
@@ -65,6 +65,21 @@ fn quit_and_a_used_up_cpu_time_finish_requests_in_flight() {
 
 #[test]
 fn usr1_opens_the_access_log_and_the_recording_again() {
+    opens_them_again(|proxy| proxy.signal("USR1"));
+}
+
+#[test]
+fn reopen_opens_the_access_log_and_the_recording_again() {
+    opens_them_again(|proxy| {
+        let admin = proxy.admin_address().to_string();
+        let exit = waypost(["reopen", "--admin", &admin], proxy.scratch.path());
+        assert_eq!(exit.code, Some(0), "{exit:?}");
+        assert_eq!(exit.stdout, "reopening the logs");
+    });
+}
+
+#[track_caller]
+fn opens_them_again(ask: impl Fn(&TestProxy)) {
     let upstream = TestUpstream::named("a");
     let mut proxy = TestProxy::builder()
         .host("*", &[upstream.address()])
@@ -82,7 +97,7 @@ fn usr1_opens_the_access_log_and_the_recording_again() {
         let path = proxy.scratch.path().join(name);
         std::fs::rename(&path, path.with_extension("moved")).unwrap();
     }
-    proxy.signal("USR1");
+    ask(&proxy);
     for words in [
         "the access log was opened again",
         "the recording continues in a new file",

@@ -153,6 +153,8 @@ impl Control for TestControl {
         self.notes.lock().unwrap().clone()
     }
 
+    fn reopen(&self) {}
+
     fn reload(&self, check: bool) -> ReloadFuture<'_> {
         Box::pin(async move {
             match check {

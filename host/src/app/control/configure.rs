@@ -90,7 +90,7 @@ impl ControlPlane {
             Err(reason) => errors.push(reason),
             Ok(shares) => {
                 if let Some(lowered) = shares.lower(&mut config.limits) {
-                    config.warnings.push(lowered);
+                    config.warnings.push(lowered.into());
                 }
             }
         }

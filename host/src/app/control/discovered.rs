@@ -149,7 +149,8 @@ fn judge_names(
     if !wrong.is_empty() {
         return Err(wrong.iter().map(ToString::to_string).collect());
     }
-    config.warnings.extend(missing.iter().map(warning));
+    let missing = missing.iter().map(|name| warning(name).into());
+    config.warnings.extend(missing);
     Ok(())
 }
 

@@ -91,6 +91,8 @@ pub struct ControlPlane {
     pool_files: PoolFiles,
     reloads: Reloads,
     upgrades: mpsc::Sender<UpgradeRequest>,
+    /// Notified when the logs are to be opened anew.
+    pub(in crate::app) reopening: Notify,
     pub(in crate::app) names: Arc<Names>,
     backend_files: BackendFiles,
     pub(in crate::app) door: Arc<Door>,
@@ -193,6 +195,7 @@ impl ControlPlane {
             settled: Notify::new(),
             reloads,
             upgrades,
+            reopening: Notify::new(),
             names,
             backend_files,
             door,

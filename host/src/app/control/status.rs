@@ -83,6 +83,10 @@ impl Control for AdminControl {
         self.0.readiness()
     }
 
+    fn reopen(&self) {
+        self.0.reopening.notify_one();
+    }
+
     fn reload(&self, check: bool) -> ReloadFuture<'_> {
         let purpose = match check {
             true => Purpose::Check,

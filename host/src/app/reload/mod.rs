@@ -138,7 +138,12 @@ pub(super) fn reloaded(published: bool, prepared: &Prepared, written: &Written) 
         published,
         changes: Changes::clone(&prepared.changes),
         digest: written.digest.clone(),
-        warnings: prepared.config.warnings.clone(),
+        warnings: prepared
+            .config
+            .warnings
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
     }
 }
 

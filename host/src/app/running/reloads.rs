@@ -121,7 +121,10 @@ impl Running {
         let pid_file = self.control.current().pid_file.clone();
         self.pid_file = PidFile::follow(self.pid_file.take(), pid_file.as_deref());
         let known = &former.0.warnings;
-        let new = reloaded.warnings.iter().filter(|w| !known.contains(w));
+        let new = reloaded
+            .warnings
+            .iter()
+            .filter(|w| known.iter().all(|k| **k != ***w));
         for warning in new {
             tracing::warn!("{warning}");
         }

@@ -182,7 +182,7 @@ fn what_is_hardly_meant_is_a_warning() {
         ),
     ] {
         let all = load(&text(&format!("pools = [\"a\", \"b\"]\n{keys}"))).warnings;
-        let of_key = |warning: &String| warning.contains(&format!("`{key}`"));
+        let of_key = |warning: &str| warning.contains(&format!("`{key}`"));
         let found: Vec<_> = all.iter().filter(|warning| of_key(warning)).collect();
         assert!(found.len() == 1 && found[0].contains(words), "{all:#?}");
     }
