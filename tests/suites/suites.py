@@ -11,6 +11,7 @@ import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from admin_suite import SUITES as ADMIN
 from beside_suite import SUITES as BESIDE
 from forward_suite import SUITES as FORWARD
 from grpc_suite import SUITES as GRPC
@@ -21,7 +22,7 @@ from tls_suite import SUITES as TLS
 from websocket_suite import SUITES as WEBSOCKET
 
 HERE = Path(__file__).resolve().parent
-SUITES = [*HTTP2, *GRPC, *WEBSOCKET, *FORWARD, *BESIDE, *TLS]
+SUITES = [*ADMIN, *HTTP2, *GRPC, *WEBSOCKET, *FORWARD, *BESIDE, *TLS]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ use super::shared::Shared;
 use super::upgrading::upgrade;
 use crate::decision::{EXPLAIN, TRACE};
 
-const ENDPOINTS: [&str; 24] = [
+const ENDPOINTS: [&str; 25] = [
     "GET /stats",
     "GET /metrics",
     "GET /policies",
@@ -34,6 +34,7 @@ const ENDPOINTS: [&str; 24] = [
     "GET /pools",
     "GET /pools/NAME",
     "PUT /pools/NAME/backends",
+    "DELETE /pools/NAME/backends",
     "PUT /pools/NAME/backends/ADDRESS",
     "DELETE /pools/NAME/backends/ADDRESS",
     "POST /pools/NAME/backends/ADDRESS/{drain,up,down}",
@@ -170,7 +171,7 @@ fn explain(shared: &Shared) -> Reply {
 async fn reload(shared: &Shared, query: Option<&str>) -> Reply {
     let check = match query.unwrap_or_default() {
         "" => false,
-        "check" => true,
+        "check" | "check=" => true,
         _ => {
             let sentence = "the only parameter of /reload is `check`, without a value";
             return reply::error(StatusCode::BAD_REQUEST, sentence);

@@ -1,5 +1,6 @@
 //! What `docs/` says is what is so.
 
+mod admin_api;
 mod cookbook;
 mod examples;
 mod links;
