@@ -2,10 +2,12 @@
 
 mod access;
 mod backends;
+mod dashboard;
 mod names;
 mod pages;
 mod recorded;
 mod replacing;
+mod watching;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -182,6 +184,10 @@ impl Control for TestControl {
             .unwrap()
             .push(format!("{pool}: {change:?}"));
         Box::pin(async move { changed(change) })
+    }
+
+    fn routes(&self) -> Vec<RouteStatus> {
+        vec![dashboard::route()]
     }
 
     fn config(&self) -> serde_json::Value {
