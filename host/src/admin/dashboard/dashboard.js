@@ -6,7 +6,8 @@
   const say = (text) => {
     if (live.textContent !== text) live.textContent = text;
   };
-  const alike = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName;
+  // What has another key is another thing: a button that has the focus must not become another's.
+  const alike = (a, b) => a.nodeName === b.nodeName && a.dataset?.key === b.dataset?.key;
   const morph = (old, next) => {
     if (old.nodeType === Node.TEXT_NODE) {
       if (old.data !== next.data) old.data = next.data;
@@ -36,6 +37,10 @@
     }
     say("Live: new numbers each second.");
   };
+  // A result is shown once.
+  const here = new URL(location.href);
+  here.searchParams.delete("result");
+  history.replaceState(null, "", here);
   let source = null;
   let again = 0;
   const close = () => {

@@ -44,7 +44,7 @@ fn section(shown: &Shown<'_>, details: &PolicyDetails) -> Markup {
         .collect();
     let events: Vec<Markup> = details.history.iter().take(HISTORY).map(event).collect();
     html! {
-        section.policy {
+        section.policy data-key=(status.name) {
             h3 { (status.name) }
             (summary(status))
             @if let Some(report) = &details.trial { (trial(&status.name, report)) }

@@ -89,7 +89,7 @@ pub(super) fn page(shown: &Shown<'_>, outcome: Option<&Outcome>, logout: bool) -
             a href="/config" { "configuration" }
         }
     };
-    frame("Waypost", body, true)
+    frame("Waypost", &body, true)
 }
 
 /// The page on which a token is asked for.
@@ -106,10 +106,10 @@ pub(super) fn login(wrong: Option<&str>) -> Markup {
             @if let Some(wrong) = wrong { p role="alert" { (state(Tone::Bad, wrong)) } }
         }
     };
-    frame("Waypost: log in", body, false)
+    frame("Waypost: log in", &body, false)
 }
 
-fn frame(title: &str, body: Markup, script: bool) -> Markup {
+fn frame(title: &str, body: &Markup, script: bool) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {

@@ -89,33 +89,34 @@ pub(super) async fn answer(
         return reply::wrong_method(method.as_str(), &path, methods);
     }
     let access = access(shared, &request);
-    match (path.as_str(), &access) {
-        ("/page/login", _) if method == Method::POST => login::post(shared, caller, request).await,
-        ("/page/login", Err(_)) => document::answer(StatusCode::OK, document::login(None)),
-        ("/page/login", Ok(_)) => see_other("/"),
-        ("/", Err(_)) if is_for_a_browser(request.headers()) => see_other("/page/login"),
-        (_, Err(_)) => match access {
-            Err(refusal) => refusal,
-            Ok(_) => see_other("/"),
-        },
-        ("/", Ok(access)) => page(shared, access, request.uri().query()),
-        ("/page/events", Ok(access)) => {
-            events::begin(shared, access.clone(), request.uri().query())
+    if path == "/page/login" {
+        return match (method, access) {
+            (Method::POST, _) => login::post(shared, caller, request).await,
+            (_, Ok(_)) => see_other("/"),
+            (_, Err(_)) => document::answer(StatusCode::OK, document::login(None)),
+        };
+    }
+    let access = match access {
+        Ok(access) => access,
+        Err(_) if path == "/" && is_for_a_browser(request.headers()) => {
+            return see_other("/page/login");
         }
-        (path, Ok(access)) => {
-            let (access, path) = (access.clone(), path.to_owned());
-            submitted(shared, caller, (&access, &path), request).await
-        }
+        Err(refusal) => return *refusal,
+    };
+    match path.as_str() {
+        "/" => page(shared, &access, request.uri().query()),
+        "/page/events" => events::begin(shared, access, request.uri().query()),
+        path => submitted(shared, caller, (&access, path), request).await,
     }
 }
 
 /// Why the request may see the page, or why it may not.
-fn access<B>(shared: &Shared, request: &Request<B>) -> Result<Access, Reply> {
+fn access<B>(shared: &Shared, request: &Request<B>) -> Result<Access, Box<Reply>> {
     if let Some(csrf) = shared.sessions.csrf_of(request.headers()) {
         return Ok(Access::Session(csrf));
     }
     match shared.guard.refusal(request) {
-        Some(refusal) => Err(refusal),
+        Some(refusal) => Err(Box::new(refusal)),
         None => Ok(Access::Open),
     }
 }

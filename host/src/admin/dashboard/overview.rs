@@ -15,10 +15,7 @@ pub(super) fn overview(shown: &Shown<'_>) -> Markup {
     let (totals, requests) = (&picture.totals, shown.moment.requests());
     let tiles = [
         ("requests a second", rate(requests.now.per_second)),
-        (
-            "answers of 5xx a second",
-            rate(requests.now.errors_per_second),
-        ),
+        ("5xx a second", rate(requests.now.errors_per_second)),
         ("time, median", time(requests.now.p50, microseconds)),
         ("time, 99 %", time(requests.now.p99, microseconds)),
         ("requests under way", number(totals.active)),
@@ -42,11 +39,11 @@ pub(super) fn overview(shown: &Shown<'_>) -> Markup {
         dl.tiles { @for (name, value) in &tiles { div { dt { (name) } dd { (value) } } } }
         dl.tiles.charts {
             div {
-                dt { "requests, and answers of 5xx (dashed)" }
+                dt { "requests, 5xx dashed" }
                 dd { (traffic(requests, "requests")) }
             }
             div {
-                dt { "time, median and 99 % (dashed)" }
+                dt { "time, median, 99 % dashed" }
                 dd { (times(requests, "requests", microseconds)) }
             }
         }

@@ -93,7 +93,7 @@ pub(super) fn button(
     fields: &[(&str, &str)],
 ) -> Markup {
     html! {
-        form.act method="post" action="/page/act" {
+        form.act method="post" action="/page/act" data-key=(format!("{label} {what}")) {
             input type="hidden" name="csrf" value=(shown.csrf);
             @if !shown.view.find.is_empty() {
                 input type="hidden" name="find" value=(shown.view.find);

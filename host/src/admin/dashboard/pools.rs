@@ -19,7 +19,7 @@ pub(super) fn pools(shown: &Shown<'_>) -> Markup {
     let mut sections = Vec::new();
     let (mut pools_left_out, mut endpoints_left_out) = (0, 0);
     for pool in &shown.moment.picture.pools {
-        let wanted = wanted(shown, pool);
+        let wanted = wanted(shown, pool, room);
         let named = shown.view.wants([pool.name.as_str()]);
         if wanted.is_empty() && !named {
             continue;
@@ -43,8 +43,9 @@ pub(super) fn pools(shown: &Shown<'_>) -> Markup {
     }
 }
 
-/// Those that the filter lets through, the unwell ones first.
-fn wanted<'p>(shown: &Shown<'_>, pool: &'p PoolPicture) -> Vec<&'p EndpointPicture> {
+/// Those that the filter lets through. If not all of them fit, the unwell ones come first; else
+/// they stay where they are, so that no button changes its place under a hand.
+fn wanted<'p>(shown: &Shown<'_>, pool: &'p PoolPicture, room: usize) -> Vec<&'p EndpointPicture> {
     let whole = shown.view.wants([pool.name.as_str()]);
     let wants = |e: &&EndpointPicture| {
         let labels = e.said.labels.iter().map(|(k, v)| format!("{k}={v}"));
@@ -56,11 +57,13 @@ fn wanted<'p>(shown: &Shown<'_>, pool: &'p PoolPicture) -> Vec<&'p EndpointPictu
                 .wants(own.chain(labels.iter().map(String::as_str)))
     };
     let mut all: Vec<&EndpointPicture> = pool.endpoints.iter().filter(wants).collect();
-    all.sort_by_key(|e| match tone(e.state) {
-        Tone::Bad => 0,
-        Tone::Warn => 1,
-        Tone::Quiet | Tone::Good => 2,
-    });
+    if all.len() > room {
+        all.sort_by_key(|e| match tone(e.state) {
+            Tone::Bad => 0,
+            Tone::Warn => 1,
+            Tone::Quiet | Tone::Good => 2,
+        });
+    }
     all
 }
 
@@ -81,7 +84,7 @@ fn section(shown: &Shown<'_>, pool: &PoolPicture, endpoints: &[&EndpointPicture]
     ];
     let rows: Vec<Markup> = endpoints.iter().map(|e| row(shown, pool, e)).collect();
     html! {
-        section.pool {
+        section.pool data-key=(pool.name) {
             h3 { (pool.name) }
             p {
                 (health(pool))
@@ -136,7 +139,7 @@ fn tone(state: &str) -> Tone {
 fn row(shown: &Shown<'_>, pool: &PoolPicture, e: &EndpointPicture) -> Markup {
     let rates = shown.moment.endpoint(&e.said.label);
     html! {
-        tr {
+        tr data-key=(e.said.address) {
             th scope="row" {
                 (e.said.address)
                 @for (name, value) in e.said.labels.iter().take(LABELS) {

@@ -167,3 +167,54 @@ fn policy(counted: &PolicyStats) -> (Reading, [u64; 4]) {
     };
     (reading, faults)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::admin::tests::TestControl;
+    use crate::policy::Hook;
+
+    #[test]
+    fn a_pool_has_the_rates_of_its_endpoints_and_a_policy_its_last_fault() {
+        let (control, began) = (TestControl::new(), Instant::now());
+        let mut sampler = Sampler::new(began);
+        sampler.read(&control, began);
+        let none = || sampler.pools["web"].now;
+        assert_eq!(none().per_second, 0.0, "what was before is no rate");
+        assert!(sampler.policies["spread"].last_fault.is_none());
+
+        let backends = control.stats.backends().by_name;
+        let count = |address: &str, requests, failures| {
+            let shards = &backends[address].shards;
+            shards[0].requests.add(requests);
+            shards[1].failures.add(failures);
+            shards[1].latency_microseconds.record(1_000);
+        };
+        count("127.0.0.1:81", 10, 0);
+        count("127.0.0.1:82", 20, 5);
+        let spread = control.stats.policy("spread");
+        spread.shards[1].deadlines.increment();
+        spread.shards[1].hook_nanoseconds[Hook::Selection.index()].record(5_000_000);
+        sampler.read(&control, began + Duration::from_secs(5));
+        let of = |address: &str| sampler.endpoints[address].now;
+        assert_eq!(of("127.0.0.1:81").per_second, 2.0);
+        assert_eq!(of("127.0.0.1:82").errors_per_second, 1.0);
+        let web = &sampler.pools["web"];
+        assert_eq!((web.now.per_second, web.now.errors_per_second), (6.0, 1.0));
+        assert!((1_000..1_250).contains(&web.now.p99), "{:?}", web.now);
+        assert_eq!(web.points.len(), 1);
+        let calls = &sampler.policies["spread"];
+        assert_eq!(calls.last_fault.map(|(kind, _)| kind), Some("deadline"));
+        assert_eq!(
+            calls.series.now.busy, 1_000_000.0,
+            "a thousandth of the time"
+        );
+
+        sampler.read(&control, began + Duration::from_secs(10));
+        let web = &sampler.pools["web"];
+        assert_eq!(web.now.per_second, 3.0, "of both windows");
+        assert_eq!(web.points.back().unwrap().per_second, 0.0);
+    }
+}

@@ -7,6 +7,8 @@ use crate::stats::HistogramSnapshot;
 
 /// How long a point of the history lasts.
 pub(in crate::admin) const WINDOW: Duration = Duration::from_secs(5);
+/// A reading that comes a little early ends a window too: the next would make it twice as long.
+const EARLY: Duration = Duration::from_millis(250);
 /// The points that are kept: five minutes.
 pub(in crate::admin) const POINTS: usize = 60;
 
@@ -74,7 +76,7 @@ impl Clock {
     }
 
     pub(super) fn turns(&self) -> bool {
-        self.now.duration_since(self.base) >= WINDOW
+        self.now.duration_since(self.base) + EARLY >= WINDOW
     }
 
     /// The windows after the reading.

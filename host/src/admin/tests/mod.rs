@@ -28,8 +28,8 @@ use crate::rollout::State;
 use crate::stats::Stats;
 
 /// Accepts components that start with `good`; waits for [`Self::gate`] first if there is one.
-struct TestControl {
-    stats: Stats,
+pub(super) struct TestControl {
+    pub(super) stats: Stats,
     policies: Mutex<Vec<PolicyStatus>>,
     readiness: Mutex<Readiness>,
     notes: Mutex<Vec<String>>,
@@ -47,7 +47,7 @@ struct Gate {
 }
 
 impl TestControl {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let stats = Stats::new(2);
         record(&stats);
         Self {
