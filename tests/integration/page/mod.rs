@@ -86,6 +86,30 @@ fn a_dead_backend_is_never_shown_as_healthy() {
 }
 
 #[test]
+fn a_page_is_bounded_shows_what_is_unwell_and_finds_the_rest() {
+    let all: Vec<_> = (1..=150)
+        .map(|n| std::net::SocketAddr::from(([127, 0, 9, n], 9)))
+        .collect();
+    let proxy = TestProxy::builder().pool_for_all(&all, &[]).start();
+    let shown = page(&proxy, "");
+    assert_eq!(shown.matches("<tr data-key=\"127.0.9.").count(), 100);
+    assert!(shown.contains("50 more endpoints not shown"), "{shown}");
+    assert!(!shown.contains("127.0.9.150:9"), "{shown}");
+    let down = Request::new("POST", "/pools/all/backends/127.0.9.150:9/down");
+    assert_eq!(proxy.admin(down.body("")).status, 200);
+    let shown = eventually("the picture is of then", || {
+        Some(page(&proxy, "")).filter(|shown| shown.contains("127.0.9.150:9"))
+    });
+    assert!(
+        row(&shown, "127.0.9.150:9").contains("state bad"),
+        "{shown}"
+    );
+    let found = page(&proxy, "?find=127.0.9.149:");
+    assert!(row(&found, "127.0.9.149:9").contains("unproven"), "{found}");
+    assert_eq!(found.matches("<tr data-key=\"127.0.9.").count(), 1);
+}
+
+#[test]
 fn an_endpoint_is_drained_and_taken_back_by_buttons() {
     let upstream = TestUpstream::named("a");
     let other = TestUpstream::named("b");
