@@ -27,6 +27,7 @@ use super::accept::prefers;
 use super::body;
 use super::crowd::{Caller, Doing};
 use super::reply::{self, Reply};
+use super::sessions::is_same;
 use super::shared::Shared;
 
 /// Bytes of a form.
@@ -101,6 +102,10 @@ pub(super) async fn answer(
         Err(_) if path == "/" && is_for_a_browser(request.headers()) => {
             return see_other("/page/login");
         }
+        Err(_) if method == Method::POST && is_for_a_browser(request.headers()) => {
+            let sentence = "the login has ended, and nothing was changed; log in again";
+            return document::answer(StatusCode::FORBIDDEN, document::login(Some(sentence)));
+        }
         Err(refusal) => return *refusal,
     };
     match path.as_str() {
@@ -153,7 +158,7 @@ async fn submitted(
         Ok(fields) => fields,
         Err(refusal) => return refusal,
     };
-    if fields.get("csrf") != access.csrf(shared) {
+    if !is_same(fields.get("csrf"), access.csrf(shared)) {
         let sentence = "the form is not one of this page as it is now, and changed nothing; open \
                         the page again";
         return reply::error(StatusCode::FORBIDDEN, sentence);

@@ -103,11 +103,7 @@ impl Sampler {
     }
 }
 
-/// As `entry` of a map, without a copy of a name that is there.
 fn entry<'m, T: Default>(map: &'m mut HashMap<String, T>, name: &str) -> &'m mut T {
-    if !map.contains_key(name) {
-        map.insert(name.to_owned(), T::default());
-    }
     map.entry(name.to_owned()).or_default()
 }
 

@@ -39,6 +39,14 @@ async fn a_browser_logs_in_by_the_token_and_out_again() {
             "{path}"
         );
     }
+    let late = admin
+        .submit("/page/act", BROWSER, &format!("csrf={token}&do=drain"))
+        .await;
+    assert_eq!(late.status, 403, "as after the end of the login");
+    assert!(
+        late.body.contains("nothing was changed; log in again"),
+        "{late:?}"
+    );
     // A cookie comes by itself, so it alone may change nothing.
     let none = format!("{cookie}content-length: 0\r\n");
     for path in [
