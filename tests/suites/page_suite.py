@@ -11,6 +11,8 @@ from outcome import Result, Suite, Unavailable
 
 CASES = Path(__file__).resolve().parent / "page" / "cases.mjs"
 TOKEN = "a-token-of-some-length"
+# A label that would be seen to be markup.
+LABEL = "<img src=x onerror=document.title=1>"
 # Of all cases together; each of them waits for what should come.
 WHOLE = 300
 
@@ -38,6 +40,7 @@ def run(context):
             "guarded": f"http://127.0.0.1:{guarded}",
             "proxy": f"http://127.0.0.1:{proxy}/",
             "token": TOKEN,
+            "label": LABEL,
             "backends": [f"127.0.0.1:{port}" for port in backends],
             "component": str(REPOSITORY / "tests/guests/pick-last/pick-last.wasm"),
         }
@@ -53,7 +56,7 @@ def waypost(context, name, backends):
     folder.mkdir()
     proxy, admin = free_ports(2)
     token = f'token = "{TOKEN}"' if name == "guarded" else ""
-    listed = ", ".join(f'{{ address = "127.0.0.1:{port}", labels = {{ zone = "a" }} }}' for port in backends)
+    listed = ", ".join(f'{{ address = "127.0.0.1:{port}", labels = {{ zone = "{LABEL}" }} }}' for port in backends)
     (folder / "waypost.toml").write_text(f"""
 listen = "127.0.0.1:{proxy}"
 [admin]

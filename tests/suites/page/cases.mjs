@@ -82,6 +82,19 @@ const cases = {
     await context.close();
   },
 
+  async markup_of_others_is_text(browser) {
+    const { context, page, wrong } = await opened(browser);
+    await page.goto(world.open);
+    check((await text(page, "#pools")).includes(`zone=${world.label}`), "the label is not shown as it is");
+    await isLive(page);
+    const before = await text(page, "#overview p");
+    await eventually("news came", async () => (await text(page, "#overview p")) !== before);
+    check((await text(page, "#pools")).includes(`zone=${world.label}`), "news show it in another way");
+    check((await page.locator("#pools img").count()) === 0, "the label is markup");
+    check(wrong.length === 0, wrong.join("; "));
+    await context.close();
+  },
+
   async news_keep_focus_and_what_is_open(browser) {
     const { context, page } = await opened(browser);
     await page.goto(world.open);
