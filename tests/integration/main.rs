@@ -50,6 +50,7 @@ mod listeners;
 mod logged;
 mod loops;
 mod names;
+mod page;
 mod passed_on;
 mod paths;
 mod policy_commands;

@@ -17,12 +17,13 @@ from forward_suite import SUITES as FORWARD
 from grpc_suite import SUITES as GRPC
 from http2_suite import SUITES as HTTP2
 from outcome import Suite, Unavailable
+from page_suite import SUITES as PAGE
 from peers import REPOSITORY, peer_named
 from tls_suite import SUITES as TLS
 from websocket_suite import SUITES as WEBSOCKET
 
 HERE = Path(__file__).resolve().parent
-SUITES = [*ADMIN, *HTTP2, *GRPC, *WEBSOCKET, *FORWARD, *BESIDE, *TLS]
+SUITES = [*ADMIN, *HTTP2, *GRPC, *WEBSOCKET, *FORWARD, *PAGE, *BESIDE, *TLS]
 
 
 @dataclass(frozen=True)

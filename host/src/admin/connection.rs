@@ -6,8 +6,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::HttpService;
@@ -17,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Sleep, sleep, timeout};
 
+use super::reply::ReplyBody;
 use super::shared::Limits;
 
 /// The largest head: many times a bearer token and a browser's fields.
@@ -35,7 +34,7 @@ pub(super) async fn serve<S>(
     limits: &Limits,
     mut stopping: watch::Receiver<bool>,
 ) where
-    S: HttpService<Incoming, ResBody = Full<Bytes>> + Unpin,
+    S: HttpService<Incoming, ResBody = ReplyBody> + Unpin,
     S::Future: Unpin,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {

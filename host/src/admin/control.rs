@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 use super::backends::{BackendsChange, BackendsFuture, PoolStatus};
 use super::names::NameStatus;
 use super::reload::{ReloadFuture, ReloadStatus};
+use super::routes::RouteStatus;
 use super::times::{rfc3339, rfc3339_of};
 use super::upgrade::UpgradeFuture;
 use crate::policy::Stickiness;
@@ -73,6 +74,9 @@ pub trait Control: Send + Sync + 'static {
     /// Changes the backends of a pool beside the configuration, publishes that, and waits for all
     /// workers to follow.
     fn change_backends<'a>(&'a self, pool: &'a str, change: BackendsChange) -> BackendsFuture<'a>;
+
+    /// The routes that run, in the order of the configuration.
+    fn routes(&self) -> Vec<RouteStatus>;
 
     /// The configuration that runs, without secrets.
     fn config(&self) -> serde_json::Value;

@@ -108,6 +108,11 @@ impl Caller {
             .store(milliseconds(self.began), Ordering::Relaxed);
     }
 
+    /// The client's address; of IPv6, its network.
+    pub(super) fn network(&self) -> IpAddr {
+        self.from
+    }
+
     /// Completes when another connection needs the room.
     pub(super) async fn sent_away(&self) {
         self.leave.notified().await;

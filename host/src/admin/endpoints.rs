@@ -1,5 +1,6 @@
 //! Routes each request to its endpoint.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::ACCEPT;
@@ -10,9 +11,11 @@ use serde_json::json;
 use super::backends;
 use super::control::Readiness;
 use super::crowd::Caller;
+use super::dashboard;
 use super::metrics::metrics_page;
 use super::page::stats_page;
 use super::policies;
+use super::readiness::unready;
 use super::reload::ReloadError;
 use super::reply::{self, Reply};
 use super::report::StatsView;
@@ -20,7 +23,8 @@ use super::shared::Shared;
 use super::upgrading::upgrade;
 use crate::decision::{EXPLAIN, TRACE};
 
-const ENDPOINTS: [&str; 25] = [
+const ENDPOINTS: [&str; 26] = [
+    "GET /",
     "GET /stats",
     "GET /metrics",
     "GET /policies",
@@ -52,10 +56,18 @@ const READ: &str = "GET, HEAD";
 const EXPLAIN_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// The answer to one request.
-pub(super) async fn answer(shared: &Shared, caller: &Caller, request: Request<Incoming>) -> Reply {
+pub(super) async fn answer(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    request: Request<Incoming>,
+) -> Reply {
     let path = request.uri().path().to_owned();
+    if dashboard::owns(&path) {
+        return dashboard::answer(shared, caller, request).await;
+    }
     if !matches!(path.as_str(), "/healthz" | "/readyz")
         && let Some(refusal) = shared.guard.refusal(&request)
+        && !reads_in_a_session(shared, &request)
     {
         return refusal;
     }
@@ -107,40 +119,22 @@ pub(super) async fn answer(shared: &Shared, caller: &Caller, request: Request<In
     }
 }
 
+/// What the page links to can be read by a browser that is logged in. It can't change anything so:
+/// a change needs the token, or a form of the page.
+fn reads_in_a_session(shared: &Shared, request: &Request<Incoming>) -> bool {
+    request.method().is_safe() && shared.sessions.csrf_of(request.headers()).is_some()
+}
+
 fn ready(shared: &Shared) -> Reply {
-    let unavailable = |sentence: &str| reply::error(StatusCode::SERVICE_UNAVAILABLE, sentence);
-    match shared.control.readiness() {
-        Readiness::Ready => match shared.control.notes() {
-            notes if notes.is_empty() => reply::json(StatusCode::OK, &json!({ "status": "ready" })),
-            notes => reply::json(
-                StatusCode::OK,
-                &json!({ "status": "ready", "notes": notes }),
-            ),
-        },
-        Readiness::Refused(policies) => unavailable(&format!(
-            "policies were refused and have no other generation: {}; GET /policies/NAME says why, \
-             PUT /policies/NAME deploys another component",
-            policies.join(", ")
-        )),
-        Readiness::Loading(policies) => unavailable(&format!(
-            "policies are still being loaded: {}",
-            policies.join(", ")
-        )),
-        Readiness::Hanging(workers) => {
-            let workers: Vec<String> = workers.iter().map(ToString::to_string).collect();
-            unavailable(&format!(
-                "these workers hang, and their clients get no answer: {}",
-                workers.join(", ")
-            ))
-        }
-        Readiness::Failed(sentence) => unavailable(&format!("{sentence}; the process is ending")),
-        Readiness::Starting => unavailable("starting: the listeners are not open yet"),
-        Readiness::Leaving => {
-            unavailable("stopping: requests are still served, and the listeners close in a moment")
-        }
-        Readiness::Draining => {
-            unavailable("draining: the listeners are closed, requests in flight are being finished")
-        }
+    if let Some(sentence) = unready(&shared.control.readiness()) {
+        return reply::error(StatusCode::SERVICE_UNAVAILABLE, &sentence);
+    }
+    match shared.control.notes() {
+        notes if notes.is_empty() => reply::json(StatusCode::OK, &json!({ "status": "ready" })),
+        notes => reply::json(
+            StatusCode::OK,
+            &json!({ "status": "ready", "notes": notes }),
+        ),
     }
 }
 

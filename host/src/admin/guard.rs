@@ -28,19 +28,29 @@ impl Guard {
         self.token.is_some()
     }
 
-    /// The answer to a request that is not allowed.
-    pub(super) fn refusal<B>(&self, request: &Request<B>) -> Option<Reply> {
-        let refusal = match &self.token {
-            Some(token) => check_token(token, request.headers()),
+    /// Whether this is the token.
+    pub(super) fn is_token(&self, text: &[u8]) -> bool {
+        self.token.as_ref().is_some_and(|token| is(token, text))
+    }
+
+    /// The answer to a request that may not have been meant for here, whatever it shows: one for a
+    /// strange host where there is no token, or one by another site's page.
+    pub(super) fn strange<B>(&self, request: &Request<B>) -> Option<Reply> {
+        let host = match self.token {
+            Some(_) => None,
             None => check_host(request),
         };
-        refusal.or_else(|| {
-            if request.method().is_safe() {
-                None
-            } else {
-                check_site(request)
-            }
+        host.or_else(|| match request.method().is_safe() {
+            true => None,
+            false => check_site(request),
         })
+    }
+
+    /// The answer to a request that is not allowed.
+    pub(super) fn refusal<B>(&self, request: &Request<B>) -> Option<Reply> {
+        let token = self.token.as_ref();
+        let unknown = token.and_then(|token| check_token(token, request.headers()));
+        unknown.or_else(|| self.strange(request))
     }
 }
 
@@ -55,17 +65,22 @@ fn check_token(token: &[u8; 32], headers: &HeaderMap) -> Option<Reply> {
         .as_bytes()
         .split_at_checked(7)
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
-    let digest: [u8; 32] =
-        Sha256::digest(bearer.map_or(&b""[..], |(_, token)| token.trim_ascii())).into();
-    let difference = digest
-        .iter()
-        .zip(token)
-        .fold(0, |all, (a, b)| all | (a ^ b));
-    if std::hint::black_box(difference) == 0 && bearer.is_some() {
+    let sent = bearer.map_or(&b""[..], |(_, token)| token.trim_ascii());
+    if is(token, sent) && bearer.is_some() {
         None
     } else {
         Some(reply::unauthorised("this is not the admin token"))
     }
+}
+
+/// Takes the same time for every input.
+fn is(token: &[u8; 32], text: &[u8]) -> bool {
+    let digest: [u8; 32] = Sha256::digest(text).into();
+    let difference = digest
+        .iter()
+        .zip(token)
+        .fold(0, |all, (a, b)| all | (a ^ b));
+    std::hint::black_box(difference) == 0
 }
 
 /// Without a token, a client proves itself only by being on this machine. A page in a browser here

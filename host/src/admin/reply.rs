@@ -3,18 +3,35 @@
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, VARY, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use serde::Serialize;
 use serde_json::json;
 
+use super::news::Events;
 use crate::proxy::PAGE_FIELDS;
 
-/// An answer that is complete in memory.
-pub(super) type Reply = Response<Full<Bytes>>;
+/// The body of an answer: complete in memory, or news for the page.
+pub(super) type ReplyBody = Either<Full<Bytes>, Events>;
+
+/// An answer.
+pub(super) type Reply = Response<ReplyBody>;
 
 /// An answer with this body.
 pub(super) fn body(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::from(body)));
+    of(
+        status,
+        content_type,
+        Either::Left(Full::new(Bytes::from(body))),
+    )
+}
+
+/// An answer that goes on.
+pub(super) fn events(events: Events) -> Reply {
+    of(StatusCode::OK, "text/event-stream", Either::Right(events))
+}
+
+fn of(status: StatusCode, content_type: &'static str, body: ReplyBody) -> Reply {
+    let mut reply = Response::new(body);
     *reply.status_mut() = status;
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

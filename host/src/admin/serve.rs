@@ -17,6 +17,9 @@ use tokio::time::{sleep, timeout};
 use super::control::Control;
 use super::crowd::{Caller, Crowd, Doing};
 use super::guard::Guard;
+use super::live::Live;
+use super::results::Results;
+use super::sessions::Sessions;
 use super::shared::{Limits, Shared};
 use super::uploads::Uploads;
 use super::{connection, endpoints};
@@ -84,16 +87,19 @@ pub(super) async fn serve_within<T>(
         }
         _ => {}
     }
-    let guard = Guard::new(token);
     let crowd = Arc::new(Crowd::new(limits.connections, limits.connections_of_one));
-    let uploads = Uploads::new(limits.upload_bytes);
+    let (stop, stopping) = watch::channel(false);
     let shared = Arc::new(Shared {
         control,
-        guard,
+        guard: Guard::new(token),
+        uploads: Uploads::new(limits.upload_bytes),
         limits,
-        uploads,
+        live: Live::new(),
+        sessions: Sessions::new(address.port()),
+        results: Results::default(),
+        stopping: stopping.clone(),
     });
-    let (stop, stopping) = watch::channel(false);
+    let mut history = pin!(shared.live.keep(Arc::clone(&shared.control)));
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     let over = loop {
@@ -101,6 +107,7 @@ pub(super) async fn serve_within<T>(
             // Another process may accept from the same socket by then.
             biased;
             over = &mut shutdown => break over,
+            () = &mut history => {}
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
             accepted = listener.accept() => match accepted {
                 // Always, and immediately: a health check must not wait for silent clients.
@@ -122,14 +129,18 @@ pub(super) async fn serve_within<T>(
     };
     drop((listener, over));
     stop.send_replace(true);
-    // Dropping the set aborts connections that do not end in time.
-    let _ = timeout(shared.limits.drain, async {
+    end(connections, shared.limits.drain).await;
+    Ok(())
+}
+
+/// Waits for connections to end. Dropping the set aborts those that do not in time.
+async fn end(mut connections: JoinSet<()>, within: Duration) {
+    let _ = timeout(within, async {
         while let Some(ended) = connections.join_next().await {
             report(ended);
         }
     })
     .await;
-    Ok(())
 }
 
 /// Serves one connection until it ends or another needs its room.

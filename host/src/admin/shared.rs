@@ -3,8 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::control::Control;
 use super::guard::Guard;
+use super::live::Live;
+use super::results::Results;
+use super::sessions::Sessions;
 use super::uploads::Uploads;
 
 /// The most connections to the admin listener; one client address may have half of them.
@@ -59,4 +64,10 @@ pub(super) struct Shared {
     pub guard: Guard,
     pub limits: Limits,
     pub uploads: Arc<Uploads>,
+    /// Rates and their history, for the page.
+    pub live: Live,
+    pub sessions: Sessions,
+    pub results: Results,
+    /// Turns true when no more connections are accepted.
+    pub stopping: watch::Receiver<bool>,
 }

@@ -109,7 +109,8 @@ A WebAssembly policy picks one of them for every request.
   curl -i 'http://{proxy}/bigfile?range=0-99'    the same range, as a parameter
   curl -i -H 'Range: bytes=0-9' 'http://{proxy}/bigfile?range=5-9'    416: they differ
   curl -i -d '{{\"Nombre\": \"Ada\"}}' http://{proxy}/createUser
-  curl -s http://{admin}/stats                   statistics (or open it in a browser)
+  http://{admin}/                                a page for your browser: live numbers, buttons
+  curl -s http://{admin}/stats                   statistics
   curl -s http://{admin}/policies                the policies that run
   curl -T my-policy.wasm http://{admin}/policies/random    replace one while traffic flows
 

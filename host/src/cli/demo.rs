@@ -59,7 +59,9 @@ Examples:
 
 Then, from another terminal:
   curl http://127.0.0.1:8080/page_one
-  curl http://127.0.0.1:9090/stats";
+  curl http://127.0.0.1:9090/stats
+
+And in a browser: http://127.0.0.1:9090/";
 
 pub(super) const ORIGIN_HELP: &str = "\
 Examples:

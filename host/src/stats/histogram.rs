@@ -78,6 +78,15 @@ impl HistogramSnapshot {
         self.sum += h.sum.value();
     }
 
+    /// Adds what others have counted.
+    pub fn plus(&mut self, other: &Self) {
+        for (sum, n) in self.counts.iter_mut().zip(&other.counts) {
+            *sum += n;
+        }
+        self.count += other.count;
+        self.sum += other.sum;
+    }
+
     /// What was counted since an earlier moment.
     pub fn since(&self, earlier: &Self) -> Self {
         let mut new = self.clone();

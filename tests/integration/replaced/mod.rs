@@ -7,6 +7,7 @@ mod learned;
 mod load;
 mod notified;
 mod soak;
+mod watched;
 
 use std::os::unix::fs::symlink;
 use std::process::Command;

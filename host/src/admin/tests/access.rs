@@ -35,7 +35,7 @@ async fn health_and_readiness() {
 async fn an_unknown_path_lists_what_there_is() {
     let admin = TestAdmin::start(None).await;
     for path in [
-        "/",
+        "/page",
         "/stat",
         "/stats/",
         "/policies/",

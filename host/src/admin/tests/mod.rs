@@ -2,10 +2,12 @@
 
 mod access;
 mod backends;
+mod dashboard;
 mod names;
 mod pages;
 mod recorded;
 mod replacing;
+mod watching;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,8 +28,8 @@ use crate::rollout::State;
 use crate::stats::Stats;
 
 /// Accepts components that start with `good`; waits for [`Self::gate`] first if there is one.
-struct TestControl {
-    stats: Stats,
+pub(super) struct TestControl {
+    pub(super) stats: Stats,
     policies: Mutex<Vec<PolicyStatus>>,
     readiness: Mutex<Readiness>,
     notes: Mutex<Vec<String>>,
@@ -45,7 +47,7 @@ struct Gate {
 }
 
 impl TestControl {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let stats = Stats::new(2);
         record(&stats);
         Self {
@@ -184,6 +186,10 @@ impl Control for TestControl {
             .unwrap()
             .push(format!("{pool}: {change:?}"));
         Box::pin(async move { changed(change) })
+    }
+
+    fn routes(&self) -> Vec<RouteStatus> {
+        vec![dashboard::route()]
     }
 
     fn config(&self) -> serde_json::Value {

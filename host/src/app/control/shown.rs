@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::ControlPlane;
 use super::changes::route_name;
+use crate::admin::RouteStatus;
 use crate::config::{Config, PolicySource, Pool, Route};
 use crate::upstream::PoolTopology;
 
@@ -32,6 +33,14 @@ impl ControlPlane {
             "policies": self.shown_policies(config),
             "written": *self.written(),
         })
+    }
+
+    /// The routes, for the page.
+    pub(super) fn shown_routes(&self) -> Vec<RouteStatus> {
+        let snapshot = self.snapshot();
+        let config = &snapshot.config;
+        let status = |route| route_status(route, config);
+        config.routes.iter().map(status).collect()
     }
 
     fn shown_policies(&self, config: &Config) -> Value {
@@ -74,6 +83,38 @@ fn route(route: &Route, config: &Config) -> Value {
         "policies_may_edit": route.rights.is_any().then(|| route.rights.to_string()),
         "proxy_protocol": proxy_protocol.map(|version| version.to_string()),
     })
+}
+
+fn route_status(route: &Route, config: &Config) -> RouteStatus {
+    let targets = &route.traffic.targets;
+    let name = |at: usize| config.pools.get(at).map(|pool| pool.name.clone());
+    let all: f64 = targets.iter().map(|to| f64::from(to.weight)).sum();
+    let share = |weight: u32| f64::from(weight) * 100.0 / all.max(1.0);
+    let pools = targets
+        .iter()
+        .filter_map(|to| Some((name(to.pool)?, share(to.weight))));
+    let (host, path) = match &route.layer4 {
+        None => (
+            route.host.to_string(),
+            format!("{}{}", route.path, route.conditions),
+        ),
+        Some(_) => (route.to_string(), String::new()),
+    };
+    RouteStatus {
+        host,
+        path,
+        pools: match &route.answer {
+            Some(_) => Vec::new(),
+            None => pools.collect(),
+        },
+        answer: route.answer.as_ref().map(ToString::to_string),
+        mirror: route.traffic.mirror.as_ref().and_then(|to| name(to.pool)),
+        policies: route
+            .policies
+            .iter()
+            .filter_map(|at| Some(config.policies.get(*at)?.name.clone()))
+            .collect(),
+    }
 }
 
 fn pool(pool: &Pool, resolved: &PoolTopology) -> Value {

@@ -10,7 +10,7 @@ use super::{ControlPlane, Managed, PolicyState, Purpose};
 use crate::admin::{
     BackendsChange, BackendsFuture, CertificateStatus, Change, ChangeError, ChangeFuture, Control,
     Deployment, NameStatus, OnTrial, PolicyDetails, PolicyStatus, PoolStatus, Readiness,
-    ReloadFuture, ReloadStatus, UpgradeFuture,
+    ReloadFuture, ReloadStatus, RouteStatus, UpgradeFuture,
 };
 use crate::config::{Isolation, OnFailure};
 use crate::policy::{Mode, Trial, WHOLE};
@@ -109,6 +109,10 @@ impl Control for AdminControl {
 
     fn change_backends<'a>(&'a self, pool: &'a str, change: BackendsChange) -> BackendsFuture<'a> {
         Box::pin(self.0.change_backends(pool, change))
+    }
+
+    fn routes(&self) -> Vec<RouteStatus> {
+        self.0.shown_routes()
     }
 
     fn config(&self) -> serde_json::Value {

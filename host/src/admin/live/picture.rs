@@ -1,0 +1,189 @@
+//! What is known at one moment, apart from rates.
+
+use std::time::{Duration, SystemTime};
+
+use super::sampler::{Calls, Sampler};
+use super::series::{Point, Series};
+use crate::admin::backends::{EndpointStatus, FileStatus, PoolStatus};
+use crate::admin::control::{Control, PolicyDetails, Readiness};
+use crate::admin::reload::ReloadStatus;
+use crate::admin::report::{Backend, ShownPool, backends};
+use crate::admin::routes::RouteStatus;
+use crate::stats::{Stats, WorkerShard};
+
+/// Everything that the page shows.
+#[derive(Debug)]
+pub(in crate::admin) struct Picture {
+    pub taken: SystemTime,
+    pub up: Duration,
+    pub readiness: Readiness,
+    pub notes: Vec<String>,
+    pub reload: ReloadStatus,
+    pub totals: Totals,
+    pub routes: Vec<RouteStatus>,
+    pub pools: Vec<PoolPicture>,
+    pub policies: Vec<PolicyPicture>,
+}
+
+/// Of the whole process.
+#[derive(Debug, Default)]
+pub(in crate::admin) struct Totals {
+    pub requests: u64,
+    pub active: u64,
+    pub connections: u64,
+    pub retries: u64,
+}
+
+/// One pool.
+#[derive(Debug)]
+pub(in crate::admin) struct PoolPicture {
+    pub name: String,
+    pub file: Option<FileStatus>,
+    pub endpoints: Vec<EndpointPicture>,
+}
+
+/// One endpoint of a pool.
+#[derive(Debug)]
+pub(in crate::admin) struct EndpointPicture {
+    pub said: EndpointStatus,
+    pub state: &'static str,
+    pub reason: Option<String>,
+    pub in_flight: u64,
+}
+
+/// One policy.
+#[derive(Debug)]
+pub(in crate::admin) struct PolicyPicture {
+    pub details: PolicyDetails,
+    pub faults: u64,
+    pub last_fault: Option<(&'static str, SystemTime)>,
+}
+
+impl Picture {
+    pub(super) fn new(control: &dyn Control, series: &Sampler) -> Self {
+        let stats = control.stats();
+        let counted = backends(stats);
+        let pool = |status: PoolStatus| {
+            let shown = ShownPool::new(&status, &counted);
+            let endpoint = |e: crate::admin::report::ShownEndpoint| {
+                let rates = series.endpoints.get(&e.said.label).map(|s| &s.now);
+                let (state, reason) = match e.state {
+                    "healthy" => doubted(counted.get(&e.said.label), rates),
+                    state => (state, e.reason),
+                };
+                EndpointPicture {
+                    said: e.said,
+                    state,
+                    reason,
+                    in_flight: e.in_flight,
+                }
+            };
+            PoolPicture {
+                name: status.name,
+                file: shown.file,
+                endpoints: shown.endpoints.into_iter().map(endpoint).collect(),
+            }
+        };
+        let mut names: Vec<String> = control.policies().into_iter().map(|p| p.name).collect();
+        names.sort_unstable();
+        let policies = names.iter().filter_map(|name| control.policy(name));
+        Self {
+            taken: SystemTime::now(),
+            up: stats.started().elapsed(),
+            readiness: control.readiness(),
+            notes: control.notes(),
+            reload: control.reload_status(),
+            totals: Totals::new(stats),
+            routes: control.routes(),
+            pools: control.pools().into_iter().map(pool).collect(),
+            policies: policies
+                .map(|details| {
+                    let calls = series.policies.get(&details.status.name);
+                    PolicyPicture {
+                        details,
+                        faults: calls.map_or(0, Calls::faults),
+                        last_fault: calls.and_then(|calls| calls.last_fault),
+                    }
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Totals {
+    fn new(stats: &Stats) -> Self {
+        let sum = |value: fn(&WorkerShard) -> u64| stats.workers().iter().map(|w| value(w)).sum();
+        Self {
+            requests: sum(|w| w.requests.value()),
+            active: sum(|w| w.requests_active.value()),
+            connections: sum(|w| w.connections_active.value()),
+            retries: sum(|w| w.retries.value()),
+        }
+    }
+}
+
+impl PoolPicture {
+    /// How many of its endpoints are known to work.
+    pub(in crate::admin) fn healthy(&self) -> usize {
+        self.endpoints
+            .iter()
+            .filter(|e| e.state == "healthy")
+            .count()
+    }
+
+    /// How many may get requests.
+    pub(in crate::admin) fn usable(&self) -> usize {
+        let usable = |e: &&EndpointPicture| matches!(e.state, "healthy" | "degraded" | "unproven");
+        self.endpoints.iter().filter(usable).count()
+    }
+}
+
+/// A backend that nothing speaks against is not known to work: no ejection comes before enough
+/// requests have failed, and none at all where nothing is sent.
+fn doubted(counted: Option<&Backend>, now: Option<&Point>) -> (&'static str, Option<String>) {
+    let failures = counted.map_or(0, |c| c.consecutive_failures);
+    if failures > 0 {
+        let reason = match failures {
+            1 => "the last attempt failed".to_owned(),
+            n => format!("the last {n} attempts failed"),
+        };
+        return ("failing", Some(reason));
+    }
+    if now.is_some_and(|p| p.errors_per_second > 0.0 && p.errors_per_second >= p.per_second) {
+        let reason = "no attempt of the last seconds succeeded";
+        return ("failing", Some(reason.to_owned()));
+    }
+    if counted.is_none_or(|c| c.requests == 0 && c.probes == 0) {
+        let reason = "neither a request nor a probe has reached it yet";
+        return ("unproven", Some(reason.to_owned()));
+    }
+    ("healthy", None)
+}
+
+/// The rates of a thing, if it has a history.
+pub(in crate::admin) type Rates<'a> = Option<&'a Series>;
+
+/// A picture with its rates.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::admin) struct Moment<'a> {
+    pub picture: &'a Picture,
+    pub(super) series: &'a Sampler,
+}
+
+impl<'a> Moment<'a> {
+    pub(in crate::admin) fn requests(&self) -> &'a Series {
+        &self.series.requests
+    }
+
+    pub(in crate::admin) fn pool(&self, name: &str) -> Rates<'a> {
+        self.series.pools.get(name)
+    }
+
+    pub(in crate::admin) fn endpoint(&self, label: &str) -> Rates<'a> {
+        self.series.endpoints.get(label)
+    }
+
+    pub(in crate::admin) fn policy(&self, name: &str) -> Rates<'a> {
+        self.series.policies.get(name).map(|calls| &calls.series)
+    }
+}

@@ -1,0 +1,39 @@
+//! Answers that go on.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+/// The body of an answer that goes on.
+#[derive(Debug)]
+pub(super) struct Events {
+    pieces: mpsc::Receiver<Bytes>,
+    _watches: OwnedSemaphorePermit,
+}
+
+impl Body for Events {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = self.pieces.poll_recv(cx);
+        piece.map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+impl Events {
+    /// What comes here, for as long as the page may watch.
+    pub(super) fn new(pieces: mpsc::Receiver<Bytes>, watches: OwnedSemaphorePermit) -> Self {
+        Self {
+            pieces,
+            _watches: watches,
+        }
+    }
+}
