@@ -34,6 +34,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 mod times;
+mod traces;
 mod upgrade;
 mod upgrading;
 mod uploads;
@@ -54,4 +55,5 @@ pub use reload::{Changes, Difference, ReloadError, ReloadFuture, ReloadStatus, R
 pub use report::{Report, ShownEndpoint, ShownPool, StatsView};
 pub use serve::{AdminError, serve};
 pub use shared::CONNECTIONS;
+pub use traces::Traces;
 pub use upgrade::{UpgradeError, UpgradeFuture, Upgraded};
