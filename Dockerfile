@@ -2,8 +2,8 @@
 # docker run --rm -p 8080:8080 -e WAYPOST_HOSTS='*=10.0.0.1:80,10.0.0.2:80' waypost
 
 FROM rust:1.95-slim-trixie AS build
-# A proxy and no more, with its cryptography, its resolver, compression and with certificates by ACME: not `policy new`, `pack` and `bindings` (authoring), not `origin` and `demo` (demo).
-ARG FEATURES="aws-lc-rs,acme,dns,compress"
+# A proxy and no more, with its cryptography, its resolver, compression, the export of traces and with certificates by ACME: not `policy new`, `pack` and `bindings` (authoring), not `origin` and `demo` (demo).
+ARG FEATURES="aws-lc-rs,acme,dns,compress,otlp"
 WORKDIR /src
 COPY . .
 # The caches live outside of the image: a change of ours compiles only what is ours.

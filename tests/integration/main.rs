@@ -83,6 +83,7 @@ mod tidy;
 mod tls;
 mod tls_backends;
 mod tolerated_requests;
+mod traced;
 mod tunnels;
 mod upgrades;
 mod ways;

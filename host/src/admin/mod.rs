@@ -42,6 +42,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 mod times;
+mod traces;
 mod upgrade;
 mod upgrading;
 mod uploads;
@@ -63,4 +64,5 @@ pub use report::{Report, ShownEndpoint, ShownPool, StatsView};
 pub use routes::RouteStatus;
 pub use serve::{AdminError, serve};
 pub use shared::CONNECTIONS;
+pub use traces::Traces;
 pub use upgrade::{UpgradeError, UpgradeFuture, Upgraded};

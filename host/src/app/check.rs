@@ -19,6 +19,7 @@ use super::names::Names;
 use super::pid_file::pid_file_problem;
 use super::policies;
 use super::reload::{log_problem, record_problem};
+use super::traces::traces_problem;
 use super::unix_socket;
 use crate::config::{Config, ListenAddress, OnFailure, Policy, Pool, ResolverConfig, Sources};
 use crate::policy::{Engine, EngineOptions, Hooks, PolicyError};
@@ -233,6 +234,7 @@ impl Check {
         for problem in log_problem(config)
             .into_iter()
             .chain(record_problem(config))
+            .chain(traces_problem(config))
             .chain(pid_file_problem(config))
         {
             self.report.error(problem)?;

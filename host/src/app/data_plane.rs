@@ -125,6 +125,7 @@ async fn run(start: Start) -> Option<Rc<Worker>> {
     drop(accepts);
     drain(&worker).await;
     worker.access_log.flush();
+    worker.traces.flush();
     Some(worker)
 }
 
@@ -168,6 +169,7 @@ impl Following {
         let next = worker.view().next(snapshot, stats, worker.index);
         worker.adopt(next);
         worker.access_log.follow(&equipment.log);
+        worker.traces.follow(equipment.traces.as_ref());
         self.listeners.adopt(&equipment).await;
         self.adoption.adopted(self.worker.index, version);
     }

@@ -41,6 +41,7 @@ mod run;
 mod running;
 mod signals;
 mod supervisor;
+mod traces;
 mod unix_socket;
 mod upgrade;
 mod watch;

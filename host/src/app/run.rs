@@ -23,6 +23,7 @@ use super::reload::{AdminListener, Source, record_problem, start_log, start_reco
 use super::running::{Running, stop_within};
 use super::signals::Signals;
 use super::supervisor::{Activation, Notifier};
+use super::traces::{TraceExporter, start_traces, traces_problem};
 use super::upgrade::{Predecessor, Program};
 use super::watchdog::Watchdog;
 use super::workers::{Workers, start_workers};
@@ -151,12 +152,14 @@ impl Beginning {
             may_serve(former, &control, self.passed.taken()).await?;
         }
         let records = start_records(&config, &control)?;
+        let traces = start_traces(&config, control.stats())?;
         let pid_file = config.pid_file.as_deref().map(pid_file).transpose()?;
         let admin = admin_side(&config, &control, ready.admin, ready.shares.admin)?;
         equipment = Equipment {
             listeners: ready.listeners.listening(),
             log: log.handle(),
             recorder: records.as_ref().map(RecordWriter::recorder),
+            traces: traces.as_ref().map(TraceExporter::handle),
         };
         let version = control.equip(equipment);
         let mut listeners = OpenListeners::default();
@@ -186,6 +189,7 @@ impl Beginning {
             stop,
             log,
             records,
+            traces,
             pid_file,
             watchdog,
             successor: None,
@@ -219,7 +223,8 @@ impl Beginning {
         };
         self.passed.refuse_rest()?;
         let log = start_log(&config)?;
-        if let Some(problem) = record_problem(&config) {
+        let problems = [record_problem(&config), traces_problem(&config)];
+        if let Some(problem) = problems.into_iter().flatten().next() {
             bail!("{problem}");
         }
         Ok(Ready {

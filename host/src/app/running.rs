@@ -21,6 +21,7 @@ use super::reload::{AdminListener, Source};
 use super::reloading::Reloading;
 use super::signals::{Event, Signals};
 use super::supervisor::{Notifier, keep_alive};
+use super::traces::TraceExporter;
 use super::upgrade::{Program, Successor, Upgrading};
 use super::watchdog::Watchdog;
 use super::workers::Workers;
@@ -59,6 +60,7 @@ pub(super) struct Running {
     pub stop: watch::Sender<bool>,
     pub log: LogWriter,
     pub records: Option<RecordWriter>,
+    pub traces: Option<TraceExporter>,
     pub pid_file: Option<PidFile>,
     pub watchdog: Watchdog,
     /// The process that serves in place of this one.
@@ -126,6 +128,7 @@ impl Running {
         let Self {
             log,
             records,
+            traces,
             failure,
             watchdog,
             pid_file,
@@ -136,6 +139,9 @@ impl Running {
             log.finish(LOGS_END);
             if let Some(records) = records {
                 records.finish(LOGS_END);
+            }
+            if let Some(traces) = traces {
+                traces.finish(LOGS_END);
             }
             drop(pid_file);
         };

@@ -61,6 +61,8 @@ pub enum Fact {
     Header(Box<str>),
     /// A number that no other request has.
     RequestId,
+    /// Its trace, where there is one.
+    TraceId,
     /// The server that the client asked for in its handshake.
     Sni,
     /// The version of TLS.
@@ -76,7 +78,7 @@ pub enum Fact {
 }
 
 /// Those that have one name and nothing else, as they are written.
-const NAMED: [(&str, Fact); 14] = [
+const NAMED: [(&str, Fact); 15] = [
     ("client", Fact::Client),
     ("scheme", Fact::Scheme),
     ("host", Fact::Host),
@@ -85,6 +87,7 @@ const NAMED: [(&str, Fact); 14] = [
     ("path", Fact::Path),
     ("query", Fact::Query),
     ("request-id", Fact::RequestId),
+    ("trace-id", Fact::TraceId),
     ("sni", Fact::Sni),
     ("tls-version", Fact::TlsVersion),
     ("certificate-subject", Fact::CertificateSubject),

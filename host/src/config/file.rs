@@ -12,11 +12,11 @@ use super::route_entry::RouteEntry;
 use super::traffic::TrafficEntry;
 use super::{
     AccessLog, Acme, Backend, Forwarded, HostPattern, Limits, Listener, LogFormat, LoggedRequests,
-    Paths, Policy, Pool, ResolverConfig, Rollout, Timeouts, target_rights,
+    Paths, Policy, Pool, RequestIds, ResolverConfig, Rollout, Timeouts, Tracing, target_rights,
 };
 use super::{
-    acme, compression, forwarded, host, listeners, matches, passthrough, pools, resolver, respond,
-    rewrite, sections, upgrade, values,
+    acme, compression, forwarded, host, listeners, matches, passthrough, pools, request_id,
+    resolver, respond, rewrite, sections, tracing, upgrade, values,
 };
 use crate::document::{self, At, Findings, Node, Section};
 use crate::message::path;
@@ -71,6 +71,8 @@ pub(super) struct File {
     pub paths: Paths,
     pub access_log: AccessLog,
     pub record: Option<RecordEntry>,
+    pub request_id: Option<RequestIds>,
+    pub tracing: Option<Tracing>,
     pub rollout: Rollout,
     pub state_dir: Option<PathBuf>,
     pub cache_dir: Option<PathBuf>,
@@ -108,6 +110,8 @@ pub(super) fn read(
         paths: forwarded::paths(root.take_section("paths", findings), findings),
         access_log: access_log(&mut root, base, findings),
         record: record::record(&mut root, base, findings),
+        request_id: request_id::request_id(&mut root, findings),
+        tracing: tracing::tracing(&mut root, base, findings),
         rollout: sections::rollout(root.take_section("rollout", findings), findings),
         state_dir: location(&mut root, "state-dir", base, findings),
         cache_dir: location(&mut root, "cache-dir", base, findings),

@@ -62,8 +62,10 @@ pub enum LogFact {
     Backend,
     /// How often the request was sent.
     Attempts,
-    /// The number that no other request has, where the route writes it.
+    /// What it is called, where it has a name.
     RequestId,
+    /// Its trace, where there is one.
+    TraceId,
     /// Why the proxy or a policy refused, or why the request was not completed.
     Reason,
     /// The version of TLS.
@@ -77,7 +79,7 @@ pub enum LogFact {
 }
 
 /// Those that have one name.
-const NAMED: [(&str, LogFact); 25] = [
+const NAMED: [(&str, LogFact); 26] = [
     ("time", LogFact::Time),
     ("time-common", LogFact::TimeCommon),
     ("client", LogFact::Client),
@@ -99,13 +101,14 @@ const NAMED: [(&str, LogFact); 25] = [
     ("backend", LogFact::Backend),
     ("attempts", LogFact::Attempts),
     ("request-id", LogFact::RequestId),
+    ("trace-id", LogFact::TraceId),
     ("reason", LogFact::Reason),
     ("tls-version", LogFact::TlsVersion),
     ("cipher-suite", LogFact::CipherSuite),
     ("sni", LogFact::Sni),
 ];
 /// What nginx and others call these.
-const ELSEWHERE: [(&str, &str); 26] = [
+const ELSEWHERE: [(&str, &str); 27] = [
     ("remote_addr", "{client}"),
     ("remote_user", "{user}"),
     ("time_local", "{time-common}"),
@@ -129,6 +132,7 @@ const ELSEWHERE: [(&str, &str); 26] = [
     ("upstream_response_time", "{duration}"),
     ("upstream_addr", "{backend}"),
     ("request_id", "{request-id}"),
+    ("otel_trace_id", "{trace-id}"),
     ("ssl_protocol", "{tls-version}"),
     ("ssl_cipher", "{cipher-suite}"),
     ("ssl_server_name", "{sni}"),

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::{
     Acme, AdaptiveRequests, Backend, Compression, Conditions, ForwardProxy, H2Limits, HostPattern,
-    Layer4, Listener, LogFormat, PathMatch, PoolHealth, PoolProtocol, PoolTls, ResolverConfig,
-    RetryPolicy, RouteAnswer, RouteEdits, TargetRights, Timeouts, Traffic, TrustedPeers,
+    Layer4, Listener, LogFormat, PathMatch, PoolHealth, PoolProtocol, PoolTls, RequestIds,
+    ResolverConfig, RetryPolicy, RouteAnswer, RouteEdits, TargetRights, Timeouts, Tracing, Traffic,
+    TrustedPeers,
 };
 use crate::document::{ConfigWarning, Place};
 
@@ -48,6 +49,10 @@ pub struct Config {
     pub access_log: AccessLog,
     /// The recording of requests; `None` if nothing is recorded.
     pub record: Option<RecordingConfig>,
+    /// `[request-id]`; `None` if requests get no ids.
+    pub request_id: Option<RequestIds>,
+    /// `[tracing]`; `None` if requests belong to no traces.
+    pub tracing: Option<Tracing>,
     /// When a canary is withdrawn.
     pub rollout: Rollout,
     /// The folder that keeps promoted components over a restart; `None` if they are not kept.

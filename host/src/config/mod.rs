@@ -43,6 +43,7 @@ mod pools;
 mod reach;
 mod record;
 mod redirect;
+mod request_id;
 mod resolve;
 mod resolver;
 mod respond;
@@ -59,6 +60,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod timeouts;
+mod tracing;
 mod traffic;
 mod trusted;
 mod unmeant;
@@ -95,12 +97,14 @@ pub use pattern::Pattern;
 pub use reach::{
     AddressFamily, Backend, BackendKind, KeyPairFiles, PoolProtocol, PoolTls, ResolverConfig,
 };
+pub use request_id::RequestIds;
 pub use retry_policy::{HedgeAfter, RetryBudget, RetryOn, RetryPolicy};
 pub use rights::TargetRights;
 pub use sections::BUILTIN_POLICIES;
 pub use sources::{FileSource, MAX_FILE_BYTES, Overrides, Sources};
 pub use template::{NOT_OF_PATHS, Parts, Template};
 pub use timeouts::Timeouts;
+pub use tracing::{AcceptTraces, TraceExport, Tracing};
 pub use traffic::{RouteTarget, Traffic};
 pub use trusted::TrustedPeers;
 pub use values::{parse_isolation, parse_listen};

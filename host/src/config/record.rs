@@ -81,7 +81,7 @@ pub(super) fn record(
 }
 
 /// `"1%"`, or `0.01`.
-fn share(node: Node, findings: &mut Findings) -> Option<f64> {
+pub(super) fn share(node: Node, findings: &mut Findings) -> Option<f64> {
     if !node.is_string() {
         return node.number(findings, 0.0..=1.0).map(|n| n.value);
     }

@@ -81,6 +81,8 @@ pub(super) fn resolve(
         paths: file.paths,
         access_log: file.access_log,
         record,
+        request_id: file.request_id,
+        tracing: file.tracing,
         rollout: file.rollout,
         cache_dir: cache_dir(file.cache_dir, file.state_dir.as_deref()),
         state_dir: file.state_dir,

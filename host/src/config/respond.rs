@@ -230,7 +230,7 @@ fn is_claim(owner: names::Owner, name: &str) -> bool {
 }
 
 /// The value of a field that an operator may write.
-fn written_value(written: &str) -> Result<Vec<u8>, String> {
+pub(super) fn written_value(written: &str) -> Result<Vec<u8>, String> {
     let value = written.trim().as_bytes();
     match syntax::is_value(value) && value.len() <= VALUE {
         true => Ok(value.to_vec()),

@@ -16,12 +16,13 @@ pub(super) enum Spot {
 }
 
 /// nginx's variables, and the facts of the same meaning.
-const FACTS: [(&str, &str); 20] = [
+const FACTS: [(&str, &str); 21] = [
     ("args", "{query}"),
     ("binary_remote_addr", "{client}"),
     ("document_uri", "{path}"),
     ("host", "{host}"),
     ("http_host", "{authority}"),
+    ("otel_trace_id", "{trace-id}"),
     ("proxy_host", "{pool}"),
     ("query_string", "{query}"),
     ("realip_remote_addr", "{client}"),

@@ -1,10 +1,13 @@
 //! What is captured of one request while its policies are asked.
 
 use std::cell::RefCell;
+use std::fmt::Display;
+use std::time::Instant;
 
 use super::explain::{Trace, TracedCall};
 use super::record::RecordedRequest;
-use crate::policy::{Hook, PolicyHandle};
+use crate::observe::spans::{CallNote, SpanNotes, clipped};
+use crate::policy::{Fault, Hook, PolicyHandle};
 use crate::recording::Role;
 
 /// What is captured of one request. Nothing is of most, and those pay for a look at one pointer.
@@ -14,6 +17,8 @@ pub(super) struct Capture {
     pub trace: Option<RefCell<Trace>>,
     /// For a replay.
     pub record: Option<RefCell<RecordedRequest>>,
+    /// For the collector of traces.
+    pub spans: Option<RefCell<SpanNotes>>,
 }
 
 impl Capture {
@@ -22,10 +27,44 @@ impl Capture {
         let record = self.record.as_ref();
         record.filter(|record| record.borrow().wants(handle))
     }
+
+    /// Notes what a call of this handle has come to.
+    pub(super) fn note(
+        &self,
+        (handle, hook, role): (&PolicyHandle, Hook, Role),
+        answer: &Result<impl Display, Fault>,
+    ) {
+        let answer: Result<&dyn Display, &dyn Display> = match answer {
+            Ok(answer) => Ok(answer),
+            Err(fault) => Err(&fault.kind),
+        };
+        let call = traced(handle, hook, role);
+        if let Some(trace) = &self.trace {
+            let said = answer.unwrap_or_else(|fault| fault);
+            trace.borrow_mut().asked(&call, said);
+        }
+        if let Some(spans) = &self.spans {
+            spans.borrow_mut().called(|| noted(&call, answer));
+        }
+    }
+}
+
+/// The same for the collector of traces.
+fn noted(call: &TracedCall<'_>, answer: Result<&dyn Display, &dyn Display>) -> CallNote {
+    let text = |said: &dyn Display| clipped(&said.to_string());
+    CallNote {
+        hook: call.hook.name(),
+        policy: call.policy.into(),
+        generation: call.generation,
+        role: call.role,
+        ended: Instant::now(),
+        took: call.took,
+        answer: answer.map(text).map_err(text),
+    }
 }
 
 /// The call of this handle that has just ended, as a trace names it.
-pub(super) fn traced(handle: &PolicyHandle, hook: Hook, role: Role) -> TracedCall<'_> {
+fn traced(handle: &PolicyHandle, hook: Hook, role: Role) -> TracedCall<'_> {
     let generation = handle.generation();
     TracedCall {
         hook,

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt::Display;
 use std::rc::Rc;
 
-use super::capture::{Capture, traced};
+use super::capture::Capture;
 use super::environment::Environment;
 use super::faults::fault_line;
 use super::record::RecordedRequest;
@@ -102,14 +102,7 @@ impl<'a, E: Environment> Link<'a, E> {
         if own_tape {
             asked.eject_tape();
         }
-        if let Some(trace) = &capture.trace {
-            let call = traced(asked, Q::HOOK, role);
-            let mut trace = trace.borrow_mut();
-            match &answer {
-                Ok(answer) => trace.asked(&call, answer),
-                Err(fault) => trace.asked(&call, &fault.kind),
-            }
-        }
+        capture.note((asked, Q::HOOK, role), &answer);
         answer
     }
 

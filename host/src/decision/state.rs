@@ -9,6 +9,7 @@ use super::capture::Capture;
 use super::explain::Trace;
 use super::record::RecordedRequest;
 use crate::message::{TlsSession, Version};
+use crate::observe::spans::{AttemptNote, SpanNotes};
 use crate::recording::Recorder;
 use crate::stats::WorkerShard;
 
@@ -46,6 +47,35 @@ impl RequestPolicyState {
     /// Has a record kept, from now on.
     pub fn keep_record(&mut self, record: RecordedRequest) {
         self.capture.get_or_insert_default().record = Some(RefCell::new(record));
+    }
+
+    /// Has the request's spans noted, from now on. It is a part of this one.
+    pub fn keep_spans(&mut self, parent: Option<u64>) {
+        let notes = SpanNotes::of(parent);
+        self.capture.get_or_insert_default().spans = Some(RefCell::new(notes));
+    }
+
+    /// The request has ended: nothing more is noted of its spans. `None` if nothing was.
+    #[inline]
+    pub fn take_spans(&mut self) -> Option<SpanNotes> {
+        let capture = self.capture.as_mut()?;
+        capture.spans.take().map(RefCell::into_inner)
+    }
+
+    /// An attempt at a backend begins; `None` if its span is not noted.
+    #[inline]
+    pub fn begin_attempt(&self, attempt: impl FnOnce() -> AttemptNote) -> Option<usize> {
+        let spans = self.capture.as_ref()?.spans.as_ref()?;
+        spans.borrow_mut().begin(attempt())
+    }
+
+    /// Notes something of the request's spans, if they are noted.
+    pub fn note_spans(&self, note: impl FnOnce(&mut SpanNotes)) {
+        if let Some(capture) = &self.capture
+            && let Some(spans) = &capture.spans
+        {
+            note(&mut spans.borrow_mut());
+        }
     }
 
     /// The trace so far, if one is kept.

@@ -8,7 +8,7 @@ use http::Method;
 use memchr::memchr;
 
 use super::path::{self, PathNotes};
-use super::{Fields, Malformed, Scheme, TlsSession, Upgrade, Version, syntax};
+use super::{Fields, Malformed, Scheme, TlsSession, TraceContext, Upgrade, Version, syntax};
 
 /// A request head. One per connection, reused for each request, so that its buffers stay warm.
 #[derive(Debug, Clone)]
@@ -43,6 +43,11 @@ pub struct RequestHead {
     pub tls: Option<Arc<TlsSession>>,
     /// Until when the client waits for the answer, if it says so. The proxy sets it.
     pub deadline: Option<Instant>,
+    /// What it is called in logs and for backends; empty if nothing wants to know. The proxy sets
+    /// it.
+    pub id: String,
+    /// Its span, if it belongs to a trace. The proxy sets it.
+    pub trace: Option<TraceContext>,
     /// The header fields.
     pub fields: Fields,
     /// The protocols that the client offers to change to. The proxy keeps those that the route
@@ -63,8 +68,6 @@ pub struct ByRoute {
     pub names_backend: bool,
     /// The origin whose scripts may read the answer.
     pub reader: Option<Box<[u8]>>,
-    /// The number that no other request has, where fields say it.
-    pub id: Option<u128>,
     /// The name of the pool, where fields say it.
     pub pool: Option<Box<str>>,
 }
@@ -84,6 +87,8 @@ impl RequestHead {
         self.client = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         self.tls = None;
         self.deadline = None;
+        self.id.clear();
+        self.trace = None;
         self.by_route = None;
     }
 
@@ -208,6 +213,8 @@ impl Default for RequestHead {
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             tls: None,
             deadline: None,
+            id: String::new(),
+            trace: None,
             fields: Fields::new(),
             upgrade: Upgrade::default(),
             by_route: None,

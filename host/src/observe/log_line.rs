@@ -97,9 +97,12 @@ struct Line<'a> {
     /// Where it says that it comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     referer: Option<Cow<'a, str>>,
-    /// The number that no other request has, where the route writes it.
+    /// What it is called, where `[request-id]` or the route says that it has a name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<String>,
+    request_id: Option<&'a str>,
+    /// Its trace, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
     /// Why the proxy or a policy refused the request, or why it could not be completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
@@ -180,6 +183,7 @@ impl<'a> Seen<'a> {
             user_agent: self.field("user-agent"),
             referer: self.field("referer"),
             request_id: self.request_id(),
+            trace_id: self.trace_id(),
             reason: outcome.reason.as_deref(),
         }
     }
@@ -222,6 +226,7 @@ impl<'a> Seen<'a> {
             LogFact::Route => known.map(|known| known.route.as_str().into()),
             LogFact::Pool => known.map(|known| known.pool.as_str().into()),
             LogFact::Backend => self.backend().map(Into::into),
+            LogFact::TraceId => self.trace_id().map(Into::into),
             LogFact::RequestId => self.request_id().map(Into::into),
             LogFact::Reason => outcome.reason.as_deref().map(Into::into),
             LogFact::TlsVersion => session.map(|session| session.version.as_str().into()),
@@ -278,9 +283,14 @@ impl<'a> Seen<'a> {
         backend.map(|backend| backend.name.as_str())
     }
 
-    fn request_id(&self) -> Option<String> {
-        let id = self.head?.by_route.as_deref()?.id?;
-        Some(format!("{id:032x}"))
+    fn request_id(&self) -> Option<&'a str> {
+        let id = self.head.map(|head| head.id.as_str());
+        id.filter(|id| !id.is_empty())
+    }
+
+    fn trace_id(&self) -> Option<String> {
+        let of = self.head?.trace?;
+        Some(format!("{:032x}", of.trace))
     }
 
     /// Bytes from and to the client.

@@ -7,5 +7,7 @@
 pub mod access_log;
 mod log_line;
 mod outcome;
+pub mod spans;
+pub mod traces;
 
 pub use outcome::{Asked, Hedge, Logged, Outcome};

@@ -86,7 +86,9 @@ impl Exchange<'_> {
     ) -> Answer<'f> {
         let chain = context.map(RequestContext::chain);
         let chain = chain.filter(|chain| chain.edits_local_responses());
-        if self.edits.is_none() && chain.is_none() {
+        let marks = self.view.settings.marks.as_deref();
+        let marks = marks.filter(|marks| marks.responds().is_some());
+        if self.edits.is_none() && chain.is_none() && marks.is_none() {
             return answer;
         }
         let (head, status) = (&mut self.scratch.head, answer.status());
@@ -95,6 +97,9 @@ impl Exchange<'_> {
                 let of_call = OfCall::of(fields);
                 chain.edit_local_response(head, (status, source), fields);
                 of_call.restore(fields);
+            }
+            if let Some(marks) = marks {
+                marks.respond(&head.id, fields);
             }
             if let Some(edits) = self.edits {
                 change_answer(edits, head, fields);

@@ -36,19 +36,9 @@ impl Exchange<'_> {
             }
         }
         loop {
-            let upstream = match self.opened(worker, &lease, tries).await {
-                Some(Ok(upstream)) => upstream,
-                none => return self.no_connection(lease, none.and_then(Result::err)),
-            };
-            if self.layer4.is_some() {
-                return self.passed_on(to, lease, upstream);
-            }
-            let reused = upstream.is_reused();
-            let attempted = match upstream {
-                Carrier::H1(connection) => self.forward(to, lease, connection).await,
-                // In a box: it would be the largest part of every exchange.
-                Carrier::H2(slot) => boxed(|| self.forward_by_stream(to, lease, slot)).await,
-            };
+            let span = self.begin_span(to);
+            let (reused, attempted) = self.sent_once(to, lease).await;
+            self.end_span(context.state, span, &attempted);
             match attempted {
                 Attempted::Failed(outcome) if reused && self.may_start_anew(outcome) => {
                     self.start_anew(worker, tries);
@@ -57,6 +47,26 @@ impl Exchange<'_> {
                 attempted => return attempted,
             }
         }
+    }
+
+    /// Sends it by one connection, pooled or new. Returns whether that had carried others, and what
+    /// it came to.
+    async fn sent_once(&mut self, to: Target<'_>, lease: Lease<'_>) -> (bool, Attempted) {
+        let opened = self.opened(to.context.worker, &lease, to.tries).await;
+        let upstream = match opened {
+            Some(Ok(upstream)) => upstream,
+            none => return (false, self.no_connection(lease, none.and_then(Result::err))),
+        };
+        if self.layer4.is_some() {
+            return (false, self.passed_on(to, lease, upstream));
+        }
+        let reused = upstream.is_reused();
+        let attempted = match upstream {
+            Carrier::H1(connection) => self.forward(to, lease, connection).await,
+            // In a box: it would be the largest part of every exchange.
+            Carrier::H2(slot) => boxed(|| self.forward_by_stream(to, lease, slot)).await,
+        };
+        (reused, attempted)
     }
 
     /// For routes that send the name of the backend as the request's host.

@@ -11,6 +11,7 @@ use super::connection::Disposition;
 use super::context::RequestContext;
 use super::exchange::{Attempted, Exchange};
 use super::refusal::{LocalReply, Refusal};
+use super::spans::failure_word;
 use super::tries::{Race, Tries};
 use super::worker::Worker;
 use crate::config::RetryPolicy;
@@ -245,8 +246,7 @@ impl Exchange<'_> {
             .state
             .attempted(number, endpoint.address, || match outcome {
                 AttemptOutcome::Unavailable => format!("status-{status}"),
-                AttemptOutcome::NoResponse | AttemptOutcome::TookNothing => "timeout".to_owned(),
-                outcome => outcome.failure().to_string(),
+                outcome => failure_word(outcome),
             });
     }
 

@@ -203,6 +203,9 @@ impl Download<'_> {
         }
         let edited = chain.edit_response(self.head, status, position, &mut self.response.fields);
         edited.map_err(|stop| ExchangeEnd::Local(stop.into()))?;
+        if let Some(marks) = &context.view.settings.marks {
+            marks.respond(&self.head.id, &mut self.response.fields);
+        }
         if let Some(edits) = &context.rule.edits {
             change_answer(edits, self.head, &mut self.response.fields);
         }

@@ -4,11 +4,15 @@ use rand::RngExt;
 
 use super::exchange::Exchange;
 use super::refusal::{LocalReply, Refusal};
+use super::worker::Worker;
 use crate::config::{Cors, CorsList, FieldEdits, FieldValue, HostRewrite, RouteEdits};
+use crate::message::trace_context::write_digits;
 use crate::message::{ByRoute, Fields, RequestHead, syntax};
 use crate::route;
 use crate::upstream::PoolId;
 
+/// Digits of an id.
+const DIGITS: usize = 32;
 /// What a route with `strip-prefix` tells backends of that.
 const PREFIX: &str = "x-forwarded-prefix";
 /// Beside the origin, what the answer to a preflight depends on.
@@ -68,15 +72,22 @@ impl Exchange<'_> {
     #[cold]
     pub(super) fn name(&mut self, edits: &RouteEdits, pool: Option<PoolId>) {
         let (worker, view) = (self.client.worker(), self.view);
-        let by_route = self.scratch.head.by_route.get_or_insert_default();
-        if edits.says_id && by_route.id.is_none() {
-            by_route.id = Some(worker.rng.borrow_mut().random());
+        let head = &mut self.scratch.head;
+        if edits.says_id && head.id.is_empty() {
+            new_id(worker, &mut head.id);
         }
         if let Some(pool) = pool.filter(|_| edits.says_pool) {
             let pool = view.pools.pool(pool);
-            by_route.pool = pool.map(|pool| pool.topology.name.as_str().into());
+            by_route(head).pool = pool.map(|pool| pool.topology.name.as_str().into());
         }
     }
+}
+
+/// Writes an id that no other request has.
+pub(super) fn new_id(worker: &Worker, to: &mut String) {
+    let mut digits = [0; DIGITS];
+    write_digits(worker.rng.borrow_mut().random(), &mut digits);
+    to.push_str(str::from_utf8(&digits).unwrap_or_default());
 }
 
 /// The origin of a request that says one.
@@ -110,7 +121,7 @@ fn remove_alike(edits: &FieldEdits, fields: &mut Fields) {
     }
 }
 
-fn is_alike(field: &[u8], name: &[u8]) -> bool {
+pub(super) fn is_alike(field: &[u8], name: &[u8]) -> bool {
     let is = |(b, wanted): (&u8, &u8)| {
         b.eq_ignore_ascii_case(wanted) || *wanted == b'-' && matches!(b, b'_' | b'.' | b'~')
     };

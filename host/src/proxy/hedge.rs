@@ -17,6 +17,7 @@ use super::download::Download;
 use super::end::{ExchangeEnd, LEFT};
 use super::exchange::{Attempted, Exchange};
 use super::second::{Brought, Copied, Second, upward};
+use super::spans;
 use super::switched::Backend;
 use super::tries::{Race, Tries, is_idempotent};
 use super::worker::Worker;
@@ -117,7 +118,11 @@ fn begin<'p>(
     context.state.attempted(number, at, || "slow".to_owned());
     tries.sent.set(number + 1);
     tries.also_failed.set(Some(slow(backend)));
-    tries.race?.second.set(true);
+    let race = tries.race?;
+    race.second.set(true);
+    let endpoint = &tries.pool.endpoints[backend as usize];
+    let span = spans::begin(context, &mut request.head, (endpoint, number));
+    race.span.set(span);
     context.worker.shard.attempts.hedges.increment();
     let timeouts = context.timeouts;
     Some(Second {
@@ -308,6 +313,7 @@ impl Exchange<'_> {
         } = brought;
         self.note_won(context, &lease, (tries, first));
         let (failed, worker) = (tries.failed_with(first), context.worker);
+        let span = tries.race.and_then(|race| race.span.get());
         let tries = Tries::new(tries.policy, tries.pool, &failed, tries.sent.get());
         let to = Target::new(context, &lease, ranges, &tries);
         let (waited, (plan, _)) = (self.client.timer().moved.waited.get(), self.plan(to));
@@ -320,6 +326,7 @@ impl Exchange<'_> {
         let known = self.circumstances(worker, reused, &duplex, waited);
         let outcome = self.outcome(to, &end, known);
         self.settle(lease.endpoint(), &plan, &duplex);
+        self.end_won(context.state, span, duplex.status());
         let reported = self.reported(to, outcome);
         lease.finish(reported, &mut self.doubt, self.scratch.head.client);
         worker.buffers.take_back(buffer);

@@ -26,6 +26,9 @@ impl<'a> Exchange<'a> {
         worker: &Worker,
         state: &mut RequestPolicyState,
     ) -> Result<(&'a Rule, &'a RuleTarget), Box<LocalReply>> {
+        if let Some(marks) = &self.view.settings.marks {
+            self.mark(marks, state);
+        }
         self.before_routes()?;
         self.stats_page(worker)?;
         if self.facts.notes.explain {

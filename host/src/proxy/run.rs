@@ -20,11 +20,11 @@ use crate::route::{Rule, RuleTarget};
 use crate::stats::WorkerShard;
 use crate::upstream::{Completion, RequestFailure};
 
-/// A request whose policies may hear what becomes of it, however it ends: also if its task is
-/// dropped, or panics.
+/// A request of which policies and the collector of traces may hear what becomes of it, however it
+/// ends: also if its task is dropped, or panics.
 pub(super) struct Awaited<'e, 'a> {
     pub(super) exchange: &'e mut Exchange<'a>,
-    worker: &'e Worker,
+    pub(super) worker: &'e Worker,
     /// Its route and the pool that takes it, once they are known.
     pub(super) route: Option<(&'a Rule, &'a RuleTarget)>,
     pub(super) state: RequestPolicyState,
@@ -43,6 +43,9 @@ impl<'e, 'a> Awaited<'e, 'a> {
     /// The request has ended as its outcome says.
     #[inline]
     pub(super) fn end(mut self) {
+        if let Some(notes) = self.state.take_spans() {
+            self.export(notes);
+        }
         if self.state.is_awaited() {
             return self.pass_on();
         }
@@ -74,10 +77,17 @@ impl<'e, 'a> Awaited<'e, 'a> {
 
 impl Drop for Awaited<'_, '_> {
     fn drop(&mut self) {
+        let notes = self.state.take_spans();
+        if notes.is_none() && !self.state.is_awaited() {
+            return;
+        }
+        let outcome = &mut self.exchange.outcome;
+        outcome.failure = Some(RequestFailure::Cancelled);
+        outcome.end(self.exchange.scratch.head.client);
+        if let Some(notes) = notes {
+            self.export(notes);
+        }
         if self.state.is_awaited() {
-            let outcome = &mut self.exchange.outcome;
-            outcome.failure = Some(RequestFailure::Cancelled);
-            outcome.end(self.exchange.scratch.head.client);
             self.pass_on();
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::forward_proxy::ForwardRules;
 use super::forwarding::Forwarding;
+use super::marks::Marks;
 use crate::config::{Config, Limits, LoggedRequests, Paths, Timeouts};
 use crate::h1::HeadLimits;
 use crate::message::websocket::WEBSOCKET;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub logged: LoggedRequests,
     /// Which requests are recorded, if any are.
     pub sampling: Option<Sampling>,
+    /// What requests are called, if they have names.
+    pub(super) marks: Option<Arc<Marks>>,
     /// Whether any route wants header names as they were spelled.
     pub keeps_spelling: bool,
     /// Where clients of the forward proxy may go, if there is one.
@@ -82,6 +85,7 @@ impl Settings {
             stats_path: config.stats_path.as_deref().map(Arc::from),
             logged: config.access_log.requests,
             sampling: Sampling::new(config, policies),
+            marks: Marks::new(config),
             keeps_spelling: config.routes.iter().any(|route| route.preserve_header_case),
             forward: ForwardRules::new(config, policies, pools).map(Arc::new),
         }

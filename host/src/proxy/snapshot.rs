@@ -10,6 +10,7 @@ use super::settings::Settings;
 use crate::config::Config;
 use crate::decision::{PolicyEntry, WorkerPolicies, WorkerSide, lineup};
 use crate::observe::access_log::LogHandle;
+use crate::observe::traces::TraceHandle;
 use crate::recording::{Lineup, Recorder, Sampling};
 use crate::route::RouteTable;
 use crate::stats::Stats;
@@ -43,6 +44,8 @@ pub struct Equipment {
     pub log: LogHandle,
     /// Where sampled requests go; `None` if there is no recording.
     pub recorder: Option<Recorder>,
+    /// Where spans go; `None` if there is no collector.
+    pub traces: Option<TraceHandle>,
 }
 
 /// The snapshot with one worker's instances and connections. A request keeps its own to the end, so

@@ -9,7 +9,7 @@ use super::forward_proxy::TunnelPlace;
 use super::h2::BackendStream;
 use super::layer4::Layer4;
 use crate::config::LoggedRequests;
-use crate::message::{ByRoute, Fields, RequestHead, Scheme, Version};
+use crate::message::{Fields, RequestHead, Scheme, TraceContext, Version};
 use crate::net::Buffer;
 use crate::observe::Outcome;
 use crate::stats::WorkerShard;
@@ -56,7 +56,8 @@ pub(super) struct Request {
     pub host: Box<str>,
     pub target: Box<str>,
     pub scheme: Scheme,
-    pub id: Option<u128>,
+    pub id: Box<str>,
+    pub trace: Option<TraceContext>,
     pub fields: Fields,
 }
 
@@ -75,12 +76,8 @@ impl Request {
             target: self.target.into(),
             scheme: self.scheme,
             fields: self.fields,
-            by_route: self.id.map(|id| {
-                Box::new(ByRoute {
-                    id: Some(id),
-                    ..ByRoute::default()
-                })
-            }),
+            id: self.id.into(),
+            trace: self.trace,
             ..RequestHead::default()
         };
         (self.outcome, head)
@@ -105,7 +102,8 @@ impl Switched {
         self.request = Some(Request {
             fields,
             scheme: head.scheme,
-            id: head.by_route.as_deref().and_then(|by_route| by_route.id),
+            id: head.id.as_str().into(),
+            trace: head.trace,
             outcome,
             method: head.method.clone(),
             version: head.version,

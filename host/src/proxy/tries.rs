@@ -42,6 +42,8 @@ pub(super) struct Race {
     pub first_failed: Cell<Option<AttemptOutcome>>,
     /// The position of the second backend, if its response is taken.
     pub taken: Cell<Option<u32>>,
+    /// The second one among the spans that are noted.
+    pub span: Cell<Option<usize>>,
 }
 
 impl<'a> Tries<'a> {

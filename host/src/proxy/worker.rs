@@ -24,6 +24,7 @@ use crate::message::RequestHead;
 use crate::net::{Buffers, ConnectionInfo, Timers};
 use crate::observe::Outcome;
 use crate::observe::access_log::AccessLog;
+use crate::observe::traces::WorkerTraces;
 use crate::stats::{Stats, WorkerShard};
 use crate::upstream::{Destinations, Registry};
 use crate::users::Door;
@@ -64,6 +65,8 @@ pub struct Worker {
     pub buffers: Buffers,
     /// This worker's end of the access log.
     pub access_log: AccessLog,
+    /// This worker's end of the exporter of traces.
+    pub traces: WorkerTraces,
     /// For the host's own choices.
     pub rng: RefCell<SmallRng>,
     /// Requests that hold limited connections.
@@ -104,6 +107,10 @@ impl Worker {
         let shard = Arc::clone(&shared.stats.workers()[index]);
         let worker = Self {
             destinations: Destinations::new(&shared.registry, index, &shard),
+            traces: {
+                let to = view.snapshot.equipment.traces.clone();
+                WorkerTraces::new(Arc::clone(&shard), to)
+            },
             shard,
             shared,
             index,
@@ -196,6 +203,7 @@ impl Worker {
         self.holds.sweep(self.timers.now());
         self.update_date();
         self.access_log.flush();
+        self.traces.flush();
         self.scratch.trim();
         self.runners.trim();
         self.completions.trim();

@@ -39,10 +39,11 @@ fn add(value: &mut Vec<u8>, fact: &Fact, head: &RequestHead, parts: Parts<'_>) {
         // Unspecified: the request was refused before its client was known.
         Fact::Client if head.client.is_unspecified() => (None, CONTROLS),
         Fact::Client => return write(value, format_args!("{}", head.client)),
-        Fact::RequestId => match by_route.and_then(|by| by.id) {
-            Some(id) => return write(value, format_args!("{id:032x}")),
+        Fact::TraceId => match head.trace {
+            Some(of) => return write(value, format_args!("{:032x}", of.trace)),
             None => (None, CONTROLS),
         },
+        Fact::RequestId => (Some(&head.id), CONTROLS),
         Fact::CertificateFingerprint => {
             let digits = certificate(head).map(|certificate| hex(&certificate.fingerprint));
             return value.extend(digits.into_iter().flat_map(String::into_bytes));

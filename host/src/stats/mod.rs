@@ -16,6 +16,7 @@ mod named;
 mod recording;
 mod shard;
 mod store;
+mod traces;
 mod trial;
 
 pub use attempts::{AttemptShard, RetryReason};
@@ -34,6 +35,7 @@ pub use shard::{
     WorkerShard,
 };
 pub use store::StoreShard;
+pub use traces::{SharedCounter, TraceCounters};
 pub use trial::{ArmShard, ByRoute, Compared, JUDGED_ROUTES, JudgedArm, RouteArms, TrialShard};
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -57,6 +59,7 @@ struct Inner {
     pools: Mutex<Named<Vec<Arc<PoolShard>>, PoolShard>>,
     policies: Mutex<Named<Arc<PolicyStats>, PolicyShard>>,
     recording: Arc<RecordingShard>,
+    traces: Arc<TraceCounters>,
 }
 
 /// The counters of one policy name: they outlive its generations.
@@ -140,6 +143,7 @@ impl Stats {
                 pools: Mutex::default(),
                 policies: Mutex::default(),
                 recording: Arc::default(),
+                traces: Arc::default(),
             }),
         }
     }
@@ -152,6 +156,11 @@ impl Stats {
     /// The shards of all workers.
     pub fn workers(&self) -> &[Arc<WorkerShard>] {
         &self.inner.workers
+    }
+
+    /// Counters of the export of traces.
+    pub fn traces(&self) -> &Arc<TraceCounters> {
+        &self.inner.traces
     }
 
     /// The counters of the recording.

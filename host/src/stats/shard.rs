@@ -74,6 +74,8 @@ pub struct WorkerShard {
     pub upstream_refused: Counter,
     /// Access-log lines dropped because the log could not keep up.
     pub log_lines_dropped: Counter,
+    /// Spans that the exporter of traces had no room for.
+    pub spans_dropped: Counter,
     /// Sampled requests that were not recorded, because the writer could not keep up.
     pub records_dropped: Counter,
     /// Sweeps of the worker, which stop when it hangs.
@@ -147,6 +149,7 @@ impl Default for WorkerShard {
             upstream_reuses: Counter::default(),
             upstream_refused: Counter::default(),
             log_lines_dropped: Counter::default(),
+            spans_dropped: Counter::default(),
             records_dropped: Counter::default(),
             heartbeats: Counter::default(),
             hanging_seconds: Gauge::default(),

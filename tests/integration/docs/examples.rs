@@ -6,7 +6,7 @@ use crate::fixtures::{Authority, Scratch, guest, repository, waypost};
 
 /// Pages with configurations, and what their examples leave out because the page is about
 /// something else. Where nothing is left out, an example can be copied as it is.
-const PAGES: [(&str, &str); 20] = [
+const PAGES: [(&str, &str); 21] = [
     ("docs/access-log.md", ""),
     ("docs/acme.md", ""),
     ("docs/discovery.md", ""),
@@ -23,6 +23,7 @@ const PAGES: [(&str, &str); 20] = [
     ("docs/routes.md", ""),
     ("docs/side-by-side.md", POOLS),
     ("docs/tls.md", ROUTE),
+    ("docs/tracing.md", ROUTE),
     ("docs/upgrade.md", ROUTE),
     ("docs/health.md", ROUTE),
     ("docs/upstreams.md", ROUTE),

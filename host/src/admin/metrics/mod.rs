@@ -9,6 +9,7 @@ mod names;
 mod policies;
 mod pools;
 mod reload;
+mod traces;
 mod traffic;
 
 use std::fmt::{self, Write as _};
@@ -107,6 +108,7 @@ impl Collector for Snapshot {
         self.losses(&mut out)?;
         self.compression(&mut out)?;
         self.recording(&mut out)?;
+        self.traces(&mut out)?;
         self.backends(&mut out)?;
         self.health(&mut out)?;
         self.handshakes(&mut out)?;

@@ -28,6 +28,7 @@ use super::pools::Pool;
 use super::process::Process;
 use super::recording::Recording;
 use super::reload::ReloadStatus;
+use super::traces::Traces;
 use crate::stats::{
     BackendStats, Counter, FORGOTTEN, Gauge, HistogramSnapshot, Named, STATUSES, Stats, WorkerShard,
 };
@@ -84,6 +85,8 @@ pub struct Report {
     pub process: Process,
     /// Requests recorded for a replay.
     pub recording: Recording,
+    /// Spans of requests, for a collector.
+    pub traces: Traces,
     /// By address.
     pub backends: BTreeMap<String, Backend>,
     /// The pools that run, by name: where their endpoints come from, and how they are.
@@ -255,6 +258,7 @@ impl Report {
             log_lines_dropped: sum(|w| &w.log_lines_dropped) + Process::access_log_lines_lost(),
             process: Process::new(),
             recording: Recording::new(view.stats),
+            traces: Traces::new(view.stats),
             topology: topology(view),
             backends: backends(view.stats),
             names: view.names.to_vec(),

@@ -1,4 +1,4 @@
-//! The files of the access log and of the recording.
+//! The files of the access log and of the recording, and the collector of traces.
 
 use std::path::Path;
 
@@ -8,6 +8,7 @@ use super::{Now, refused};
 use crate::admin::ReloadError;
 use crate::app::control::ControlPlane;
 use crate::app::pid_file::pid_file_problem;
+use crate::app::traces::{TraceExporter, start_traces, traces_problem};
 use crate::config::{Config, LoggedRequests, RecordingConfig};
 use crate::files;
 use crate::observe::access_log::LogWriter;
@@ -33,6 +34,23 @@ impl Now {
         started.map(Some).map_err(|e| refused(format!("{e:#}")))
     }
 
+    pub(super) fn next_traces(
+        &self,
+        config: &Config,
+    ) -> Result<Option<Option<TraceExporter>>, ReloadError> {
+        if self.exports_to(config) {
+            return Ok(None);
+        }
+        let started = start_traces(config, self.control.stats());
+        started.map(Some).map_err(|e| refused(format!("{e:#}")))
+    }
+
+    /// Whether traces are exported in this way already.
+    fn exports_to(&self, config: &Config) -> bool {
+        let export = |config: &Config| config.tracing.as_ref().map(|to| to.export.clone());
+        export(&self.control.current()).flatten() == export(config).flatten()
+    }
+
     /// Whether requests are recorded in this way already.
     fn records_to(&self, config: &Config) -> bool {
         let former = &self.control.current().record;
@@ -55,7 +73,9 @@ impl Now {
     pub(super) fn unwritable(&self, config: &Config) -> impl Iterator<Item = String> + use<> {
         let log = Some(config).filter(|config| !self.log.serves(&config.access_log));
         let records = Some(config).filter(|config| !self.records_to(config));
+        let traces = Some(config).filter(|config| !self.exports_to(config));
         let problems = [
+            traces.and_then(traces_problem),
             log.and_then(log_problem),
             records.and_then(record_problem),
             self.pid_file_problem(config),

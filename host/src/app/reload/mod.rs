@@ -23,6 +23,7 @@ use super::control::{ControlPlane, Prepared, Purpose, Written};
 use super::forward::read_users;
 use super::open_listeners::{KnownListener, NextListeners, Wanted};
 use super::passed::PassedSockets;
+use super::traces::TraceExporter;
 use crate::admin::{Changes, ReloadError, Reloaded};
 use crate::config::Admin;
 use crate::observe::access_log::LogWriter;
@@ -46,6 +47,8 @@ pub(super) struct Ready {
     pub log: Option<LogWriter>,
     /// The recording, if it is another one.
     pub records: Option<Option<RecordWriter>>,
+    /// The exporter of traces, if it is another one.
+    pub traces: Option<Option<TraceExporter>>,
     /// The admin listener, if it is another one.
     pub admin: Option<NextAdmin>,
 }
@@ -91,6 +94,7 @@ impl Now {
             wanted.open(&mut PassedSockets::default())
         })?;
         let records = self.next_records(&prepared.config)?;
+        let traces = self.next_traces(&prepared.config)?;
         // Those of a file that is in use already count a little earlier than the rest.
         self.control.follow_users(users);
         Ok(Preparation::Ready(Box::new(Ready {
@@ -99,6 +103,7 @@ impl Now {
             listeners,
             log,
             records,
+            traces,
             admin,
         })))
     }

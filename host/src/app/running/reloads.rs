@@ -9,6 +9,7 @@ use crate::app::control::{Purpose, Request};
 use crate::app::pid_file::PidFile;
 use crate::app::reload::{self, AdminListener, NextAdmin, Now, Preparation, Ready};
 use crate::app::reloading::Reloading;
+use crate::app::traces::TraceExporter;
 use crate::proxy::Equipment;
 use crate::recording::RecordWriter;
 
@@ -95,10 +96,15 @@ impl Running {
         if let Some(records) = ready.records {
             self.records = records;
         }
+        if let Some(traces) = ready.traces {
+            // The former ends when the workers have handed over what they had.
+            self.traces = traces;
+        }
         let equipment = Arc::new(Equipment {
             listeners: ready.listeners.listening(),
             log: self.log.handle(),
             recorder: self.records.as_ref().map(RecordWriter::recorder),
+            traces: self.traces.as_ref().map(TraceExporter::handle),
         });
         let version = self
             .control

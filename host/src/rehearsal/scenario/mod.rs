@@ -287,6 +287,8 @@ impl Step {
             client: nth(self.clients, run),
             tls: head.tls.clone(),
             deadline: head.deadline,
+            id: String::new(),
+            trace: None,
             fields: Default::default(),
             upgrade: Default::default(),
             by_route: None,

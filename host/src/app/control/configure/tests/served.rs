@@ -129,6 +129,7 @@ impl Serving {
             listeners: opened.listening(),
             log: log.handle(),
             recorder: None,
+            traces: None,
         });
         let (admission, (stop, stopping)) = (Arc::new(Admission::new(1)), watch::channel(false));
         let workers = start_workers(1, &control, &admission, &stopping).unwrap();

@@ -1,0 +1,208 @@
+//! The spans of a request: its attempts while it is served, and all of it when it has ended.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use rand::Rng;
+
+use super::context::{RequestContext, Target, settled};
+use super::exchange::{Attempted, Exchange};
+use super::run::Awaited;
+use crate::decision::RequestPolicyState;
+use crate::message::trace_context::{TRACEPARENT, TRACESTATE};
+use crate::message::{RequestHead, TraceContext};
+use crate::observe::Outcome;
+use crate::observe::spans::{AttemptNote, RequestTrace, SpanNotes, clipped, unix_nanoseconds};
+use crate::upstream::{AttemptOutcome, RequestFailure, Verdict, WorkerEndpoint};
+
+/// Of a `tracestate` this much is exported; what is longer is only passed on.
+const STATE: usize = 512;
+
+/// An attempt at this endpoint begins, before which the request was sent this often. If its span is
+/// noted, it is what the backend continues.
+#[inline]
+pub(super) fn begin(
+    context: RequestContext<'_>,
+    head: &mut RequestHead,
+    to: (&Rc<WorkerEndpoint>, u32),
+) -> Option<usize> {
+    let of = head.trace?;
+    begin_noted(context, head, of, to)
+}
+
+#[cold]
+fn begin_noted(
+    context: RequestContext<'_>,
+    head: &mut RequestHead,
+    of: TraceContext,
+    (endpoint, resent): (&Rc<WorkerEndpoint>, u32),
+) -> Option<usize> {
+    let span = context.worker.rng.borrow_mut().next_u64().max(1);
+    let number = context.state.begin_attempt(|| AttemptNote {
+        span,
+        resent,
+        name: endpoint.name.as_str().into(),
+        address: endpoint.address,
+        began: Instant::now(),
+        ended: None,
+    })?;
+    // A policy may have removed it.
+    if head.fields.contains(TRACEPARENT) {
+        let value = TraceContext { span, ..of }.value();
+        head.fields.set(TRACEPARENT.as_bytes(), &value);
+    }
+    Some(number)
+}
+
+impl Exchange<'_> {
+    #[inline]
+    pub(super) fn begin_span(&mut self, to: Target<'_>) -> Option<usize> {
+        let resent = to.tries.sent.get().saturating_sub(1);
+        begin(to.context, &mut self.scratch.head, (to.endpoint, resent))
+    }
+
+    /// The attempt has ended so.
+    #[inline]
+    pub(super) fn end_span(
+        &self,
+        state: &RequestPolicyState,
+        span: Option<usize>,
+        attempted: &Attempted,
+    ) {
+        if let Some(number) = span {
+            self.end_noted(state, number, attempted);
+        }
+    }
+
+    #[cold]
+    fn end_noted(&self, state: &RequestPolicyState, number: usize, attempted: &Attempted) {
+        let (status, error) = match attempted {
+            Attempted::Ended(_) => (self.outcome.status, error_of(&self.outcome)),
+            Attempted::Failed(AttemptOutcome::Unavailable) => {
+                let status = self.scratch.response.status;
+                (status, Some(status.to_string()))
+            }
+            Attempted::Failed(outcome)
+            | Attempted::Unread(_, outcome)
+            | Attempted::Local(_, outcome) => {
+                let failed = outcome.verdict() == Verdict::Failed || outcome.is_own_limit();
+                (0, failed.then(|| failure_word(*outcome)))
+            }
+        };
+        state.note_spans(|notes| notes.end(number, status, error.as_deref()));
+    }
+
+    /// The second of two attempts has answered, and the first one was given up.
+    pub(super) fn end_won(&self, state: &RequestPolicyState, span: Option<usize>, status: u16) {
+        state.note_spans(|notes| {
+            notes.give_up_but(span);
+            let error = (status >= 500).then(|| status.to_string());
+            if let Some(number) = span {
+                notes.end(number, status, error.as_deref());
+            }
+        });
+    }
+}
+
+/// Why an attempt has failed, in a word.
+pub(super) fn failure_word(outcome: AttemptOutcome) -> String {
+    match outcome {
+        AttemptOutcome::NoResponse | AttemptOutcome::TookNothing => "timeout".to_owned(),
+        outcome => outcome.failure().to_string(),
+    }
+}
+
+/// What has failed of a request, in a word: its status, or what has ended it.
+fn error_of(outcome: &Outcome) -> Option<String> {
+    match outcome.failure {
+        _ if outcome.status >= 500 => Some(outcome.status.to_string()),
+        Some(failure) if outcome.broken || outcome.status == 0 => Some(failure.to_string()),
+        _ => None,
+    }
+}
+
+/// Whether a request has failed, and not by what its client has done.
+fn has_failed(outcome: &Outcome) -> bool {
+    let failures = [RequestFailure::Backend, RequestFailure::Timeout];
+    let is_one = outcome
+        .failure
+        .is_some_and(|failure| failures.contains(&failure));
+    outcome.status >= 500 || (outcome.broken || outcome.status == 0) && is_one
+}
+
+impl Awaited<'_, '_> {
+    /// Hands the spans of a request that has ended over to the exporter, if it is to have them.
+    #[cold]
+    pub(super) fn export(&mut self, notes: SpanNotes) {
+        let exchange = &*self.exchange;
+        let (head, outcome) = (&exchange.scratch.head, &exchange.outcome);
+        let marks = exchange.view.settings.marks.as_deref();
+        let with_errors = marks.is_some_and(|marks| marks.exports_errors());
+        let Some(context) = head.trace else { return };
+        if context.sampled || with_errors && has_failed(outcome) {
+            let trace = self.trace(context, notes);
+            self.worker.traces.record(trace);
+        }
+    }
+
+    fn trace(&self, context: TraceContext, mut notes: SpanNotes) -> RequestTrace {
+        let exchange = &*self.exchange;
+        let (head, outcome) = (&exchange.scratch.head, &exchange.outcome);
+        // One that was under way when another one answered, or when the request was cancelled.
+        notes.give_up_but(None);
+        let (route, pool) = self.names();
+        let authority = match head.authority.as_str() {
+            "" => &head.host,
+            authority => authority,
+        };
+        RequestTrace {
+            context,
+            notes,
+            state: state(head),
+            began: outcome.began,
+            began_unix: unix_nanoseconds(outcome.began),
+            took: outcome.took,
+            method: head.method.as_str().into(),
+            scheme: head.scheme.as_str(),
+            authority: clipped(authority),
+            path: clipped(head.raw_path()),
+            version: head.version.number(),
+            client: match head.client.is_unspecified() {
+                true => exchange.client.info().peer.ip(),
+                false => head.client,
+            },
+            status: outcome.status,
+            id: clipped(&head.id),
+            route,
+            pool,
+            error: error_of(outcome).map(Into::into),
+            reason: outcome.reason.as_deref().map(clipped),
+        }
+    }
+
+    /// Those of the route and of the pool that took the request.
+    fn names(&self) -> (Box<str>, Box<str>) {
+        let (view, outcome) = (self.exchange.view, &self.exchange.outcome);
+        if let Some(logged) = &outcome.logged {
+            return (clipped(&logged.route), clipped(&logged.pool));
+        }
+        let Some((rule, target)) = self.route else {
+            return Default::default();
+        };
+        let route = view.snapshot.config.routes.get(rule.number as usize);
+        let route = route.map(|route| clipped(&route.to_string()));
+        let pool = view.pools.pool(settled(rule, target, &self.state).pool);
+        let pool = pool.map(|pool| clipped(&pool.topology.name.to_string()));
+        (route.unwrap_or_default(), pool.unwrap_or_default())
+    }
+}
+
+/// What the caller's tracing system has written.
+fn state(head: &RequestHead) -> Box<str> {
+    let all: Vec<&[u8]> = head.fields.values(TRACESTATE).collect();
+    let all = String::from_utf8(all.join(&b","[..])).unwrap_or_default();
+    match all.len() {
+        0..=STATE => all.into(),
+        _ => Box::default(),
+    }
+}
