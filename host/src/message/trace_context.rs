@@ -97,14 +97,13 @@ fn digits(text: &[u8]) -> Option<u128> {
 /// removed.
 pub fn has_good_state(fields: &Fields) -> bool {
     let mut keys: [&[u8]; MEMBERS] = [b""; MEMBERS];
-    let mut count = 0;
     let members = fields
         .values(TRACESTATE)
         .flat_map(|v| v.split(|b| *b == b','));
-    for member in members
+    let members = members
         .map(syntax::trim)
-        .filter(|member| !member.is_empty())
-    {
+        .filter(|member| !member.is_empty());
+    for (count, member) in members.enumerate() {
         let Some(at) = member.iter().position(|b| *b == b'=') else {
             return false;
         };
@@ -114,7 +113,6 @@ pub fn has_good_state(fields: &Fields) -> bool {
             return false;
         }
         keys[count] = key;
-        count += 1;
     }
     true
 }
