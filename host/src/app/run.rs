@@ -140,11 +140,10 @@ impl Beginning {
         let ready = self.prepare().await?;
         let (config, control, log) = (ready.config, ready.control, ready.log);
         let (stop, stopping) = watch::channel(false);
-        let mut equipment = Equipment {
+        let version = control.equip(Equipment {
             log: log.handle(),
             ..Equipment::default()
-        };
-        let version = control.equip(equipment);
+        });
         let admission = Arc::new(Admission::new(ready.shares.turned_away));
         let mut workers = start_workers(config.workers, &control, &admission, &stopping)?;
         workers_adopt(&control, &mut workers, version).await?;
@@ -155,13 +154,12 @@ impl Beginning {
         let traces = start_traces(&config, control.stats())?;
         let pid_file = config.pid_file.as_deref().map(pid_file).transpose()?;
         let admin = admin_side(&config, &control, ready.admin, ready.shares.admin)?;
-        equipment = Equipment {
+        let version = control.equip(Equipment {
             listeners: ready.listeners.listening(),
             log: log.handle(),
             recorder: records.as_ref().map(RecordWriter::recorder),
             traces: traces.as_ref().map(TraceExporter::handle),
-        };
-        let version = control.equip(equipment);
+        });
         let mut listeners = OpenListeners::default();
         listeners.follow(ready.listeners, &workers.hands, &stopping);
         workers_adopt(&control, &mut workers, version).await?;

@@ -1,23 +1,11 @@
-//! `[request-id]`: the name of each request, for logs and backends.
+//! `[request-id]` as written.
 
-use super::respond;
+use super::{RequestIds, respond};
 use crate::document::{Findings, Section};
 use crate::message::trace_context::{TRACEPARENT, TRACESTATE};
 
 /// The field that most proxies and frameworks use.
 const HEADER: &str = "x-request-id";
-
-/// `[request-id]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestIds {
-    /// `header`: the field, in lower case. Default `x-request-id`.
-    pub header: String,
-    /// `accept`: whether the id that a peer in `[forwarded] trusted` has given is kept. Default
-    /// true.
-    pub accept: bool,
-    /// `respond`: whether clients get the id too. Default false.
-    pub respond: bool,
-}
 
 /// Reads the section; `None` if it is missing or unusable.
 pub(super) fn request_id(root: &mut Section, findings: &mut Findings) -> Option<RequestIds> {

@@ -22,7 +22,7 @@ use super::switched::Backend;
 use super::tries::{Race, Tries, is_idempotent};
 use super::worker::Worker;
 use crate::config::HedgeAfter;
-use crate::message::BodyLength;
+use crate::message::{BodyLength, RequestHead};
 use crate::net::Wait;
 use crate::observe::Hedge;
 use crate::policy::{Attempt, ByteRange};
@@ -87,6 +87,22 @@ fn slow(backend: u32) -> FailedAttempt {
     FailedAttempt { backend, failure }
 }
 
+/// The second attempt is under way, at the backend at this position.
+fn begin_beside(
+    context: RequestContext<'_>,
+    tries: &Tries<'_>,
+    head: &mut RequestHead,
+    backend: u32,
+) -> Option<()> {
+    let race = tries.race?;
+    race.second.set(true);
+    let endpoint = &tries.pool.endpoints[backend as usize];
+    let resent = tries.sent.get().saturating_sub(1);
+    race.span
+        .set(spans::begin(context, head, (endpoint, resent)));
+    Some(())
+}
+
 /// Chooses the second backend; `None` if there is to be none.
 fn begin<'p>(
     context: RequestContext<'_>,
@@ -118,11 +134,7 @@ fn begin<'p>(
     context.state.attempted(number, at, || "slow".to_owned());
     tries.sent.set(number + 1);
     tries.also_failed.set(Some(slow(backend)));
-    let race = tries.race?;
-    race.second.set(true);
-    let endpoint = &tries.pool.endpoints[backend as usize];
-    let span = spans::begin(context, &mut request.head, (endpoint, number));
-    race.span.set(span);
+    begin_beside(context, tries, &mut request.head, backend)?;
     context.worker.shard.attempts.hedges.increment();
     let timeouts = context.timeouts;
     Some(Second {
@@ -312,8 +324,7 @@ impl Exchange<'_> {
             duplex,
         } = brought;
         self.note_won(context, &lease, (tries, first));
-        let (failed, worker) = (tries.failed_with(first), context.worker);
-        let span = tries.race.and_then(|race| race.span.get());
+        let (failed, worker, race) = (tries.failed_with(first), context.worker, tries.race);
         let tries = Tries::new(tries.policy, tries.pool, &failed, tries.sent.get());
         let to = Target::new(context, &lease, ranges, &tries);
         let (waited, (plan, _)) = (self.client.timer().moved.waited.get(), self.plan(to));
@@ -326,7 +337,6 @@ impl Exchange<'_> {
         let known = self.circumstances(worker, reused, &duplex, waited);
         let outcome = self.outcome(to, &end, known);
         self.settle(lease.endpoint(), &plan, &duplex);
-        self.end_won(context.state, span, duplex.status());
         let reported = self.reported(to, outcome);
         lease.finish(reported, &mut self.doubt, self.scratch.head.client);
         worker.buffers.take_back(buffer);
@@ -334,7 +344,7 @@ impl Exchange<'_> {
             keep(worker, tries.pool, backend);
         }
         self.note_budget(worker, &tries);
-        self.ended(end, duplex.status(), true, outcome)
+        self.ended_second((context, race), (end, duplex.status()), outcome)
     }
 
     /// The second attempt has brought what is taken.

@@ -6,8 +6,10 @@ use std::time::Instant;
 use rand::Rng;
 
 use super::context::{RequestContext, Target, settled};
+use super::end::ExchangeEnd;
 use super::exchange::{Attempted, Exchange};
 use super::run::Awaited;
+use super::tries::Race;
 use crate::decision::RequestPolicyState;
 use crate::message::trace_context::{TRACEPARENT, TRACESTATE};
 use crate::message::{RequestHead, TraceContext};
@@ -92,15 +94,18 @@ impl Exchange<'_> {
         state.note_spans(|notes| notes.end(number, status, error.as_deref()));
     }
 
-    /// The second of two attempts has answered, and the first one was given up.
-    pub(super) fn end_won(&self, state: &RequestPolicyState, span: Option<usize>, status: u16) {
-        state.note_spans(|notes| {
-            notes.give_up_but(span);
-            let error = (status >= 500).then(|| status.to_string());
-            if let Some(number) = span {
-                notes.end(number, status, error.as_deref());
-            }
-        });
+    /// The second of two attempts was taken and has ended so. The first one was given up.
+    pub(super) fn ended_second(
+        &mut self,
+        (context, race): (RequestContext<'_>, Option<&Race>),
+        (end, status): (ExchangeEnd, u16),
+        outcome: AttemptOutcome,
+    ) -> Attempted {
+        let attempted = self.ended(end, status, true, outcome);
+        let span = race.and_then(|race| race.span.get());
+        context.state.note_spans(|notes| notes.give_up_but(span));
+        self.end_span(context.state, span, &attempted);
+        attempted
     }
 }
 

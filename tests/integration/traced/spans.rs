@@ -139,7 +139,7 @@ fn a_failure_of_the_first_backend_is_an_attempt_of_its_own() {
     let (good, collector) = (TestUpstream::named("b"), Collector::start());
     let tables = format!(
         "{}[pools.app]\nbackends = [\"{}\", \"{}\"]\n[[routes]]\nhost = \"a.test\"\n\
-         pool = \"app\"\npolicies = []\nretry = {{ on = [\"503\"], attempts = 2 }}\n",
+         pool = \"app\"\npolicies = []\nretry = {{ on = [503], attempts = 2 }}\n",
         collector.tracing("sample = 1"),
         bad.address(),
         good.address(),

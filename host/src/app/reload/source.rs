@@ -85,8 +85,13 @@ fn leave_out(tree: &mut Value) {
                     key if SECRET.contains(&key) && !is_path && !value.is_object() => {
                         *value = LEFT_OUT.into();
                     }
-                    // Of `[acme]`: a query may be a secret.
-                    "directory" => {
+                    // Fields for the collector may hold what it knows the proxy by.
+                    "tracing" => {
+                        value.get_mut("headers").into_iter().for_each(blank);
+                        leave_out(value);
+                    }
+                    // Of `[acme]` and `[tracing]`: a query may be a secret.
+                    "directory" | "endpoint" => {
                         if let Some(url) = value.as_str().filter(|url| url.contains('?')) {
                             *value = format!("{}?{LEFT_OUT}", without_query(url)).into();
                         }
@@ -116,7 +121,8 @@ mod tests {
     fn a_shown_file_has_its_keys_and_none_of_its_secrets() {
         let shown = without_secrets(
             "workers = 2\n[admin]\ntoken = \"s3cret\"\n[policies.a.settings]\nb = { c = \"s3cret\" }\n\
-             d = [\"s3cret\"]\n[acme]\ndirectory = \"https://a.test/d?key=s3cret\"\n[[listeners]]\ntls = { certificates = { key = \"a.key\" } }\n",
+             d = [\"s3cret\"]\n[acme]\ndirectory = \"https://a.test/d?key=s3cret\"\n\
+             [tracing]\nendpoint = \"https://a.test/d?key=s3cret\"\nheaders = { x = \"s3cret\" }\n[[listeners]]\ntls = { certificates = { key = \"a.key\" } }\n",
         );
         assert!(!shown.to_string().contains("s3cret"), "{shown}");
         assert_eq!(shown["workers"], 2);

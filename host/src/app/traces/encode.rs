@@ -234,7 +234,7 @@ fn request(of: &RequestTrace) -> Span {
     };
     Span {
         parent_span_id: of.notes.parent.map_or_else(Vec::new, id),
-        flags: u32::from(of.context.sampled) * SAMPLED | KNOWS_REMOTE | remote,
+        flags: sampled(of) | KNOWS_REMOTE | remote,
         status: status(of.error.as_deref(), of.reason.as_deref()),
         ..span(of, of.context.span, name.to_owned(), SERVER, attributes)
             .over(of.began_unix, of.took)
@@ -296,12 +296,20 @@ fn call(of: &RequestTrace, note: &CallNote, own: u64) -> Span {
     }
 }
 
+/// The flag of the trace.
+fn sampled(of: &RequestTrace) -> u32 {
+    match of.context.sampled {
+        true => SAMPLED,
+        false => 0,
+    }
+}
+
 fn span(of: &RequestTrace, own: u64, name: String, kind: i32, attributes: Attributes) -> Span {
     Span {
         trace_id: of.context.trace.to_be_bytes().to_vec(),
         span_id: id(own),
         trace_state: of.state.to_string(),
-        flags: u32::from(of.context.sampled) * SAMPLED | KNOWS_REMOTE,
+        flags: sampled(of) | KNOWS_REMOTE,
         name,
         kind,
         attributes: attributes.0,

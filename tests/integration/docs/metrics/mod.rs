@@ -13,7 +13,7 @@ use self::everything::{Family, families};
 type Section = (&'static str, &'static [&'static str], &'static str);
 
 /// A metric stands below the longest beginning that fits.
-const SECTIONS: [Section; 10] = [
+const SECTIONS: [Section; 11] = [
     (
         "The process",
         &[
@@ -93,6 +93,11 @@ const SECTIONS: [Section; 10] = [
         "Recording",
         &["requests_recorded_", "requests_unrecorded_", "recording_"],
         "",
+    ),
+    (
+        "Traces",
+        &["spans_", "span_export_"],
+        "Of the [export of traces](tracing.md); a span that is dropped or lost costs no request.",
     ),
 ];
 
