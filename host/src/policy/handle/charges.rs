@@ -133,6 +133,7 @@ impl PolicyHandle {
     #[cold]
     pub(super) fn lost(&self, fault: &Fault, instance: Box<Instance>) {
         self.generation.let_go(instance);
+        self.generation.note_fault(&fault.message);
         match fault.kind {
             FaultKind::Deadline => self.shard.deadlines.increment(),
             FaultKind::Invalid => self.shard.invalid.increment(),
