@@ -190,3 +190,39 @@ fn the_demo_starts_origins_and_a_proxy_and_says_what_to_try() {
     proxy.signal("INT");
     assert_eq!(proxy.exit_code(), 0);
 }
+
+/// As a shell gets them: each ends where the explanation begins.
+#[test]
+fn each_command_that_the_demo_prints_works() {
+    let mut command = crate::fixtures::command();
+    command.args(["demo", "--listen", "127.0.0.1:0"]);
+    command.args(["--admin-listen", "127.0.0.1:0"]);
+    command.arg("--tls-self-signed=127.0.0.1:0");
+    let program = std::path::PathBuf::from(command.get_program());
+    let proxy = launch(command, true, Scratch::new());
+    let is_whole = |line: &str| line.contains("Ctrl-C stops everything").then_some(());
+    proxy.stdout.find(is_whole).expect("it says what to try");
+    let text = proxy.stdout.text();
+    let commands = text.lines().filter_map(|line| line.strip_prefix("  "));
+    let path = format!(
+        "{}:{}",
+        program.parent().unwrap().display(),
+        std::env::var("PATH").unwrap()
+    );
+    let before = proxy.policy("random")["digest"].clone();
+    let mut programs = Vec::new();
+    for line in commands {
+        // Explanations are two spaces away at least, and no command has as many inside.
+        let command = line.trim_end().split("  ").next().unwrap();
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", command]).env("PATH", &path);
+        let ended = shell.output().unwrap();
+        assert!(ended.status.success(), "{command}: {ended:?}");
+        programs.push(command.split(' ').next().unwrap().to_owned());
+    }
+    programs.dedup();
+    assert_eq!(programs, ["curl", "waypost"]);
+    let after = proxy.policy("random");
+    assert_ne!(after["digest"], before, "another policy decides");
+    assert_eq!(after["generation"], 2);
+}

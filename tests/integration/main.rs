@@ -56,6 +56,7 @@ mod paths;
 mod policy_commands;
 mod policy_faults;
 mod policy_hooks;
+mod policy_panics;
 mod pooled_connections;
 mod process;
 mod proxy_protocol;

@@ -1,5 +1,6 @@
 //! `waypost policy`: deploying, watching, promoting and withdrawing from the command line.
 
+mod deploying;
 mod watching;
 
 use std::process::Command;
@@ -19,12 +20,14 @@ struct Operated {
 }
 
 fn operated() -> Operated {
-    operated_with(&[])
+    operated_with(&[], "")
 }
 
-fn operated_with(environment: &[(&str, &str)]) -> Operated {
+/// With these variables and keys.
+fn operated_with(environment: &[(&str, &str)], keys: &str) -> Operated {
     let backends = [TestUpstream::named("first"), TestUpstream::named("last")];
     let mut proxy = TestProxy::builder()
+        .keys(keys)
         .file("mine.wasm", guest("pick-first"))
         .file("last.wasm", guest("pick-last"))
         .file("probe.wasm", guest("probe"))
@@ -316,7 +319,7 @@ fn an_admin_listener_that_is_not_there_is_named() {
 #[test]
 fn the_token_comes_from_the_environment_or_a_file() {
     let secret = "a-token-that-nobody-guesses";
-    let o = operated_with(&[("WAYPOST_ADMIN_TOKEN", secret)]);
+    let o = operated_with(&[("WAYPOST_ADMIN_TOKEN", secret)], "");
     o.proxy.scratch.write("token", format!("{secret}\n"));
     o.proxy.scratch.write("empty", "\n");
     let without = o.refused("status");

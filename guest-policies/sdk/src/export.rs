@@ -73,7 +73,10 @@ macro_rules! export {
 macro_rules! __first {
     ($policy:ty; Configure $($rest:ident)*) => { $crate::export::not_configured() };
     ($policy:ty; $other:ident $($rest:ident)*) => { $crate::__first!($policy; $($rest)*) };
-    ($policy:ty;) => { <$policy as ::std::default::Default>::default() };
+    ($policy:ty;) => {{
+        $crate::glue::report_panics();
+        <$policy as ::std::default::Default>::default()
+    }};
 }
 
 /// How a policy begins in a test.
@@ -110,6 +113,7 @@ macro_rules! __export {
     (Configure: $policy:ty) => {
         impl $crate::glue::configuration::Guest for Component {
             fn configure(settings: ::std::string::String) -> ::std::result::Result<(), ::std::string::String> {
+                $crate::glue::report_panics();
                 let policy = <$policy as $crate::Configure>::configure($crate::Settings::new(settings))?;
                 STATE.begin(policy);
                 Ok(())

@@ -25,6 +25,8 @@ pub use crate::deferred::{
     response_headers as response_headers_world, routing as routing_world,
     selection as selection_world,
 };
+pub use crate::panics::report_panics;
+
 use std::time::Duration;
 
 use crate::{

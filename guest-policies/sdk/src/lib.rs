@@ -41,6 +41,8 @@ pub mod hash;
 mod hooks;
 mod network;
 mod outcome;
+#[cfg(target_arch = "wasm32")]
+mod panics;
 mod peer;
 mod request;
 mod response;

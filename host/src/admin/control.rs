@@ -166,10 +166,41 @@ pub struct PolicyStatus {
     pub loaded_at: Option<SystemTime>,
     /// Workers that have suspended it, because faults of many clients cost too much.
     pub suspended_by_workers: u64,
+    /// The calls of all its generations, and those that failed.
+    pub counts: CallCounts,
+    /// The last call that failed; `None` if none has.
+    pub last_fault: Option<FaultStatus>,
     /// The generation on trial.
     pub on_trial: Option<OnTrial>,
     /// Why the last deployment failed (refused, or withdrawn automatically); `None` if it did not.
     pub last_error: Option<String>,
+}
+
+/// How often a policy was called, and how often that failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct CallCounts {
+    /// Hook calls.
+    pub calls: u64,
+    /// Calls that trapped.
+    pub traps: u64,
+    /// Calls that missed their deadline.
+    pub deadlines: u64,
+    /// Answers that were not valid.
+    pub invalid: u64,
+    /// Calls without an instance, because none could be built.
+    pub unbuilt: u64,
+}
+
+/// A call that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FaultStatus {
+    /// When.
+    #[serde(serialize_with = "rfc3339_of")]
+    pub time: SystemTime,
+    /// Of which generation.
+    pub generation: u64,
+    /// What went wrong, with what the policy wrote before.
+    pub message: String,
 }
 
 /// One certificate of a listener as it is served now.
@@ -259,6 +290,8 @@ pub struct PolicyDetails {
     /// Its present state.
     #[serde(flatten)]
     pub status: PolicyStatus,
+    /// Whether what is deployed decides after a restart, too: there is a `state-dir`.
+    pub survives_restart: bool,
     /// The generation that a rollback restores.
     pub former_generation: Option<u64>,
     /// The report on the trial.

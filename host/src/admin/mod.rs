@@ -52,8 +52,8 @@ pub use backends::{
     PoolStatus, Said, unknown_pool,
 };
 pub use control::{
-    CertificateStatus, Change, ChangeError, ChangeFuture, Control, Deployment, OnTrial,
-    OrderStatus, PolicyDetails, PolicyStatus, Readiness,
+    CallCounts, CertificateStatus, Change, ChangeError, ChangeFuture, Control, Deployment,
+    FaultStatus, OnTrial, OrderStatus, PolicyDetails, PolicyStatus, Readiness,
 };
 pub use metrics::metrics_page;
 pub use names::NameStatus;

@@ -112,7 +112,12 @@ A WebAssembly policy picks one of them for every request.
   http://{admin}/                                a page for your browser: live numbers, buttons
   curl -s http://{admin}/stats                   statistics
   curl -s http://{admin}/policies                the policies that run
-  curl -T my-policy.wasm http://{admin}/policies/random    replace one while traffic flows
+
+Replace the policy while traffic flows, in another terminal:
+
+  waypost policy deploy random builtin:least-loaded --mode shadow --no-watch --admin {admin}
+  waypost policy status random --admin {admin}    how often both decide the same
+  waypost policy promote random --admin {admin}    from now on the new one decides
 
 Ctrl-C stops everything. The access log follows.\n\n",
         origins.len(),

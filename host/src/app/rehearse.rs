@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::cli::{Compiling, Format, Offline, Rehearsed};
 use crate::ground;
 use crate::rehearsal::{
-    self, Bench, Command, Component, Diff, Manner, Outcome, Playback, Replay, Test,
+    self, Bench, Command, Component, Diff, Inspect, Manner, Outcome, Playback, Replay, Test,
 };
 
 /// Runs a command about a policy. Its errors are told apart by the exit code.
@@ -27,7 +27,10 @@ pub(super) fn rehearse(offline: Offline, json: bool) -> ExitCode {
 
 fn command(offline: Offline) -> Command {
     match offline {
-        Offline::Inspect(flags) => Command::Inspect(component(flags.file, flags.compiling)),
+        Offline::Inspect(flags) => Command::Inspect(Inspect {
+            component: component(flags.file, flags.compiling),
+            settings: flags.settings,
+        }),
         #[cfg(feature = "authoring")]
         Offline::Pack(flags) => Command::Pack(rehearsal::Pack {
             module: flags.module,
@@ -63,7 +66,18 @@ fn component(file: PathBuf, compiling: Compiling) -> Component {
     Component {
         file,
         compiling: compiling.limits(),
+        cache: cache(),
     }
+}
+
+/// Where the user's programs keep what they can make again: `$XDG_CACHE_HOME` or `~/.cache`.
+fn cache() -> Option<PathBuf> {
+    let folder = |name| {
+        let set = std::env::var_os(name).map(PathBuf::from);
+        set.filter(|path| path.is_absolute())
+    };
+    let base = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    Some(base?.join("waypost"))
 }
 
 fn playback(Rehearsed { recording, common }: Rehearsed) -> Playback {
@@ -74,6 +88,7 @@ fn playback(Rehearsed { recording, common }: Rehearsed) -> Playback {
         deadline: common.deadline,
         memory: common.memory,
         compiling: common.compiling.limits(),
+        cache: cache(),
         fuel: common.fuel,
         samples: common.samples,
         lenient: common.lenient,

@@ -61,6 +61,9 @@ impl Offline {
 pub struct Inspect {
     /// The component, or `builtin:NAME`.
     pub file: PathBuf,
+    /// The settings with which it is configured: JSON, or `@` and the path of a JSON file.
+    #[arg(long, value_name = "JSON|@FILE")]
+    pub settings: Option<String>,
     /// The limits of compiling.
     #[command(flatten)]
     pub compiling: Compiling,
@@ -136,6 +139,7 @@ Examples:
   waypost policy inspect mine.wasm
   waypost policy inspect mine.wasm --format json | jq .hooks
   waypost policy inspect builtin:random
+  waypost policy inspect mine.wasm --settings @settings.json
 
 Exit codes:
   0 a proxy would accept it; 1 a proxy would refuse it; 2 the file can't be read.";

@@ -140,7 +140,7 @@ pub enum Action {
 pub struct Deploy {
     /// The policy, as the configuration names it.
     pub name: String,
-    /// The component.
+    /// The component, or `builtin:NAME`.
     pub file: PathBuf,
     /// Its role.
     #[arg(long, value_enum, value_name = "MODE", default_value_t = Mode::Active)]
@@ -289,6 +289,9 @@ Examples:
 
   As a shadow, to compare its decisions with the active generation's:
     waypost policy deploy mine mine.wasm --mode shadow
+
+  One that is built in:
+    waypost policy deploy mine builtin:least-loaded
 
   For 5 % of the clients, promoted after ten minutes; exits with 1 if it is withdrawn before:
     waypost policy deploy mine mine.wasm --mode canary --percent 5 --promote-after 10m

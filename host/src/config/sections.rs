@@ -156,7 +156,7 @@ fn policy_source(
             None
         }
         (Some(component), None) => {
-            values::file(component, base, findings).map(|path| PolicySource::File(path.value))
+            values::component(component, base, findings).map(|path| PolicySource::File(path.value))
         }
         (None, Some(builtin)) => builtin
             .parsed(findings, |written| {

@@ -271,6 +271,20 @@ pub(super) fn url_path(written: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The file of a component.
+pub(super) fn component(node: Node, base: &Path, findings: &mut Findings) -> Option<At<PathBuf>> {
+    // As the command line names them.
+    let file = node.parsed(findings, |written| match written.strip_prefix("builtin:") {
+        Some(name) => Err(format!(
+            "{written:?} is not the path of a file; for a built-in policy write builtin = {name:?} \
+             in place of `component`"
+        )),
+        None => relative_to(base, written),
+    })?;
+    findings.note_file(&file);
+    Some(file)
+}
+
 /// A file that is read later.
 pub(super) fn file(node: Node, base: &Path, findings: &mut Findings) -> Option<At<PathBuf>> {
     let file = node.parsed(findings, |written| relative_to(base, written))?;

@@ -234,6 +234,11 @@ impl Generation {
         }
     }
 
+    /// Keeps the fault for the policy's status.
+    pub(super) fn note_fault(&self, message: &str) {
+        self.spec.stats.note_fault(self.number, message);
+    }
+
     /// Whether a worker builds its instances itself.
     fn builds_inline(&self) -> bool {
         self.isolation == Isolation::Request || self.build_time <= INLINE_BUILD

@@ -295,7 +295,7 @@ impl PolicyHandle {
                 }
                 Ok(answer)
             }
-            Err(error) => Err(self.discard(hook, request.client, &error, instance)),
+            Err(error) => Err(self.discard(hook, request.client, (&error, start), instance)),
         }
     }
 

@@ -172,7 +172,7 @@ impl log::Host for State {
         self.lines
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .write(level, &message);
+            .log(level, &message);
     }
 }
 

@@ -139,7 +139,7 @@ impl InstanceSpec {
         shard: &Arc<PolicyShard>,
         time: Allowance,
     ) -> Result<Box<Instance>, BuildError> {
-        let pre = &self.compiled.pre;
+        let begun = Instant::now();
         let limits = Limits::new(self.memory, self.compiled.facts.beside_memory);
         let mut state = State::new(
             &self.policy,
@@ -152,13 +152,14 @@ impl InstanceSpec {
         if self.compiled.wasi {
             state.wasi = Some(Box::new(Wasi::new(&state.lines, self.epoch)));
         }
-        let mut store = Store::new(pre.engine(), state);
+        let mut store = Store::new(self.compiled.pre.engine(), state);
         if self.fuel {
             // As much as there is: it is a measure here and no limit.
             store.set_fuel(u64::MAX).map_err(|e| BuildError {
                 step: "instantiation",
                 cause: Cause::Failed(e),
                 denied: None,
+                last_words: String::new(),
             })?;
         }
         store.limiter(|state| &mut state.limits);
@@ -176,10 +177,12 @@ impl InstanceSpec {
         let (exports, telling) = match self.set_up(lists, &mut store) {
             Ok(set_up) => set_up,
             Err((step, cause)) => {
+                let state = store.data();
                 return Err(BuildError {
                     step,
                     cause,
-                    denied: store.data().limits.denied,
+                    denied: state.limits.denied,
+                    last_words: last_words(state, begun),
                 });
             }
         };
@@ -242,6 +245,8 @@ pub(super) struct BuildError {
     step: &'static str,
     cause: Cause,
     denied: Option<u64>,
+    /// What the guest wrote meanwhile that may explain it, for the end of a message.
+    last_words: String,
 }
 
 enum Cause {
@@ -277,7 +282,7 @@ impl BuildError {
             (_, Some(needed)) => Refusal::Memory { needed, limit },
             _ => Refusal::Setup {
                 step: self.step.to_owned(),
-                message,
+                message: message + &self.last_words,
             },
         }
     }
@@ -288,19 +293,29 @@ impl BuildError {
             Cause::Refused(message) => message,
             Cause::Failed(error) => explain(&error).1,
         };
-        format!("a new instance failed in {}: {what}", self.step)
+        let words = self.last_words;
+        format!("a new instance failed in {}: {what}{words}", self.step)
     }
 }
 
-/// What a failed call of a hook is.
-pub(super) fn fault(hook: &str, error: &wasmtime::Error, denied: Option<u64>) -> Fault {
+/// What it wrote since this moment that may explain a fault, for the end of a message.
+fn last_words(state: &State, start: Instant) -> String {
+    let lines = state.lines.lock().unwrap_or_else(PoisonError::into_inner);
+    lines.explaining(start)
+}
+
+/// What a failed call of a hook is, which began then.
+pub(super) fn fault(hook: &str, error: &wasmtime::Error, state: &State, begun: Instant) -> Fault {
     let (kind, what) = explain(error);
-    let memory = denied
+    let words = last_words(state, begun);
+    let memory = state
+        .limits
+        .denied
         .map(|n| format!(" (it was denied {n} bytes of memory)"))
         .unwrap_or_default();
     Fault {
         kind,
-        message: format!("{hook}: {what}{memory}"),
+        message: format!("{hook}: {what}{memory}{words}"),
     }
 }
 

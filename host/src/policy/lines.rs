@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tracing::Level;
 
+use super::last_words::LastWords;
 use crate::stats::PolicyShard;
 use crate::text::is_unseen;
 
@@ -41,6 +42,8 @@ pub(super) struct Lines {
     kept: Option<Vec<LogLine>>,
     /// Whether nothing is written.
     is_silent: bool,
+    /// What may explain a fault.
+    last_words: LastWords,
 }
 
 impl Lines {
@@ -51,6 +54,7 @@ impl Lines {
             shard,
             kept: None,
             is_silent: false,
+            last_words: LastWords::default(),
         }
     }
 
@@ -74,8 +78,31 @@ impl Lines {
         self.shard = shard;
     }
 
+    /// Writes a line of its log.
+    pub(super) fn log(&mut self, level: Level, message: &str) {
+        if level == Level::ERROR {
+            self.last_words.said(one_line(message));
+        }
+        self.write(level, message);
+    }
+
+    /// Writes a line that came on standard output or, with the level of a warning, on standard
+    /// error.
+    pub(super) fn print(&mut self, level: Level, line: &str) {
+        if level == Level::WARN {
+            self.last_words.printed(one_line(line.trim()));
+        }
+        self.write(level, line);
+    }
+
+    /// What was written since this moment that may explain a fault, for the end of a message.
+    pub(super) fn explaining(&self, start: Instant) -> String {
+        let words = self.last_words.since(start);
+        words.map_or_else(String::new, |words| format!("; it wrote: {words}"))
+    }
+
     /// Writes one line, or drops it and counts that.
-    pub(super) fn write(&mut self, level: Level, message: &str) {
+    fn write(&mut self, level: Level, message: &str) {
         if let Some(kept) = self.kept.as_mut().filter(|kept| kept.len() < KEPT) {
             kept.push(LogLine {
                 level,
@@ -193,15 +220,15 @@ mod tests {
     #[test]
     fn kept_lines_are_all_lines_and_not_only_logged_ones() {
         let mut lines = Lines::new("p".into(), Arc::default());
-        lines.write(Level::INFO, "before");
+        lines.log(Level::INFO, "before");
         lines.keep();
-        (0..KEPT + 10).for_each(|n| lines.write(Level::WARN, &format!("{n}\n")));
+        (0..KEPT + 10).for_each(|n| lines.log(Level::WARN, &format!("{n}\n")));
         let kept = lines.take_kept();
         assert_eq!(
             (kept.len(), kept[40].level, kept[40].text.as_str()),
             (KEPT, Level::WARN, "40\u{fffd}")
         );
-        lines.write(Level::INFO, "after");
+        lines.log(Level::INFO, "after");
         assert_eq!(lines.take_kept(), []);
     }
 

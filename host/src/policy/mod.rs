@@ -31,6 +31,7 @@ mod host;
 mod ids;
 mod inspect;
 mod instance;
+mod last_words;
 mod lines;
 mod lists;
 mod names;

@@ -15,15 +15,48 @@ const SHOWN: usize = 200;
 /// gigabytes.
 const MANGLED: usize = 2048;
 
-/// The innermost guest functions, as ` in a < b`.
+/// How the names of functions begin that no author of a policy has written: the end of a panic in
+/// Rust's library, allocators, and what a tool generates around a hook.
+const GLUE: [&str; 19] = [
+    "std::",
+    "core::",
+    "alloc::",
+    "<std::",
+    "<core::",
+    "<alloc::",
+    "<&",
+    "__",
+    "rust_",
+    "abort",
+    "cabi_",
+    "compiler_builtins::",
+    "dlmalloc::",
+    "<dlmalloc::",
+    "hashbrown::",
+    "waypost:policy/",
+    "waypost_policy::",
+    "<waypost_policy::",
+    "wit_",
+];
+
+/// In the names of what wit-bindgen generates for each hook.
+const GENERATED: &str = "exports::waypost::policy::";
+
+/// The innermost guest functions that the policy's author may know, as ` in a < b`; nothing if the
+/// component has no names of functions.
 pub(super) fn guest_functions(backtrace: &WasmBacktrace) -> String {
+    let names = backtrace.frames().iter().filter_map(|f| f.func_name());
+    known_functions(names)
+}
+
+fn known_functions<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let is_glue =
+        |name: &str| name.contains(GENERATED) || GLUE.iter().any(|glue| name.starts_with(glue));
+    let known = names.map(function_name).filter(|name| !is_glue(name));
     let mut text = String::new();
-    for (at, frame) in backtrace.frames().iter().take(NAMED_FRAMES).enumerate() {
-        text.push_str(if at == 0 { " in " } else { " < " });
-        match frame.func_name() {
-            Some(name) => text.push_str(&function_name(name)),
-            None => text.push_str(&format!("<wasm function {}>", frame.func_index())),
-        }
+    for name in known.take(NAMED_FRAMES) {
+        text.push_str(if text.is_empty() { " in " } else { " < " });
+        text.push_str(&name);
     }
     text
 }
@@ -72,6 +105,24 @@ mod tests {
         ] {
             assert_eq!(function_name(mangled), shown);
         }
+    }
+
+    #[test]
+    fn functions_of_the_library_and_of_tools_are_left_out() {
+        let names = [
+            "abort",
+            "_ZN3std7process5abort17h05af221e174051e9E",
+            "_RNvNtCsg7lIMd2gTD5_4core9panicking9panic_fmt",
+            "_RNvCsg7lIMd2gTD5_7___rustc17rust_begin_unwind",
+            "_RNvNtCsg7lIMd2gTD5_5probe3act12spin_forever",
+            "<p::_::Component as p::exports::waypost::policy::selection::Guest>::select",
+            "waypost:policy/selection@0.1.0#select",
+            "main",
+        ];
+        let known = known_functions(names.into_iter());
+        assert_eq!(known, " in probe::act::spin_forever < main");
+        assert_eq!(known_functions(names.into_iter().take(3)), "");
+        assert_eq!(known_functions(["a"; 9].into_iter()), " in a < a < a < a");
     }
 
     #[test]

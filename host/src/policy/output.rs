@@ -25,11 +25,20 @@ struct Pending {
 }
 
 impl LogOutput {
-    /// Writes into these lines.
-    pub(super) fn new(lines: Arc<Mutex<Lines>>, level: Level) -> Self {
+    /// Standard output, into these lines.
+    pub(super) fn output(lines: &Arc<Mutex<Lines>>) -> Self {
+        Self::new(lines, Level::INFO)
+    }
+
+    /// Standard error, into these lines.
+    pub(super) fn error(lines: &Arc<Mutex<Lines>>) -> Self {
+        Self::new(lines, Level::WARN)
+    }
+
+    fn new(lines: &Arc<Mutex<Lines>>, level: Level) -> Self {
         Self {
             pending: Arc::new(Mutex::new(Pending {
-                lines,
+                lines: Arc::clone(lines),
                 level,
                 line: Vec::new(),
             })),
@@ -54,7 +63,7 @@ impl Pending {
             self.lines
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .write(self.level, text);
+                .print(self.level, text);
         }
         self.line.clear();
     }

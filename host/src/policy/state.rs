@@ -1,7 +1,7 @@
 //! What belongs to one instance: the data of its store.
 
 use std::mem;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use rand::SeedableRng;
@@ -131,7 +131,7 @@ impl State {
         self.counters.shard = Arc::clone(shard);
         self.lines
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .count_in(Arc::clone(shard));
         self.limits.count_in(Arc::clone(shard));
     }

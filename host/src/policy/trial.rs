@@ -58,6 +58,16 @@ pub enum Stickiness {
     Request,
 }
 
+impl Mode {
+    /// What its share is a share of.
+    pub fn crowd(self) -> &'static str {
+        match self {
+            Self::Canary(Stickiness::Client) => "clients",
+            Self::Canary(Stickiness::Request) | Self::Shadow => "requests",
+        }
+    }
+}
+
 /// A generation on trial, shared by all workers.
 #[derive(Debug)]
 pub struct Trial {

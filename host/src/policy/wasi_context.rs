@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use tracing::Level;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
 
@@ -28,8 +27,8 @@ impl Wasi {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         let context = WasiCtx::builder()
-            .stdout(LogOutput::new(Arc::clone(lines), Level::INFO))
-            .stderr(LogOutput::new(Arc::clone(lines), Level::WARN))
+            .stdout(LogOutput::output(lines))
+            .stderr(LogOutput::error(lines))
             .max_random_size(MAX_RANDOM)
             .allow_tcp(false)
             .allow_udp(false)

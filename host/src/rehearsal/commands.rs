@@ -7,7 +7,7 @@ use super::bench::{self, PLAIN};
 use super::harness::Harness;
 use super::inspect::inspect;
 use super::manner::{Manner, Outcome, pretty, print, settings, write};
-use super::options::{Bench, Command, Component, Test};
+use super::options::{Bench, Command, Component, Inspect, Test};
 use super::run::play;
 use super::scenario::{self, ScenarioFile};
 use super::source::Source;
@@ -19,7 +19,7 @@ use crate::text::plain;
 /// Runs the command, without a proxy.
 pub fn execute(command: &Command, manner: Manner) -> Result<Outcome, RehearsalError> {
     match command {
-        Command::Inspect(component) => show_inspection(component, manner),
+        Command::Inspect(asked) => show_inspection(asked, manner),
         #[cfg(feature = "authoring")]
         Command::Pack(asked) => super::pack::write_packed(asked),
         Command::Test(asked) => run_tests(asked, manner),
@@ -29,8 +29,10 @@ pub fn execute(command: &Command, manner: Manner) -> Result<Outcome, RehearsalEr
     }
 }
 
-fn show_inspection(component: &Component, manner: Manner) -> Result<Outcome, RehearsalError> {
-    let found = inspect(Source::open(&component.file, component.compiling)?)?;
+fn show_inspection(asked: &Inspect, manner: Manner) -> Result<Outcome, RehearsalError> {
+    let source = open(&asked.component)?;
+    let settings = asked.settings.as_deref().map(settings).transpose()?;
+    let found = inspect(source, settings)?;
     match manner.json {
         true => print(&pretty(&found.json()))?,
         false => print(&found.text())?,
@@ -40,6 +42,11 @@ fn show_inspection(component: &Component, manner: Manner) -> Result<Outcome, Reh
     } else {
         Outcome::Failed
     })
+}
+
+fn open(component: &Component) -> Result<Source, RehearsalError> {
+    let source = Source::open(&component.file, component.compiling)?;
+    Ok(source.kept_in(component.cache.clone()))
 }
 
 fn run_tests(asked: &Test, manner: Manner) -> Result<Outcome, RehearsalError> {
@@ -58,7 +65,7 @@ fn run_tests(asked: &Test, manner: Manner) -> Result<Outcome, RehearsalError> {
 
 fn test(asked: &Test, manner: Manner) -> Result<Outcome, RehearsalError> {
     let start = Instant::now();
-    let source = Source::open(&asked.component.file, asked.component.compiling)?;
+    let source = open(&asked.component)?;
     let files: Vec<ScenarioFile> = asked
         .scenarios
         .iter()
@@ -122,7 +129,7 @@ pub fn rehearse(
 }
 
 fn measure(asked: &Bench, manner: Manner) -> Result<Outcome, RehearsalError> {
-    let source = Source::open(&asked.component.file, asked.component.compiling)?;
+    let source = open(&asked.component)?;
     let settings = asked.settings.as_deref().map(settings).transpose()?;
     let file = match &asked.scenarios {
         Some(path) => scenario::read(path)?,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::engine::engine;
 use super::error::named;
 use super::facts::{BackendState, GivenFacts};
 use super::host::Host;
@@ -80,10 +81,11 @@ impl Harness {
         let options = EngineOptions {
             workers: 1,
             instances: Some(32),
+            cache: options.cache.or_else(|| source.cache.clone()),
             ..options
         };
         Ok(Self {
-            engine: Engine::new(options.clone())?,
+            engine: engine(options.clone())?,
             options,
             source,
             clock,
@@ -109,7 +111,7 @@ impl Harness {
     ) -> Result<Host, PolicyError> {
         self.hosts += 1;
         if self.hosts.is_multiple_of(HOSTS) {
-            self.engine = Engine::new(self.options.clone())?;
+            self.engine = engine(self.options.clone())?;
         }
         // Stores belong to names.
         let name = format!("{}#{}", self.source.stem(), self.hosts);

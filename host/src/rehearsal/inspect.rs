@@ -28,8 +28,11 @@ pub(super) struct Inspection {
     notes: Vec<String>,
 }
 
-/// Looks into a component, then loads it as a proxy would.
-pub(super) fn inspect(source: Source) -> Result<Inspection, RehearsalError> {
+/// Looks into a component, then loads it as a proxy would with these settings.
+pub(super) fn inspect(
+    source: Source,
+    settings: Option<Value>,
+) -> Result<Inspection, RehearsalError> {
     let file = source.name.clone();
     let anatomy = match Compiler::default().anatomy(&source.bytes, source.compiling) {
         Ok(anatomy) => anatomy,
@@ -43,10 +46,12 @@ pub(super) fn inspect(source: Source) -> Result<Inspection, RehearsalError> {
             });
         }
     };
-    let setup = Setup {
+    let is_given = settings.is_some();
+    let mut setup = Setup {
         memory: MEMORY,
         ..default_setup()
     };
+    setup.settings = settings.unwrap_or(setup.settings);
     let (mut refused, mut notes) = (None, Vec::new());
     match Harness::new(source, EngineOptions::default())?.host(&setup, None) {
         Ok(_) => {}
@@ -54,8 +59,8 @@ pub(super) fn inspect(source: Source) -> Result<Inspection, RehearsalError> {
         Err(PolicyError::Refused {
             reason: Refusal::Configure(why),
             ..
-        }) => {
-            notes.push(format!("it needs settings: {why}"));
+        }) if !is_given => {
+            notes.push(format!("it needs settings (`--settings`): {why}"));
         }
         Err(PolicyError::Refused { reason, .. }) => refused = Some(reason.to_string()),
         Err(error) => return Err(error.into()),

@@ -11,6 +11,7 @@ mod bench;
 mod columns;
 mod commands;
 mod decisions;
+mod engine;
 mod error;
 mod facts;
 mod harness;
@@ -43,5 +44,5 @@ pub use harness::Harness;
 pub use manner::{Manner, Outcome};
 #[cfg(feature = "authoring")]
 pub use options::Pack;
-pub use options::{Bench, Command, Component, Diff, Playback, Replay, Test};
+pub use options::{Bench, Command, Component, Diff, Inspect, Playback, Replay, Test};
 pub use source::Source;

@@ -9,7 +9,7 @@ use crate::config::CompileLimits;
 #[derive(Debug, Clone)]
 pub enum Command {
     /// Shows what a component is, and whether a proxy would accept it.
-    Inspect(Component),
+    Inspect(Inspect),
     /// Makes a component of a core module.
     #[cfg(feature = "authoring")]
     Pack(Pack),
@@ -30,6 +30,17 @@ pub struct Component {
     pub file: PathBuf,
     /// The limits.
     pub compiling: CompileLimits,
+    /// The folder that keeps compiled components; `None` keeps none.
+    pub cache: Option<PathBuf>,
+}
+
+/// What is looked at.
+#[derive(Debug, Clone)]
+pub struct Inspect {
+    /// The component.
+    pub component: Component,
+    /// The policy's settings: JSON, or `@` and the path of a JSON file.
+    pub settings: Option<String>,
 }
 
 /// What is packed.
@@ -107,6 +118,8 @@ pub struct Playback {
     pub memory: Option<u64>,
     /// The limits of the process that compiles.
     pub compiling: CompileLimits,
+    /// The folder that keeps compiled components; `None` keeps none.
+    pub cache: Option<PathBuf>,
     /// Whether instructions are counted.
     pub fuel: bool,
     /// How many differences are shown in full.

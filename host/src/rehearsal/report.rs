@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::judge::Difference;
 use super::run::{Failure, Played};
+use super::shown::shown_level;
+use crate::policy::LogLine;
 use crate::text::plain;
 use crate::units::nanoseconds;
 
@@ -57,7 +59,14 @@ pub(super) fn json(all: &[Played], left_out: usize, took: Duration) -> Value {
     let failure = |f: &Failure| {
         let differences: Vec<Value> = f.differences.iter().map(difference).collect();
         let step = (!f.step.is_empty()).then_some(&f.step);
-        json!({ "step": step, "line": f.line, "run": f.run, "differences": differences })
+        let wrote = |l: &LogLine| json!({ "level": shown_level(l.level), "text": l.text });
+        json!({
+            "step": step,
+            "line": f.line,
+            "run": f.run,
+            "differences": differences,
+            "wrote": f.wrote.iter().map(wrote).collect::<Vec<_>>(),
+        })
     };
     let scenarios = || {
         all.iter()
@@ -101,6 +110,13 @@ pub(super) fn failure(failure: &Failure, indent: &str) -> String {
         let _ = writeln!(text, "{indent}{}", plain(&difference.what));
         let _ = writeln!(text, "{indent}  expected  {}", plain(&difference.expected));
         let _ = writeln!(text, "{indent}  actual    {}", plain(&difference.actual));
+    }
+    if !failure.wrote.is_empty() {
+        let _ = writeln!(text, "{indent}the policy wrote");
+    }
+    for line in &failure.wrote {
+        let level = shown_level(line.level);
+        let _ = writeln!(text, "{indent}  {level:<8}  {}", plain(&line.text));
     }
     text
 }

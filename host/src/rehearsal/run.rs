@@ -3,11 +3,15 @@
 use std::time::{Duration, Instant};
 
 use super::RehearsalError;
+use super::decisions::Decisions;
 use super::harness::Harness;
 use super::host::Host;
 use super::judge::{Difference, is, judge, left, set_up};
 use super::scenario::{Scenario, ScenarioFile, Step, Stored};
-use crate::policy::{PolicyError, Refusal};
+use crate::policy::{LogLine, PolicyError, Refusal};
+
+/// Lines of a policy that are shown beside its faults: a traceback of some depth.
+const SHOWN_LINES: usize = 40;
 
 /// What became of a scenario file.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub(super) struct Failure {
     pub run: Option<u32>,
     /// At least one.
     pub differences: Vec<Difference>,
+    /// What the policy wrote in a step in which it failed: the last lines.
+    pub wrote: Vec<LogLine>,
 }
 
 /// Runs the scenarios whose name contains `filter`. `progress` gets each name before.
@@ -80,6 +86,7 @@ fn perform(harness: &mut Harness, scenario: &Scenario) -> Result<Vec<Failure>, R
             line: scenario.line,
             run: None,
             differences: vec![difference],
+            wrote: Vec::new(),
         }]
     };
     // As if it were the first, even after other scenarios.
@@ -142,11 +149,12 @@ fn take(host: &mut Host, scenario: &Scenario, step: &Step) -> Option<Failure> {
     host.facts().set_pool_queue(step.pool_queue);
     fill(host, &step.store);
     let mut picked = vec![0u32; step.expect.share.len()];
-    let failure = |run, differences| Failure {
+    let failure = |run, differences, wrote| Failure {
         step: step.name.clone(),
         line: step.line,
         run,
         differences,
+        wrote,
     };
     for run in 0..step.repeat {
         let decisions = host.ask(step.question(run));
@@ -158,7 +166,8 @@ fn take(host: &mut Host, scenario: &Scenario, step: &Step) -> Option<Failure> {
             differences.extend(left(step, host));
         }
         if !differences.is_empty() {
-            return Some(failure((step.repeat > 1).then_some(run + 1), differences));
+            let run = (step.repeat > 1).then_some(run + 1);
+            return Some(failure(run, differences, beside_faults(decisions)));
         }
         for (count, (pick, ..)) in picked.iter_mut().zip(&step.expect.share) {
             *count += u32::from(is(&decisions, pick));
@@ -177,7 +186,17 @@ fn take(host: &mut Host, scenario: &Scenario, step: &Step) -> Option<Failure> {
             ));
         }
     }
-    (!differences.is_empty()).then(|| failure(None, differences))
+    (!differences.is_empty()).then(|| failure(None, differences, Vec::new()))
+}
+
+/// The last lines that the policy wrote, if it failed.
+fn beside_faults(decisions: Decisions) -> Vec<LogLine> {
+    if decisions.faults().next().is_none() {
+        return Vec::new();
+    }
+    let mut lines = decisions.lines;
+    lines.drain(..lines.len().saturating_sub(SHOWN_LINES));
+    lines
 }
 
 /// Puts these into the store.

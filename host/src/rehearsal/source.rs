@@ -23,6 +23,8 @@ pub struct Source {
     pub bytes: Arc<[u8]>,
     /// What compiling it may take.
     pub compiling: CompileLimits,
+    /// The folder that keeps compiled components; `None` keeps none.
+    pub cache: Option<PathBuf>,
 }
 
 impl Source {
@@ -34,6 +36,7 @@ impl Source {
                 bytes: read(path, LARGEST_COMPONENT)?.into(),
                 name,
                 compiling,
+                cache: None,
             });
         };
         let Some(bytes) = builtin(wanted) else {
@@ -47,7 +50,13 @@ impl Source {
             bytes: bytes.into(),
             name,
             compiling,
+            cache: None,
         })
+    }
+
+    /// The same, compiled once for all commands that share this folder.
+    pub fn kept_in(self, cache: Option<PathBuf>) -> Self {
+        Self { cache, ..self }
     }
 
     /// The file's name without folders and extension: the default name of a policy.

@@ -40,9 +40,29 @@ pub(super) struct Status {
     #[serde(default)]
     pub suspended_by_workers: u64,
     #[serde(default)]
+    pub counts: Option<Counts>,
+    #[serde(default)]
+    pub last_fault: Option<Fault>,
+    #[serde(default)]
     pub on_trial: Option<OnTrial>,
     #[serde(default)]
     pub last_error: Option<String>,
+}
+
+/// How often a policy was called; an older proxy does not say it.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub(super) struct Counts {
+    pub calls: u64,
+    #[serde(flatten)]
+    pub faults: Faults,
+}
+
+/// The last call that failed.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct Fault {
+    pub time: String,
+    pub generation: u64,
+    pub message: String,
 }
 
 /// A generation on trial, in brief.
@@ -59,6 +79,8 @@ pub(super) struct OnTrial {
 pub(super) struct Details {
     #[serde(flatten)]
     pub status: Status,
+    #[serde(default)]
+    pub survives_restart: Option<bool>,
     #[serde(default)]
     pub former_generation: Option<u64>,
     #[serde(default)]
@@ -77,6 +99,7 @@ pub(super) struct Trial {
     pub mode: String,
     pub generation: u64,
     pub digest: String,
+    pub exports: Option<Vec<String>>,
     pub began: String,
     pub percent: f64,
     pub by: String,

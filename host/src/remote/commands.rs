@@ -12,6 +12,7 @@ use super::RemoteError;
 use super::answers::{Details, Fate, Policies, Reloaded, Token, Upgraded};
 use super::backends;
 use super::client::{Answer, CHANGE, Client, DEPLOY, segment};
+use super::deploying::{self, built_in};
 use super::display::Display;
 use super::health;
 use super::options::{Change, Command, Deploy, Proxy, Role, Watching, chosen_by};
@@ -89,7 +90,7 @@ where
         Command::Deploy(deploy) => {
             let wanted = deploy.is_watched(around.terminal && !json);
             let display = wanted.then(|| Display::new(around.terminal));
-            let answer = run_deploy(&client, &deploy, display, around.interrupted).await?;
+            let answer = run_deploy(&client, &deploy, (display, json), around.interrupted).await?;
             print(&answer, json, what_runs)
         }
     }
@@ -131,10 +132,13 @@ fn upgrade(binary: Option<&Path>) -> String {
 async fn run_deploy(
     client: &Client,
     deploy: &Deploy,
-    display: Option<Display>,
+    (display, json): (Option<Display>, bool),
     interrupted: impl Future<Output = ()>,
 ) -> Result<Answer, RemoteError> {
-    let component = read_whole(&deploy.file, LARGEST_COMPONENT)?;
+    let component = match built_in(&deploy.file) {
+        Some(component) => component?,
+        None => read_whole(&deploy.file, LARGEST_COMPONENT)?,
+    };
     if component.is_empty() {
         return Err(unreadable(
             &deploy.file,
@@ -144,11 +148,18 @@ async fn run_deploy(
     let digest = digest(&component);
     let path = path(&deploy.name);
     let target = format!("{path}{}", query(deploy));
+    let before: Details = named(client, &deploy.name, client.read(&path).await)?.read()?;
     let sent = client
         .send(Method::PUT, &target, component.into(), DEPLOY)
         .await;
     let answer = named(client, &deploy.name, sent)?;
     let details: Details = answer.read()?;
+    let warnings = deploying::warnings(&before, &details, &digest);
+    match display {
+        _ if json => {}
+        None => ground::print(&warnings)?,
+        Some(_) => ground::print_aside(&warnings),
+    }
     let Some(generation) = details.newest_of(&digest) else {
         return Ok(answer);
     };

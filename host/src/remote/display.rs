@@ -1,5 +1,5 @@
 //! The progress of a trial on standard error: redrawn in place at a terminal, elsewhere one line
-//! per change.
+//! per change, and one every few seconds.
 
 use std::time::{Duration, Instant};
 
@@ -8,8 +8,8 @@ use super::trial;
 use crate::ground;
 use crate::units::duration;
 
-/// How often a log gets a line if only counts have grown.
-const COUNTS: Duration = Duration::from_secs(10);
+/// How often a log gets a line if nothing but counts and time has changed.
+const EVERY: Duration = Duration::from_secs(3);
 /// The width if the terminal does not report one.
 const WIDTH: usize = 80;
 
@@ -26,7 +26,6 @@ pub(super) struct Display {
 #[derive(Debug, PartialEq)]
 struct Logged {
     kind: Kind,
-    trial: Trial,
     at: Instant,
 }
 
@@ -64,17 +63,15 @@ impl Display {
         let kind = Kind::of(trial);
         let old = match &self.last {
             None => true,
-            Some(last) => {
-                last.kind != kind || (last.trial != *trial && last.at.elapsed() >= COUNTS)
-            }
+            Some(last) => last.kind != kind || last.at.elapsed() >= EVERY,
         };
         if old {
             self.last = Some(Logged {
                 kind,
-                trial: trial.clone(),
                 at: Instant::now(),
             });
-            ground::print_aside(&format!("{policy}: {}\n", trial::trial_line(trial)));
+            let (line, elapsed) = (trial::trial_line(trial), duration(elapsed));
+            ground::print_aside(&format!("{policy}: {line}; for {elapsed}{rest}\n"));
         }
     }
 

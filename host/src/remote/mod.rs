@@ -3,7 +3,7 @@
 //! [`execute`] runs the commands that need a proxy: those of `waypost policy`, `reload`, `upgrade`,
 //! `backends`, `healthcheck`. `options` are the commands as plain values, `client` is a small HTTP
 //! client of the admin listener, `answers` are its answers as values, `render`, `trial`, `backends`
-//! and `health` show them as text, `watch` and `display` follow a trial.
+//! and `health` show them as text, `deploying` warns, `watch` and `display` follow a trial.
 //! Called by `app`; the proxy itself does not use this room. Every wait has a limit. Answers are
 //! not trusted: names, reasons and samples may contain text of guests and clients, so control
 //! characters are removed.
@@ -12,6 +12,7 @@ mod answers;
 mod backends;
 mod client;
 mod commands;
+mod deploying;
 mod display;
 mod error;
 mod figures;

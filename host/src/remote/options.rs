@@ -134,7 +134,7 @@ pub enum Change {
 pub struct Deploy {
     /// The policy.
     pub name: String,
-    /// The component.
+    /// The component, or `builtin:NAME`.
     pub file: PathBuf,
     /// The component's role.
     pub role: Role,

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::answers::{
-    Changes, Details, Difference, Entry, Event, Policies, Reloaded, Status, Token, Upgraded,
+    Changes, Details, Difference, Entry, Event, Fault, Policies, Reloaded, Status, Token, Upgraded,
 };
 use super::figures::{columns, short};
-use super::trial::{samples, share, suspended, trial_figures, trial_head};
-use crate::units::{duration, exact_duration, size};
+use super::trial::{faults, samples, share, suspended, trial_figures, trial_head};
+use crate::units::{counted, duration, exact_duration, number, size};
 
 /// The characters of an error in a table.
 const BRIEF: usize = 80;
@@ -25,6 +25,8 @@ pub(super) fn table(policies: &Policies) -> String {
         "STATE",
         "GENERATION",
         "DIGEST",
+        "CALLS",
+        "FAULTS",
         "ON TRIAL",
         "SUSPENDED",
         "LAST ERROR",
@@ -37,6 +39,8 @@ pub(super) fn table(policies: &Policies) -> String {
             policy.state.clone(),
             policy.generation.to_string(),
             short(&policy.digest).to_owned(),
+            policy.counts.map_or_else(dash, |c| number(c.calls)),
+            policy.counts.map_or_else(dash, |c| number(c.faults.all())),
             trial.map_or_else(dash, |t| {
                 format!("{} {}, {} %", t.mode, t.generation, t.percent)
             }),
@@ -86,6 +90,21 @@ fn facts(status: &Status) -> Vec<Vec<String>> {
         ("hooks", status.hooks.join(", ")),
         ("limits", limits(status)),
     ];
+    if let Some(counts) = status.counts {
+        let calls = counted(counts.calls, "call");
+        facts.push(("called", format!("{calls}, {}", faults(counts.faults))));
+    }
+    if let Some(fault) = &status.last_fault {
+        let Fault {
+            time,
+            generation,
+            message,
+        } = fault;
+        facts.push((
+            "last fault",
+            format!("{time}, generation {generation}: {message}"),
+        ));
+    }
     if let Some(by) = suspended(status.suspended_by_workers) {
         facts.push((
             "suspended",

@@ -146,7 +146,7 @@ pub(super) fn samples(trial: &Trial) -> String {
     text
 }
 
-fn faults(faults: Faults) -> String {
+pub(super) fn faults(faults: Faults) -> String {
     let Faults {
         traps,
         deadlines,

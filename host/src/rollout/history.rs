@@ -282,12 +282,9 @@ impl History {
 
     /// Records that the share of the running canary has changed.
     pub fn share_changed(&mut self, percent: f64) {
-        if let Some(number) = self.trial.as_ref().map(|t| t.generation.number()) {
-            self.event(
-                number,
-                State::Canary,
-                format!("{percent} % of the requests"),
-            );
+        if let Some(trial) = &self.trial {
+            let (number, crowd) = (trial.generation.number(), trial.mode.crowd());
+            self.event(number, State::Canary, format!("{percent} % of the {crowd}"));
         }
     }
 

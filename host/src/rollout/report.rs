@@ -18,6 +18,8 @@ pub struct TrialReport {
     pub generation: u64,
     /// The digest of its component.
     pub digest: String,
+    /// The hooks that the candidate exports.
+    pub exports: Vec<&'static str>,
     /// When the trial began.
     #[serde(serialize_with = "rfc3339")]
     pub began: SystemTime,
@@ -173,6 +175,7 @@ pub fn report(trial: &Trial) -> TrialReport {
         mode: if canary { "canary" } else { "shadow" },
         generation: trial.generation.number(),
         digest: trial.generation.digest().to_owned(),
+        exports: trial.generation.hooks().names().collect(),
         began: trial.began,
         percent: f64::from(trial.share()) * 100.0 / f64::from(WHOLE),
         by: if trial.mode == Mode::Canary(Stickiness::Client) {

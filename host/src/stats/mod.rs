@@ -11,6 +11,7 @@ mod decisions;
 mod departed;
 mod forward;
 mod histogram;
+mod last_fault;
 mod mirror;
 mod named;
 mod recording;
@@ -27,6 +28,7 @@ pub use decisions::{DecidedPool, DecisionSums, Decisions, FORGOTTEN, Selections}
 pub use departed::Departed;
 pub use forward::{ForwardRefused, ForwardShard};
 pub use histogram::{Histogram, HistogramSnapshot};
+pub use last_fault::LastFault;
 pub use mirror::MirrorShard;
 pub use named::{Forgotten, Named};
 pub use recording::RecordingShard;
@@ -41,6 +43,7 @@ pub use trial::{ArmShard, ByRoute, Compared, JUDGED_ROUTES, JudgedArm, RouteArms
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
+use last_fault::LastFaultCell;
 use named::are_unshared;
 
 /// All counters of the process, by worker. Cheap to clone.
@@ -76,6 +79,7 @@ pub struct PolicyStats {
     pub store: OnceLock<Vec<Arc<StoreShard>>>,
     /// The counters of its canaries.
     canaries: Mutex<Canaries>,
+    last_fault: LastFaultCell,
 }
 
 /// The shards of canaries on trial, and the sum of earlier ones.
@@ -93,7 +97,18 @@ impl PolicyStats {
             counter_names: Mutex::default(),
             store: OnceLock::new(),
             canaries: Mutex::default(),
+            last_fault: LastFaultCell::default(),
         }
+    }
+
+    /// A call of this generation failed.
+    pub fn note_fault(&self, generation: u64, message: &str) {
+        self.last_fault.set(generation, message);
+    }
+
+    /// The last fault of any generation; `None` if there was none.
+    pub fn last_fault(&self) -> Option<LastFault> {
+        self.last_fault.get()
     }
 
     /// Whether nothing counts under the policy's name any more.

@@ -18,7 +18,7 @@ const TRAP: Fault = Fault {
 const PANIC: Fault = Fault {
     action: "panic",
     counter: "traps",
-    told: &["unreachable", "panic"],
+    told: &["unreachable", "probe::act::any"],
 };
 const LOOP: Fault = Fault {
     action: "loop",

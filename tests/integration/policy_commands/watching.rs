@@ -34,6 +34,22 @@ fn a_canary_that_traps_ends_the_watch_with_the_reason() {
     );
 }
 
+/// So that the log of a pipeline shows that it goes on.
+#[test]
+fn without_a_terminal_a_trial_has_a_line_now_and_then_even_if_nothing_happens() {
+    let o = operated();
+    let watch = o.watched("deploy mine last.wasm --mode canary --percent 50 --watch");
+    eventually("a second line", || {
+        let lines = watch.stderr.text();
+        let lines = lines
+            .lines()
+            .filter(|line| line.contains("no faults; for "));
+        (lines.count() >= 2).then_some(())
+    });
+    watch.signal("INT");
+    assert_eq!(watch.end().code, Some(0));
+}
+
 #[test]
 fn a_canary_that_has_stood_its_trial_is_promoted() {
     let o = operated();

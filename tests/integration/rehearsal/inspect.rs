@@ -38,7 +38,35 @@ fn a_policy_is_described() {
 fn settings_that_it_needs_are_a_note_and_no_refusal() {
     let scratch = Scratch::new();
     let text = well(scratch.path(), &["inspect", &checked_in("rate-limit")]);
-    assert!(text.contains("it needs settings: rate: missing"), "{text}");
+    assert!(
+        text.contains("it needs settings (`--settings`): rate: missing"),
+        "{text}"
+    );
+}
+
+#[test]
+fn settings_are_given_to_it_as_a_proxy_gives_them() {
+    let scratch = Scratch::new();
+    let with = |settings: &str| {
+        policy(
+            scratch.path(),
+            &["inspect", "builtin:rate-limit", "--settings", settings],
+        )
+    };
+    let exit = with(r#"{"rate": 5}"#);
+    assert_eq!(exit.code, Some(0), "{exit:?}");
+    assert!(
+        exit.stdout.contains("a proxy would accept it") && !exit.stdout.contains("needs settings"),
+        "{}",
+        exit.stdout
+    );
+    let exit = with(r#"{"rat": 5}"#);
+    assert_eq!(exit.code, Some(1), "{exit:?}");
+    assert!(
+        exit.stdout.contains("it rejected its settings: rat"),
+        "{}",
+        exit.stdout
+    );
 }
 
 #[test]

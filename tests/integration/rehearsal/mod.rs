@@ -2,6 +2,7 @@
 
 mod bench;
 mod inspect;
+mod kept;
 mod pack;
 mod scenarios;
 mod testing;

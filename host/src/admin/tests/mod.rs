@@ -212,6 +212,7 @@ fn status_of_reloads() -> ReloadStatus {
 fn details(status: &PolicyStatus) -> PolicyDetails {
     PolicyDetails {
         status: status.clone(),
+        survives_restart: false,
         former_generation: Some(6),
         trial: None,
         generations: Vec::new(),
@@ -235,6 +236,8 @@ fn status(name: &str) -> PolicyStatus {
         size_bytes: 1_234,
         loaded_at: Some(UNIX_EPOCH + Duration::from_secs(1_000_000_000)),
         suspended_by_workers: 0,
+        counts: CallCounts::default(),
+        last_fault: None,
         on_trial: None,
         last_error: None,
     }

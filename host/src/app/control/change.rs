@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::deploy::share;
+use super::deploy::{canary_for, share};
 use super::{ControlPlane, Managed};
 use crate::admin::{Change, ChangeError};
 use crate::policy::{Generation, Mode, Stickiness, Trial};
@@ -90,7 +90,7 @@ impl ControlPlane {
         let warmed = self.warm(&trial.generation).await;
         warmed.map_err(ChangeError::Refused)?;
         let moved = self.trial(policy, Arc::clone(&trial.generation), mode, percent);
-        let reason = format!("canary for {percent} % of the requests");
+        let reason = canary_for(percent, mode);
         Self::with_trial(policy, trial, |history| history.try_out(moved, &reason))?;
         Ok(false)
     }

@@ -153,8 +153,9 @@ impl ControlPlane {
                 history.try_out(trial, &format!("shadow for {percent} % of the requests"))?;
             }
             Deployment::Canary { percent, by } => {
-                let trial = self.trial(policy, generation, Mode::Canary(by), percent);
-                history.try_out(trial, &format!("canary for {percent} % of the requests"))?;
+                let mode = Mode::Canary(by);
+                let trial = self.trial(policy, generation, mode, percent);
+                history.try_out(trial, &canary_for(percent, mode))?;
             }
         }
         Ok(())
@@ -211,6 +212,11 @@ impl ControlPlane {
 pub(super) fn share(percent: f64) -> u32 {
     let share = (percent * f64::from(WHOLE) / 100.0).round() as u32;
     if percent > 0.0 { share.max(1) } else { share }
+}
+
+/// Of whom a canary decides the requests, for its history.
+pub(super) fn canary_for(percent: f64, mode: Mode) -> String {
+    format!("canary for {percent} % of the {}", mode.crowd())
 }
 
 #[cfg(test)]

@@ -8,14 +8,14 @@ use rand::distr::{Alphanumeric, SampleString};
 
 use super::{ControlPlane, Managed, PolicyState, Purpose};
 use crate::admin::{
-    BackendsChange, BackendsFuture, CertificateStatus, Change, ChangeError, ChangeFuture, Control,
-    Deployment, NameStatus, OnTrial, PolicyDetails, PolicyStatus, PoolStatus, Readiness,
-    ReloadFuture, ReloadStatus, RouteStatus, UpgradeFuture,
+    BackendsChange, BackendsFuture, CallCounts, CertificateStatus, Change, ChangeError,
+    ChangeFuture, Control, Deployment, FaultStatus, NameStatus, OnTrial, PolicyDetails,
+    PolicyStatus, PoolStatus, Readiness, ReloadFuture, ReloadStatus, RouteStatus, UpgradeFuture,
 };
 use crate::config::{Isolation, OnFailure};
 use crate::policy::{Mode, Trial, WHOLE};
 use crate::rollout::{Score, State, report};
-use crate::stats::Stats;
+use crate::stats::{Counter, HistogramSnapshot, LastFault, PolicyShard, Stats};
 
 /// Characters of a token: 190 bits.
 const TOKEN: usize = 32;
@@ -142,6 +142,7 @@ impl ControlPlane {
         let state = policy.state();
         Some(PolicyDetails {
             status: self.status(policy, &state)?,
+            survives_restart: self.state_dir.is_some(),
             former_generation: state.history.previous().map(|g| g.number()),
             trial: state.history.trial().map(|trial| report(trial)),
             generations: state.history.entries().cloned().collect(),
@@ -188,9 +189,32 @@ impl ControlPlane {
             size_bytes: active.map_or(0, |g| g.size() as u64),
             loaded_at: active.map(|g| g.loaded_at()),
             suspended_by_workers: stats.shards.iter().filter(|s| s.is_suspended()).count() as u64,
+            counts: counts(&stats.all_shards()),
+            last_fault: stats.last_fault().map(last_fault),
             on_trial: history.trial().map(|trial| on_trial(trial)),
             last_error: history.last_error().map(str::to_owned),
         })
+    }
+}
+
+fn counts(shards: &[Arc<PolicyShard>]) -> CallCounts {
+    let sum = |counter: fn(&PolicyShard) -> &Counter| {
+        shards.iter().map(|s| counter(s).value()).sum::<u64>()
+    };
+    CallCounts {
+        calls: HistogramSnapshot::of(shards.iter().flat_map(|s| &s.hook_nanoseconds)).count,
+        traps: sum(|s| &s.traps),
+        deadlines: sum(|s| &s.deadlines),
+        invalid: sum(|s| &s.invalid),
+        unbuilt: sum(|s| &s.unbuilt),
+    }
+}
+
+fn last_fault(fault: LastFault) -> FaultStatus {
+    FaultStatus {
+        time: fault.time,
+        generation: fault.generation,
+        message: fault.message,
     }
 }
 

@@ -24,6 +24,12 @@ fn wrong_policies_are_errors() {
             "one source",
         ),
         (
+            "[policies.a]\ncomponent = \"builtin:random\"",
+            2,
+            "policies.a.component",
+            "write builtin = \"random\"",
+        ),
+        (
             "[policies.a]\ncomponent = \"\"",
             2,
             "policies.a.component",

@@ -1,7 +1,7 @@
 //! What faults and late answers of a handle cost, and what comes of that.
 
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::super::answer::{Fault, FaultKind};
 use super::super::deadline::thread_time;
@@ -116,10 +116,10 @@ impl PolicyHandle {
         &mut self,
         hook: Hook,
         client: IpAddr,
-        error: &wasmtime::Error,
+        (error, begun): (&wasmtime::Error, Instant),
         instance: Box<Instance>,
     ) -> Fault {
-        let fault = fault(hook.name(), error, instance.store.data().limits.denied);
+        let fault = fault(hook.name(), error, instance.store.data(), begun);
         // A call can't take longer by itself; the rest was another thread's time.
         let took = self
             .took
@@ -133,6 +133,7 @@ impl PolicyHandle {
     #[cold]
     pub(super) fn lost(&self, fault: &Fault, instance: Box<Instance>) {
         self.generation.let_go(instance);
+        self.generation.note_fault(&fault.message);
         match fault.kind {
             FaultKind::Deadline => self.shard.deadlines.increment(),
             FaultKind::Invalid => self.shard.invalid.increment(),

@@ -1,6 +1,7 @@
 //! How a running instance receives changed lists of backends.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::super::answer::Fault;
 use super::super::instance::{Instance, fault};
@@ -70,13 +71,14 @@ impl PolicyHandle {
         } = &mut *instance;
         store.data_mut().deadline.begin(self.deadline);
         store.set_epoch_deadline(self.deadline.ticks);
+        let begun = Instant::now();
         match self.lists.tell(Some(told), exports, store) {
             Ok(()) => {
                 *told = Arc::clone(&self.lists);
                 Ok(instance)
             }
             Err(error) => {
-                let fault = fault("backends-changed", &error, store.data().limits.denied);
+                let fault = fault("backends-changed", &error, store.data(), begun);
                 self.lost(&fault, instance);
                 Err(fault)
             }

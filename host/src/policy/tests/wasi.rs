@@ -29,6 +29,10 @@ fn wasi_guest(body: &str) -> Vec<u8> {
                 (alias outer 1 $out (type $o))
                 (export "output-stream" (type $os (eq $o)))
                 (export "get-stdout" (func (result (own $os))))))
+           (import "wasi:cli/stderr@0.2.0" (instance $stderr
+                (alias outer 1 $out (type $o))
+                (export "output-stream" (type $os (eq $o)))
+                (export "get-stderr" (func (result (own $os))))))
            (import "wasi:sockets/network@0.2.0" (instance $network
                 (type $ec (enum "unknown" "access-denied" "not-supported" "invalid-argument" "out-of-memory" "timeout"
                     "concurrency-conflict" "not-in-progress" "would-block" "invalid-state" "new-socket-limit"
@@ -54,6 +58,7 @@ fn wasi_guest(body: &str) -> Vec<u8> {
            (core func $now (canon lower (func $clock "now")))
            (core func $subscribe (canon lower (func $clock "subscribe-duration")))
            (core func $get-stdout (canon lower (func $stdout "get-stdout")))
+           (core func $get-stderr (canon lower (func $stderr "get-stderr")))
            (core func $print (canon lower
                 (func $streams "[method]output-stream.blocking-write-and-flush") (memory $mem)))
            (core func $udp (canon lower (func $create "create-udp-socket") (memory $mem)))
@@ -62,6 +67,7 @@ fn wasi_guest(body: &str) -> Vec<u8> {
            (core instance $host
                 (export "block" (func $block)) (export "ready" (func $ready)) (export "now" (func $now))
                 (export "subscribe" (func $subscribe)) (export "get-stdout" (func $get-stdout))
+                (export "get-stderr" (func $get-stderr))
                 (export "print" (func $print)) (export "udp" (func $udp)) (export "exit" (func $exit))
                 (export "drop-out" (func $drop-out)))"#,
         r#"(import "host" "block" (func $block (param i32)))
@@ -69,6 +75,7 @@ fn wasi_guest(body: &str) -> Vec<u8> {
            (import "host" "now" (func $now (result i64)))
            (import "host" "subscribe" (func $subscribe (param i64) (result i32)))
            (import "host" "get-stdout" (func $get-stdout (result i32)))
+           (import "host" "get-stderr" (func $get-stderr (result i32)))
            (import "host" "print" (func $print (param i32 i32 i32 i32)))
            (import "host" "udp" (func $udp (param i32 i32)))
            (import "host" "exit" (func $exit (param i32)))
@@ -107,6 +114,25 @@ fn clocks_and_standard_output_work_on_a_worker() {
         log.contains("one line policy=\"p\"") && !log.contains("second"),
         "{log}"
     );
+}
+
+/// As a traceback of Python comes, before the trap that ends the call.
+#[test]
+fn what_was_printed_on_standard_error_stands_beside_the_fault() {
+    let print = |stream: &str| {
+        format!(
+            "(call $print (call $get-{stream}) (i32.const 0) (i32.const 9) (i32.const 2048))
+             unreachable"
+        )
+    };
+    let fault = on_a_worker(&print("stderr")).1.unwrap_err();
+    assert!(
+        fault.message.ends_with("; it wrote: one line"),
+        "{}",
+        fault.message
+    );
+    let fault = on_a_worker(&print("stdout")).1.unwrap_err();
+    assert!(!fault.message.contains("it wrote"), "{}", fault.message);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What differs between two decisions.
 
+use super::decided::Decided;
 use super::log::RecordedCall;
 use super::replayer::Played;
 use crate::policy::Hook;
@@ -16,21 +17,12 @@ pub(super) struct Verdict {
 impl Verdict {
     /// Compares with the recording.
     pub(super) fn of_replay(recorded: &RecordedCall<'_>, played: &Played) -> Self {
-        let call = recorded.call;
-        let before: &[Field] = match (call.hook, &call.response) {
-            (Hook::ResponseHeaders | Hook::LocalResponse, Some(response)) => &response.fields,
-            (Hook::RequestHeaders, _) => recorded.fields,
-            _ => &[],
-        };
-        let edited = call.edited.as_deref().unwrap_or(before);
+        let (call, decided) = (recorded.call, Decided::recorded(recorded));
         let edits = match call.hook {
             Hook::RequestHeaders | Hook::ResponseHeaders | Hook::LocalResponse => {
-                edits_differing(edited, &played.fields, &recorded.lineup.redact)
+                edits_differing(decided.fields, &played.fields, &recorded.lineup.redact)
             }
-            Hook::RequestTarget => parts_apart(
-                call.edited_target.as_ref().or(call.target.as_ref()),
-                played.target.as_ref(),
-            ),
+            Hook::RequestTarget => parts_apart(decided.target, played.target.as_ref()),
             Hook::Destination
             | Hook::Range
             | Hook::Routing

@@ -80,7 +80,7 @@ impl Differences {
             .for_each(|name| count(&mut of.edits, name.clone()));
         if self.samples.len() < self.most {
             self.samples
-                .push(Sample::new(recorded, &old.answer, &new.answer, edits));
+                .push(Sample::new(recorded, old.into(), new.into(), edits));
         }
     }
 

@@ -43,6 +43,8 @@ pub(super) fn replay(replayer: &Replayer, heard: &Heard, tally: &Tally) -> Strin
         "calls": tally.calls(),
         "agreed": tally.calls() - tally.differing(),
         "differing": tally.differing(),
+        "is_recorded_component": tally.is_recorded_one,
+        "redacted": { "differing": tally.hidden.calls, "fields": tally.hidden.names },
         "not_asked": tally.not_asked,
         "hooks": hooks.collect::<Map<_, _>>(),
         "hooks_missing": names(&tally.hooks_missing),
@@ -113,6 +115,8 @@ fn recording(heard: &Heard) -> Value {
 
 fn samples(samples: &[Sample], [one, other]: [&str; 2]) -> Value {
     let sample = |sample: &Sample| {
+        let changes = sample.changes.iter();
+        let changes = changes.map(|c| json!({ "what": c.name, one: c.one, other: c.other }));
         json!({
             "line": sample.line,
             "hook": sample.hook.name(),
@@ -120,6 +124,7 @@ fn samples(samples: &[Sample], [one, other]: [&str; 2]) -> Value {
             one: sample.one,
             other: sample.other,
             "fields": sample.edits,
+            "changes": changes.collect::<Vec<_>>(),
         })
     };
     samples.iter().map(sample).collect()

@@ -1,5 +1,6 @@
 //! A component that is loaded as a lineup of a recording says.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::super::RehearsalError;
+use super::super::engine;
 use super::super::error::named;
 use super::super::facts::{BackendState, GivenFacts};
 use super::super::source::Source;
@@ -192,10 +194,12 @@ pub(super) fn engine(
     workers: usize,
     fuel: bool,
     clock: &Arc<AtomicU64>,
+    cache: Option<&Path>,
 ) -> Result<Engine, RehearsalError> {
     let instances = u32::try_from(workers * 8 + 8).ok();
     let store_clock = Some(Arc::clone(clock));
-    Ok(Engine::new(EngineOptions {
+    Ok(engine::engine(EngineOptions {
+        cache: cache.map(Path::to_owned),
         workers,
         instances,
         fuel,

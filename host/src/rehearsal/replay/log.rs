@@ -82,6 +82,18 @@ impl RecordedCall<'_> {
     pub(super) fn pool(&self) -> u32 {
         self.call.pool.unwrap_or(self.request.pool)
     }
+
+    /// The digest of the component that was called.
+    pub(super) fn component(&self) -> Option<&str> {
+        let Call {
+            policy, generation, ..
+        } = self.call;
+        let known = self.lineup.policies.iter().find(|p| p.name == *policy)?;
+        let active = known.active.iter().map(|l| (l.generation, &l.digest));
+        let trial = known.trial.iter().map(|t| (t.generation, &t.digest));
+        let called = active.chain(trial).find(|(number, _)| number == generation);
+        called.map(|(_, digest)| digest.as_str())
+    }
 }
 
 impl Log {

@@ -2,10 +2,13 @@
 //! one.
 //!
 //! `log` reads one policy's calls from a recording, `replayer` asks a component (`loaded`) about
-//! each (`message`), `compare` says what differs, `tally` counts, `text` and `json` show it.
+//! each (`message`), `compare` says what differs, `changes` with which values, `tally` counts,
+//! `text` and `json` show it.
 //! However long the recording is, only counts and a few samples are kept.
 
+mod changes;
 mod compare;
+mod decided;
 mod difference;
 mod json;
 mod loaded;
@@ -22,6 +25,7 @@ use super::RehearsalError;
 use super::manner::{Manner, Outcome, print, settings};
 use super::options::{Diff, Playback, Replay};
 use super::source::Source;
+use crate::policy::digest;
 use compare::{Verdict, edits_differing, parts_apart};
 use difference::Differences;
 use loaded::Overrides;
@@ -51,6 +55,7 @@ pub(super) fn replayed(
     )?;
     let mut progress = Progress::new(manner.terminal);
     let mut tally = Tally::new(playback.samples);
+    let digest = digest(&replayer.source.bytes);
     loop {
         let recorded = match log.next()? {
             Next::End => break,
@@ -65,11 +70,13 @@ pub(super) fn replayed(
             continue;
         }
         let played = replayer.ask(&recorded)?;
+        tally.is_recorded_one &= recorded.component() == Some(digest.as_str());
         tally.add(&recorded, &played, Verdict::of_replay(&recorded, &played));
         progress.show(&log);
     }
     progress.clear();
     let heard = log.finish()?;
+    tally.is_recorded_one &= tally.calls() > 0;
     tally.hooks_missing = heard
         .hooks
         .iter()
@@ -141,7 +148,7 @@ pub(super) fn diff(asked: &Diff, manner: Manner) -> Result<Outcome, RehearsalErr
 }
 
 fn replayer(file: &Path, playback: &Playback) -> Result<Replayer, RehearsalError> {
-    let source = Source::open(file, playback.compiling)?;
+    let source = Source::open(file, playback.compiling)?.kept_in(playback.cache.clone());
     let settings = playback.settings.as_deref().map(settings).transpose()?;
     let overrides = Overrides {
         settings,

@@ -55,7 +55,7 @@ impl Replayer {
         fuel: bool,
     ) -> Result<Self, RehearsalError> {
         let clock = Arc::new(AtomicU64::new(0));
-        let engine = engine(1, fuel, &clock)?;
+        let engine = engine(1, fuel, &clock, source.cache.as_deref())?;
         Ok(Self {
             source,
             engine,
@@ -174,7 +174,12 @@ impl Replayer {
         let workers = lineup.workers.clamp(1, HANDLES);
         if workers != self.engine_workers {
             self.loaded = None;
-            self.engine = engine(workers, self.fuel, &self.clock)?;
+            self.engine = engine(
+                workers,
+                self.fuel,
+                &self.clock,
+                self.source.cache.as_deref(),
+            )?;
             self.engine_workers = workers;
         }
         self.loads += 1;

@@ -1,9 +1,11 @@
 //! Counts of a replay, and the first few differences.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::times::Times;
+use super::changes::{Change, changes};
 use super::compare::Verdict;
+use super::decided::{self, Decided};
 use super::log::RecordedCall;
 use super::replayer::Played;
 use crate::policy::Hook;
@@ -12,6 +14,8 @@ use crate::text;
 
 /// Kinds of decisions that are counted separately; further kinds are counted together.
 const KINDS: usize = 1000;
+/// Names of redacted fields that are told.
+const HIDDEN_NAMES: usize = 20;
 /// The kind of all others.
 const OTHERS: &str = "others";
 
@@ -28,6 +32,9 @@ pub(super) struct Tally {
     pub not_asked: u64,
     /// Hooks that were recorded and that the component has not.
     pub hooks_missing: Vec<Hook>,
+    pub hidden: Hidden,
+    /// Whether each call was recorded of this component.
+    pub is_recorded_one: bool,
 }
 
 /// Of one hook.
@@ -69,6 +76,29 @@ pub(super) struct Sample {
     pub other: String,
     /// Fields that were left otherwise.
     pub edits: Vec<String>,
+    /// What differs, with its values.
+    pub changes: Vec<Change>,
+}
+
+/// Calls that were decided otherwise and had redacted values.
+#[derive(Debug, Default)]
+pub(super) struct Hidden {
+    pub calls: u64,
+    /// The fields.
+    pub names: BTreeSet<String>,
+}
+
+impl Hidden {
+    /// Counts a call that was decided otherwise, if a value of its request is not recorded.
+    pub(super) fn add(&mut self, recorded: &RecordedCall<'_>) {
+        let mut names = decided::hidden(recorded).peekable();
+        self.calls += u64::from(names.peek().is_some());
+        for name in names {
+            if self.names.len() < HIDDEN_NAMES && !self.names.contains(name) {
+                self.names.insert(name.to_owned());
+            }
+        }
+    }
 }
 
 impl Tally {
@@ -81,6 +111,8 @@ impl Tally {
             most: samples,
             not_asked: 0,
             hooks_missing: Vec::new(),
+            hidden: Hidden::default(),
+            is_recorded_one: true,
         }
     }
 
@@ -116,13 +148,14 @@ impl Tally {
             };
             self.faults.entry(kind.clone()).or_insert_with(first).count += 1;
         }
-        if !verdict.agrees() && self.samples.len() < self.most {
-            self.samples.push(Sample::new(
-                recorded,
-                &recorded.call.answer,
-                &played.answer,
-                verdict.edits,
-            ));
+        if verdict.agrees() {
+            return;
+        }
+        self.hidden.add(recorded);
+        if self.samples.len() < self.most {
+            let (one, other) = (Decided::recorded(recorded), Decided::from(played));
+            self.samples
+                .push(Sample::new(recorded, one, other, verdict.edits));
         }
     }
 
@@ -143,8 +176,8 @@ impl Tally {
 impl Sample {
     pub(super) fn new(
         recorded: &RecordedCall<'_>,
-        one: &Answer,
-        other: &Answer,
+        one: Decided<'_>,
+        other: Decided<'_>,
         edits: Vec<String>,
     ) -> Self {
         let request = recorded.request;
@@ -167,8 +200,9 @@ impl Sample {
             line: recorded.line,
             hook: recorded.call.hook,
             request: line,
-            one: described(one),
-            other: described(other),
+            one: described(one.answer),
+            other: described(other.answer),
+            changes: changes(one, other, &edits, &recorded.lineup.redact),
             edits,
         }
     }

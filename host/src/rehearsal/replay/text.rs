@@ -6,7 +6,7 @@ use super::super::columns::columns;
 use super::difference::Differences;
 use super::log::Heard;
 use super::replayer::Replayer;
-use super::tally::{Sample, Tally};
+use super::tally::{Hidden, Sample, Tally};
 use crate::document::brief;
 use crate::policy::Hook;
 use crate::text::plain;
@@ -24,6 +24,9 @@ pub(super) fn replay(replayer: &Replayer, heard: &Heard, tally: &Tally) -> Strin
         heard.policy,
         extent(heard)
     ));
+    if tally.is_recorded_one {
+        out.line("this component is the one that was recorded");
+    }
     out.passed_over(heard, tally.not_asked);
     for hook in &tally.hooks_missing {
         out.line(&format!(
@@ -36,6 +39,7 @@ pub(super) fn replay(replayer: &Replayer, heard: &Heard, tally: &Tally) -> Strin
         "{same} of {calls} decisions ({}) are those that were recorded\n",
         percent(same, calls)
     ));
+    out.hidden(&tally.hidden, tally.differing());
     out.costs(tally);
     out.line("");
     out.decisions(tally);
@@ -145,6 +149,20 @@ impl Text {
         }
     }
 
+    /// That decisions may differ only because values were not recorded.
+    fn hidden(&mut self, hidden: &Hidden, differing: u64) {
+        if hidden.calls == 0 {
+            return;
+        }
+        let names: Vec<&str> = hidden.names.iter().map(String::as_str).collect();
+        self.line(&format!(
+            "{} of the {differing} that differ may differ by the redaction: the policy read hashes \
+             in place of the values of {}\n",
+            hidden.calls,
+            names.join(", ")
+        ));
+    }
+
     fn passed_over(&mut self, heard: &Heard, not_asked: u64) {
         for (line, reason) in &heard.why {
             self.line(&format!("line {line} is skipped: {reason}"));
@@ -234,7 +252,7 @@ impl Text {
             "the first {} of {all} differences:",
             samples.len()
         ));
-        let width = one.len().max(other.len()).max("fields".len());
+        let width = one.len().max(other.len());
         for sample in samples {
             self.line(&format!(
                 "  line {}, {}: {}",
@@ -244,12 +262,10 @@ impl Text {
             ));
             self.line(&format!("    {one:<width$}  {}", sample.one));
             self.line(&format!("    {other:<width$}  {}", sample.other));
-            if !sample.edits.is_empty() {
-                self.line(&format!(
-                    "    {:<width$}  {}",
-                    "fields",
-                    sample.edits.join(", ")
-                ));
+            for change in &sample.changes {
+                self.line(&format!("    {}", change.name));
+                self.line(&format!("      {one:<width$}  {}", change.one));
+                self.line(&format!("      {other:<width$}  {}", change.other));
             }
         }
     }

@@ -58,6 +58,7 @@ impl Scratch {
         let playback = Playback {
             recording: self.0.clone(),
             compiling: Default::default(),
+            cache: None,
             policy: None,
             // The recorded ones are this policy's.
             settings: (policy != "header-router").then(|| "{}".to_owned()),
