@@ -246,21 +246,28 @@ fn a_refused_command_changes_nothing_and_says_why() {
         ("status other", "no policy is named \"other\""),
         ("promote other", "no policy is named \"other\""),
         ("withdraw other", "no policy is named \"other\""),
+        ("promote mine", "nothing to promote"),
+        ("rollback mine", "no previous generation"),
+        ("canary mine --percent 5", "no generation is on trial"),
+    ] {
+        let sentence = o.refused(words);
+        assert!(sentence.contains(told), "{words}: {sentence}");
+    }
+    for (words, told) in [
         (
             "deploy mine nowhere.wasm",
             "nowhere.wasm: there is no such file",
         ),
         ("deploy mine .", "can't be read"),
-        ("promote mine", "nothing to promote"),
-        ("rollback mine", "no previous generation"),
-        ("canary mine --percent 5", "no generation is on trial"),
+        ("deploy mine builtin:least", "no built-in policy"),
         (
             "status --token-file nowhere",
             "nowhere: there is no such file",
         ),
     ] {
-        let sentence = o.refused(words);
-        assert!(sentence.contains(told), "{words}: {sentence}");
+        let exit = o.policy(words);
+        assert_eq!(exit.code, Some(2), "{words}: {exit:?}");
+        assert!(exit.stderr.contains(told), "{words}: {exit:?}");
     }
     o.proxy.scratch.write("empty.wasm", "");
     assert!(o.refused("deploy mine empty.wasm").contains("is empty"));

@@ -102,21 +102,22 @@ pub(super) async fn answer(
         "/upgrade" if *request.method() == Method::POST => {
             return upgrade(shared, request.uri().query()).await;
         }
-        "/reopen" if *request.method() == Method::POST => {
-            shared.control.reopen();
-            return reply::json(StatusCode::ACCEPTED, &json!({ "status": "reopening" }));
-        }
-        "/reload" | "/upgrade" | "/reopen" => {
+        "/reopen" if *request.method() == Method::POST => return reopen(shared),
+        "/explain" if *request.method() == Method::POST => return explain(shared),
+        "/reload" | "/upgrade" | "/reopen" | "/explain" => {
             return reply::wrong_method(request.method().as_str(), &path, "POST");
         }
-        "/explain" if *request.method() == Method::POST => return explain(shared),
-        "/explain" => return reply::wrong_method(request.method().as_str(), &path, "POST"),
         _ => return reply::nothing_here(&path, &ENDPOINTS),
     };
     match *request.method() {
         Method::GET | Method::HEAD => page(shared, request.headers()),
         _ => reply::wrong_method(request.method().as_str(), &path, READ),
     }
+}
+
+fn reopen(shared: &Shared) -> Reply {
+    shared.control.reopen();
+    reply::json(StatusCode::ACCEPTED, &json!({ "status": "reopening" }))
 }
 
 /// What the page links to can be read by a browser that is logged in. It can't change anything so:

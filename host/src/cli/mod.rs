@@ -99,7 +99,7 @@ pub enum Command {
     Check(Check),
     /// Run three small web servers and the proxy in front of them, on this machine only.
     ///
-    /// Prints curl commands to try. Ctrl-C stops everything.
+    /// Prints commands to try. Ctrl-C stops everything.
     #[cfg(feature = "demo")]
     #[command(after_long_help = demo::DEMO_HELP)]
     Demo(Demo),

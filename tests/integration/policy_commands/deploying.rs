@@ -11,10 +11,12 @@ fn a_built_in_policy_is_deployed_by_its_name() {
     let inspected = o.well("inspect builtin:least-loaded --json");
     let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
     assert_eq!(o.now()["digest"], inspected["digest"]);
-    let refused = o.refused("deploy mine builtin:least");
+    let refused = o.policy("deploy mine builtin:least");
+    let sentence = &refused.stderr;
     assert!(
-        refused.contains("builtin:least: no built-in policy") && refused.contains("least-loaded,"),
-        "{refused}"
+        sentence.contains("builtin:least: no built-in policy")
+            && sentence.contains("least-loaded,"),
+        "{refused:?}"
     );
 }
 
