@@ -253,7 +253,9 @@ fn a_refused_command_changes_nothing_and_says_why() {
         let sentence = o.refused(words);
         assert!(sentence.contains(told), "{words}: {sentence}");
     }
+    o.proxy.scratch.write("empty.wasm", "");
     for (words, told) in [
+        ("deploy mine empty.wasm", "is empty"),
         (
             "deploy mine nowhere.wasm",
             "nowhere.wasm: there is no such file",
@@ -269,8 +271,6 @@ fn a_refused_command_changes_nothing_and_says_why() {
         assert_eq!(exit.code, Some(2), "{words}: {exit:?}");
         assert!(exit.stderr.contains(told), "{words}: {exit:?}");
     }
-    o.proxy.scratch.write("empty.wasm", "");
-    assert!(o.refused("deploy mine empty.wasm").contains("is empty"));
     let now = o.now();
     assert_eq!(
         (&now["generation"], &now["digest"]),
