@@ -46,6 +46,11 @@ impl Guard {
         })
     }
 
+    /// The answer to another site's page, which could take what there is a limited number of.
+    pub(super) fn elsewhere<B>(&self, request: &Request<B>) -> Option<Reply> {
+        check_site(request)
+    }
+
     /// The answer to a request that is not allowed.
     pub(super) fn refusal<B>(&self, request: &Request<B>) -> Option<Reply> {
         let token = self.token.as_ref();

@@ -59,13 +59,13 @@ pub fn execute(cli: Cli, held: Held, activation: Activation) -> Result<ExitCode>
     }
 }
 
-/// The exit code of a command that has failed: 2 if a file that it was given can't be read, as for
-/// other mistakes in the command line.
+/// The exit code of a command that has failed: 2 for a mistake in its command line, such as a file
+/// that can't be read.
 pub fn code_of(error: &anyhow::Error) -> ExitCode {
     let is_unreadable = |cause: &(dyn std::error::Error + 'static)| {
         cause
             .downcast_ref()
-            .is_some_and(ConfigErrors::is_unreadable)
+            .is_some_and(ConfigErrors::is_of_command_line)
             || matches!(cause.downcast_ref(), Some(RemoteError::File { .. }))
     };
     match error.chain().any(is_unreadable) {

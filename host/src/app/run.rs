@@ -164,8 +164,7 @@ impl Beginning {
         listeners.follow(ready.listeners, &workers.hands, &stopping);
         workers_adopt(&control, &mut workers, version).await?;
         self.signals.serving(stop_within(&config));
-        // Before the log says "listening": a script that waits for that line must not find the
-        // proxy "starting".
+        // Before the log says "listening": scripts wait for that, and must not find it "starting".
         control.set_readiness(Readiness::Ready);
         let watchdog = Watchdog::start(control.stats(), control.adoption())?;
         let reachable = Reachable::of(&listeners, admin.as_ref());
@@ -188,6 +187,7 @@ impl Beginning {
             log,
             records,
             traces,
+            former_traces: Vec::new(),
             pid_file,
             watchdog,
             successor: None,

@@ -21,7 +21,7 @@ use super::reload::{AdminListener, Source};
 use super::reloading::Reloading;
 use super::signals::{Event, Signals};
 use super::supervisor::{Notifier, keep_alive};
-use super::traces::TraceExporter;
+use super::traces::{ClosedExporter, TraceExporter};
 use super::upgrade::{Program, Successor, Upgrading};
 use super::watchdog::Watchdog;
 use super::workers::Workers;
@@ -61,6 +61,8 @@ pub(super) struct Running {
     pub log: LogWriter,
     pub records: Option<RecordWriter>,
     pub traces: Option<TraceExporter>,
+    /// Those of former configurations that may still have something to send.
+    pub former_traces: Vec<ClosedExporter>,
     pub pid_file: Option<PidFile>,
     pub watchdog: Watchdog,
     /// The process that serves in place of this one.
@@ -129,6 +131,7 @@ impl Running {
             log,
             records,
             traces,
+            former_traces,
             failure,
             watchdog,
             pid_file,
@@ -140,9 +143,8 @@ impl Running {
             if let Some(records) = records {
                 records.finish(LOGS_END);
             }
-            if let Some(traces) = traces {
-                traces.finish(LOGS_END);
-            }
+            let traces = traces.map(TraceExporter::closed);
+            ClosedExporter::finish(former_traces.into_iter().chain(traces), LOGS_END);
             drop(pid_file);
         };
         tokio::task::spawn_blocking(logs_end)

@@ -116,11 +116,33 @@ impl fmt::Display for Conditions {
         let headers = self.headers.iter().map(|one| ("", one));
         let query = self.query.iter().map(|one| ("?", one));
         for (mark, (name, value)) in headers.chain(query) {
-            write!(f, "{between}{mark}{name}{value}")?;
+            match value {
+                ValueMatch::Present(_) => write!(f, "{between}{mark}{name}{value}")?,
+                _ if names_secret(name) => write!(f, "{between}{mark}{name}=…")?,
+                _ => write!(f, "{between}{mark}{name}{value}")?,
+            }
             between = " ";
         }
         f.write_str("]")
     }
+}
+
+/// Whether a header field or a parameter of this name is likely to hold a credential, which no log
+/// and no page shows.
+pub fn names_secret(name: &str) -> bool {
+    let words = [
+        "auth",
+        "cookie",
+        "credential",
+        "key",
+        "passw",
+        "secret",
+        "session",
+        "signature",
+        "token",
+    ];
+    let name = name.to_ascii_lowercase();
+    words.iter().any(|word| name.contains(word))
 }
 
 impl fmt::Display for ValueMatch {

@@ -79,7 +79,7 @@ pub use backend::{can_be_reached, parse_backend};
 pub use backend_list::{MAX_BACKENDS, list_of_one, parse_backends, write_backends};
 pub use called::{AcceptTraces, RequestIds, TraceExport, Tracing};
 pub use compression::{Coding, Compression, MediaTypes};
-pub use conditions::{Conditions, PathMatch, ValueMatch};
+pub use conditions::{Conditions, PathMatch, ValueMatch, names_secret};
 pub use edits::{Cors, CorsList, FieldEdits, HostRewrite, OriginMatch, Rewrite, RouteEdits};
 pub use field_value::{Fact, FieldPiece, FieldTemplate, FieldValue, NOT_OF_TEXT};
 pub use forward::{Destinations, ForwardProxy, ProxyAuthentication};

@@ -7,6 +7,44 @@ use crate::message::trace_context::{TRACEPARENT, TRACESTATE};
 /// The field that most proxies and frameworks use.
 const HEADER: &str = "x-request-id";
 
+/// Fields that requests or responses could not do without (RFC 9110, RFC 9111, RFC 6265).
+const MEANINGFUL: [&str; 34] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "accept-ranges",
+    "age",
+    "allow",
+    "authorization",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-location",
+    "content-range",
+    "content-security-policy",
+    "content-type",
+    "cookie",
+    "etag",
+    "expires",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "last-modified",
+    "location",
+    "origin",
+    "range",
+    "referer",
+    "retry-after",
+    "server",
+    "set-cookie",
+    "user-agent",
+    "vary",
+    "www-authenticate",
+];
+
 /// Reads the section; `None` if it is missing or unusable.
 pub(super) fn request_id(root: &mut Section, findings: &mut Findings) -> Option<RequestIds> {
     let mut section = root.take("request-id")?.section(findings)?;
@@ -26,6 +64,10 @@ fn header_name(written: &str) -> Result<String, String> {
     match respond::written_name(written)? {
         name if [TRACEPARENT, TRACESTATE].contains(&&*name) => Err(format!(
             "can't be {name:?}, which has a form of its own; `[tracing]` writes it"
+        )),
+        name if MEANINGFUL.contains(&&*name) => Err(format!(
+            "can't be {name:?}: it has a meaning of its own, which an id in its place would destroy; \
+             write a name of your own, or \"{HEADER}\""
         )),
         name => Ok(name),
     }

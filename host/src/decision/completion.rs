@@ -84,8 +84,9 @@ impl<'a, E: Environment> Link<'a, E> {
             answer: Err(fault), ..
         }) = answered
         {
-            let name = &self.slot.entry.name;
-            self.environment.log_fault(|| fault_line(name, &fault));
+            let entry = &self.slot.entry;
+            self.environment
+                .log_fault(entry.fault_key(), || fault_line(&entry.name, &fault));
             note_dropped(&self.slot.shard, &fault);
         }
     }

@@ -23,7 +23,7 @@ pub trait Environment: Caller {
     fn random(self) -> u64;
 
     /// Logs a fault, as often as the log may have such lines.
-    fn log_fault(self, line: impl Fn() -> String);
+    fn log_fault(self, of: (&str, u64), line: impl Fn() -> String);
 
     /// The live facts about the backends, for a record.
     fn facts(&self) -> &dyn BackendFacts;

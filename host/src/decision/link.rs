@@ -133,7 +133,7 @@ impl<'a, E: Environment> Link<'a, E> {
         let entry = &self.slot.entry;
         self.slot.shard.failure_mode_uses.increment();
         self.environment
-            .log_fault(|| fault_line(&entry.name, fault));
+            .log_fault(entry.fault_key(), || fault_line(&entry.name, fault));
         // `next` passes over a policy that failed when it was asked. One that was not asked may be
         // what guards this route, and a client that makes it fail must not open the way for others.
         if entry.on_failure == OnFailure::Next && fault.kind.is_absence() {

@@ -29,6 +29,12 @@ pub struct PolicyEntry {
 }
 
 impl PolicyEntry {
+    /// What faults of the generation that decides are logged as, apart from those of others.
+    pub(super) fn fault_key(&self) -> (&str, u64) {
+        let generation = self.active.as_ref().map_or(0, |active| active.number());
+        (&self.name, generation)
+    }
+
     /// The generations that are asked.
     fn generations(&self) -> impl Iterator<Item = &Arc<Generation>> {
         let on_trial = self.trial.as_ref().map(|trial| &trial.generation);

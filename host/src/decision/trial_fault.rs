@@ -55,8 +55,8 @@ pub(super) fn log_candidate(
     fault: &Fault,
 ) {
     let generation = &on_trial.trial.generation;
-    environment.log_fault(|| {
-        let (name, number) = (generation.name(), generation.number());
+    let (name, number) = (generation.name(), generation.number());
+    environment.log_fault((name, number), || {
         fault_line(&format!("{name} ({role}, generation {number})"), fault)
     });
 }

@@ -130,8 +130,9 @@ impl<E: Environment> PolicyChain<'_, E> {
         for link in self.links().rev() {
             let answered = self.ask(link, &question, &mut message);
             if let Some(Err(fault)) = answered.map(|answered| answered.answer) {
-                let name = &link.slot.entry.name;
-                link.environment.log_fault(|| fault_line(name, &fault));
+                let entry = &link.slot.entry;
+                link.environment
+                    .log_fault(entry.fault_key(), || fault_line(&entry.name, &fault));
             }
         }
     }

@@ -80,9 +80,10 @@ impl ConfigErrors {
         }
     }
 
-    /// Whether there is no text in which mistakes could be looked for.
-    pub fn is_unreadable(&self) -> bool {
-        self.is_unreadable
+    /// Whether the command line is what is wrong: a flag, or a file that can't be read.
+    pub fn is_of_command_line(&self) -> bool {
+        let is_flag = |error: &ConfigError| matches!(error.place, Place::Flag(_));
+        self.is_unreadable || self.errors.iter().all(is_flag)
     }
 }
 

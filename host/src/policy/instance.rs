@@ -300,7 +300,7 @@ impl BuildError {
 
 /// What it wrote since this moment that may explain a fault, for the end of a message.
 fn last_words(state: &State, start: Instant) -> String {
-    let lines = state.lines.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut lines = state.lines.lock().unwrap_or_else(PoisonError::into_inner);
     lines.explaining(start)
 }
 

@@ -31,8 +31,8 @@ impl LastWords {
         self.0.push_back((Instant::now(), line));
     }
 
-    /// A line on standard error, which continues those before.
-    pub(super) fn printed(&mut self, line: String) {
+    /// A line on standard error that began at this moment, which continues those before.
+    pub(super) fn printed(&mut self, began: Instant, line: String) {
         // Python underlines the place in the line above.
         if line.chars().all(|c| matches!(c, ' ' | '^' | '~'))
             || NOISE.iter().any(|noise| line.contains(noise))
@@ -42,7 +42,7 @@ impl LastWords {
         if self.0.len() == KEPT {
             self.0.pop_front();
         }
-        self.0.push_back((Instant::now(), line));
+        self.0.push_back((began, line));
     }
 
     /// The lines since this moment as one, without its beginning if it is too long; `None` if there
@@ -82,13 +82,26 @@ mod tests {
     fn a_logged_error_stands_alone_and_printed_lines_are_joined() {
         let mut words = LastWords::default();
         let start = Instant::now();
-        words.printed("Traceback (most recent call last):".to_owned());
-        words.printed("File \"policy.py\", line 3, in select".to_owned());
-        words.printed("^^^^^~~".to_owned());
-        words.printed("KeyError: 'a'".to_owned());
-        words.printed("thread '<unnamed>' (1) panicked at runtime/src/lib.rs:1293:29:".to_owned());
-        words.printed("Python function threw an unexpected exception".to_owned());
         words.printed(
+            Instant::now(),
+            "Traceback (most recent call last):".to_owned(),
+        );
+        words.printed(
+            Instant::now(),
+            "File \"policy.py\", line 3, in select".to_owned(),
+        );
+        words.printed(Instant::now(), "^^^^^~~".to_owned());
+        words.printed(Instant::now(), "KeyError: 'a'".to_owned());
+        words.printed(
+            Instant::now(),
+            "thread '<unnamed>' (1) panicked at runtime/src/lib.rs:1293:29:".to_owned(),
+        );
+        words.printed(
+            Instant::now(),
+            "Python function threw an unexpected exception".to_owned(),
+        );
+        words.printed(
+            Instant::now(),
             "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace"
                 .to_owned(),
         );
@@ -110,10 +123,11 @@ mod tests {
     fn what_is_kept_and_quoted_is_bounded_and_ends_with_the_end() {
         let mut words = LastWords::default();
         let start = Instant::now();
-        (0..100_000).for_each(|n| words.printed(format!("{n} {}", "x".repeat(900))));
+        (0..100_000)
+            .for_each(|n| words.printed(Instant::now(), format!("{n} {}", "x".repeat(900))));
         assert_eq!(words.0.len(), KEPT);
         assert!(words.since(start).unwrap().starts_with("99999 x"));
-        (0..30).for_each(|n| words.printed(format!("{n} {}", "y".repeat(195))));
+        (0..30).for_each(|n| words.printed(Instant::now(), format!("{n} {}", "y".repeat(195))));
         let quoted = words.since(start).unwrap();
         assert!(quoted.len() <= MAX_QUOTED, "{}", quoted.len());
         assert!(

@@ -10,6 +10,8 @@ use super::last_words::LastWords;
 use crate::stats::PolicyShard;
 use crate::text::is_unseen;
 
+/// The longest line of a stream that is kept together.
+const LONGEST: usize = 4096;
 /// Longer lines are cut.
 const MAX_LINE: usize = 1024;
 /// How many lines may come at once.
@@ -44,6 +46,23 @@ pub(super) struct Lines {
     is_silent: bool,
     /// What may explain a fault.
     last_words: LastWords,
+    /// What came on the streams after the last end of a line.
+    partial: [Partial; 2],
+}
+
+/// Where a guest prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stream {
+    Output,
+    Error,
+}
+
+/// A line that has not ended.
+#[derive(Default)]
+struct Partial {
+    text: Vec<u8>,
+    /// When it began.
+    began: Option<Instant>,
 }
 
 impl Lines {
@@ -55,6 +74,7 @@ impl Lines {
             kept: None,
             is_silent: false,
             last_words: LastWords::default(),
+            partial: Default::default(),
         }
     }
 
@@ -86,17 +106,42 @@ impl Lines {
         self.write(level, message);
     }
 
-    /// Writes a line that came on standard output or, with the level of a warning, on standard
-    /// error.
-    pub(super) fn print(&mut self, level: Level, line: &str) {
-        if level == Level::WARN {
-            self.last_words.printed(one_line(line.trim()));
+    /// Takes what came on a stream, and writes the lines that have ended.
+    pub(super) fn print(&mut self, stream: Stream, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|&b| b == b'\n') {
+            let partial = &mut self.partial[stream as usize];
+            partial.began.get_or_insert_with(Instant::now);
+            partial.text.extend_from_slice(piece);
+            if partial.text.ends_with(b"\n") || partial.text.len() >= LONGEST {
+                self.end_line(stream);
+            }
         }
-        self.write(level, line);
     }
 
-    /// What was written since this moment that may explain a fault, for the end of a message.
-    pub(super) fn explaining(&self, start: Instant) -> String {
+    /// Writes the line that a stream has begun, if it has.
+    fn end_line(&mut self, stream: Stream) {
+        let Partial { text, began } = std::mem::take(&mut self.partial[stream as usize]);
+        let text = String::from_utf8_lossy(&text);
+        let text = text.trim_end_matches(['\r', '\n']);
+        let Some(began) = began.filter(|_| !text.is_empty()) else {
+            return;
+        };
+        let level = match stream {
+            Stream::Output => Level::INFO,
+            Stream::Error => Level::WARN,
+        };
+        if stream == Stream::Error {
+            self.last_words.printed(began, one_line(text.trim()));
+        }
+        self.write(level, text);
+    }
+
+    /// What was written since this moment that may explain a fault, for the end of a message. A
+    /// guest that fails does not end its last line. One that an earlier call has begun may be about
+    /// another client's request, and explains nothing.
+    pub(super) fn explaining(&mut self, start: Instant) -> String {
+        self.end_line(Stream::Output);
+        self.end_line(Stream::Error);
         let words = self.last_words.since(start);
         words.map_or_else(String::new, |words| format!("; it wrote: {words}"))
     }
@@ -205,6 +250,22 @@ impl fmt::Write for Bounded {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn a_line_without_an_end_explains_the_call_in_which_it_began() {
+        let mut lines = Lines::new("p".into(), Arc::default());
+        let first = Instant::now();
+        lines.print(Stream::Error, b"fatal: ");
+        lines.print(Stream::Output, b"not this");
+        lines.print(Stream::Error, b"no file");
+        assert_eq!(lines.explaining(first), "; it wrote: fatal: no file");
+        lines.print(Stream::Error, b"of one call");
+        let second = Instant::now();
+        lines.print(Stream::Error, b" and of another\n");
+        assert_eq!(lines.explaining(second), "");
+        lines.print(Stream::Error, b"this one\r\n");
+        assert_eq!(lines.explaining(second), "; it wrote: this one");
+    }
 
     #[test]
     fn a_burst_then_sixteen_a_second() {

@@ -3,69 +3,37 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use tracing::Level;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use super::lines::Lines;
+use super::lines::{Lines, Stream};
 
-/// How much a guest may write or read in one call, and the longest line that is kept together.
+/// How much a guest may write or read in one call.
 pub(super) const CHUNK: usize = 4096;
 
 /// Standard output or error: all streams of one instance share it.
 #[derive(Clone)]
 pub(super) struct LogOutput {
-    pending: Arc<Mutex<Pending>>,
-}
-
-struct Pending {
     lines: Arc<Mutex<Lines>>,
-    level: Level,
-    line: Vec<u8>,
+    stream: Stream,
 }
 
 impl LogOutput {
     /// Standard output, into these lines.
     pub(super) fn output(lines: &Arc<Mutex<Lines>>) -> Self {
-        Self::new(lines, Level::INFO)
+        Self::new(lines, Stream::Output)
     }
 
     /// Standard error, into these lines.
     pub(super) fn error(lines: &Arc<Mutex<Lines>>) -> Self {
-        Self::new(lines, Level::WARN)
+        Self::new(lines, Stream::Error)
     }
 
-    fn new(lines: &Arc<Mutex<Lines>>, level: Level) -> Self {
+    fn new(lines: &Arc<Mutex<Lines>>, stream: Stream) -> Self {
         Self {
-            pending: Arc::new(Mutex::new(Pending {
-                lines: Arc::clone(lines),
-                level,
-                line: Vec::new(),
-            })),
+            lines: Arc::clone(lines),
+            stream,
         }
-    }
-}
-
-impl Pending {
-    fn push(&mut self, bytes: &[u8]) {
-        for piece in bytes.split_inclusive(|&b| b == b'\n') {
-            self.line.extend_from_slice(piece);
-            if self.line.ends_with(b"\n") || self.line.len() >= CHUNK {
-                self.end_line();
-            }
-        }
-    }
-
-    fn end_line(&mut self) {
-        let text = String::from_utf8_lossy(&self.line);
-        let text = text.trim_end_matches(['\r', '\n']);
-        if !text.is_empty() {
-            self.lines
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .print(self.level, text);
-        }
-        self.line.clear();
     }
 }
 
@@ -93,10 +61,10 @@ impl Pollable for LogOutput {
 #[wasmtime_wasi::async_trait]
 impl OutputStream for LogOutput {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.pending
+        self.lines
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(&bytes);
+            .print(self.stream, &bytes);
         Ok(())
     }
 

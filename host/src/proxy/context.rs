@@ -257,8 +257,8 @@ impl Environment for WorkerEnvironment<'_> {
         self.worker.rng.borrow_mut().next_u64()
     }
 
-    fn log_fault(self, line: impl Fn() -> String) {
-        self.worker.faults.log(self.worker.timers.now(), line);
+    fn log_fault(self, of: (&str, u64), line: impl Fn() -> String) {
+        self.worker.faults.log(self.worker.timers.now(), of, line);
     }
 
     fn facts(&self) -> &dyn BackendFacts {

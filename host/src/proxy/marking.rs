@@ -46,6 +46,8 @@ impl Exchange<'_> {
         }
         head.fields.retain(|field, _| !is_alike(field, name));
         head.fields.append(name, head.id.as_bytes());
+        // Nor in trailers.
+        head.fields.note_edit(name);
     }
 
     /// Continues the trace that a peer has begun, or begins one.
@@ -74,6 +76,9 @@ impl Exchange<'_> {
             sampled,
         };
         fields.append(TRACEPARENT.as_bytes(), &context.value());
+        for name in [TRACEPARENT, TRACESTATE] {
+            fields.note_edit(name.as_bytes());
+        }
         self.scratch.head.trace = Some(context);
         let (exports, errors) = traces.exports;
         if exports && (sampled || errors) {

@@ -19,6 +19,8 @@ use crate::upstream::{AttemptOutcome, RequestFailure, Verdict, WorkerEndpoint};
 
 /// Of a `tracestate` this much is exported; what is longer is only passed on.
 const STATE: usize = 512;
+/// Longer than all that are registered.
+const METHOD: usize = 32;
 
 /// An attempt at this endpoint begins, before which the request was sent this often. If its span is
 /// noted, it is what the backend continues.
@@ -167,7 +169,7 @@ impl Awaited<'_, '_> {
             began: outcome.began,
             began_unix: unix_nanoseconds(outcome.began),
             took: outcome.took,
-            method: head.method.as_str().into(),
+            method: method(head),
             scheme: head.scheme.as_str(),
             authority: clipped(authority),
             path: clipped(head.raw_path()),
@@ -200,6 +202,12 @@ impl Awaited<'_, '_> {
         let pool = pool.map(|pool| clipped(&pool.topology.name.to_string()));
         (route.unwrap_or_default(), pool.unwrap_or_default())
     }
+}
+
+/// Of a method that a client has made up this much.
+fn method(head: &RequestHead) -> Box<str> {
+    let method = head.method.as_str();
+    method.get(..METHOD).unwrap_or(method).into()
 }
 
 /// What the caller's tracing system has written.

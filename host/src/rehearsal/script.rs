@@ -86,7 +86,7 @@ impl Environment for Scripted<'_> {
     }
 
     /// A fault is a result here.
-    fn log_fault(self, _: impl Fn() -> String) {}
+    fn log_fault(self, _: (&str, u64), _: impl Fn() -> String) {}
 
     fn facts(&self) -> &dyn BackendFacts {
         self.facts

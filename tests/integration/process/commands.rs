@@ -103,6 +103,14 @@ fn a_file_that_can_not_be_read_is_exit_code_2_of_every_command() {
         let (ended, stderr) = exit(arguments, &scratch, |_| ());
         assert_eq!(ended, Some(2), "{arguments:?}: {stderr}");
     }
+    for arguments in [
+        &["check", "--listen", "bad"][..],
+        &["check", "--json", "--workers", "0"],
+        &["run", "--host", "x"],
+    ] {
+        let (ended, stderr) = exit(arguments, &scratch, |_| ());
+        assert_eq!(ended, Some(2), "{arguments:?}: {stderr}");
+    }
     // Mistakes in what was read are not of this kind.
     let (ended, _) = exit(&["check", "--config", "bad.toml"], &scratch, |_| ());
     assert_eq!(ended, Some(1));

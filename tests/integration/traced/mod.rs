@@ -91,6 +91,29 @@ fn an_id_is_new_for_each_request_and_a_client_can_not_choose_it() {
 }
 
 #[test]
+fn trailers_say_neither_an_id_nor_a_trace() {
+    let backend = TestUpstream::echo();
+    let tables = "[request-id]\nheader = \"x-corr\"\n[tracing]\naccept = \"all\"\n";
+    let proxy = proxy(&backend, tables);
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+    let answer = proxy.client().ask(format!(
+        "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\
+         X-Corr: forged\r\nTraceparent: {trace}\r\nTracestate: evil=1\r\nX-Sum: 1\r\n\r\n"
+    ));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let got = backend.only_request();
+    let trailers = format!("{got:?}");
+    assert!(
+        trailers.contains("x-sum") || trailers.contains("X-Sum"),
+        "{trailers}"
+    );
+    assert!(
+        !trailers.contains("forged") && !trailers.contains("evil=1"),
+        "{trailers}"
+    );
+}
+
+#[test]
 fn answers_of_the_proxy_itself_say_the_id_too() {
     let backend = TestUpstream::named("b");
     let tables = format!(

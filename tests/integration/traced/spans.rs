@@ -236,6 +236,25 @@ fn what_a_collector_does_not_take_now_is_sent_again_and_what_it_refuses_is_lost(
 }
 
 #[test]
+fn an_answer_that_is_too_long_says_by_its_status_what_became_of_the_spans() {
+    let backend = TestUpstream::named("b");
+    let long = "x".repeat(200_000);
+    let collector = Collector::answering(move |number| match number {
+        0 => response("200 OK", &[], &long),
+        _ => response("400 Bad Request", &[], &long),
+    });
+    let proxy = proxy(&backend, &collector.tracing("sample = 1"));
+    proxy.ask(asked(&[]));
+    let exported = eventually("it has taken them", || {
+        let exported = proxy.stat("/traces/exported");
+        (exported > 0).then_some(exported)
+    });
+    proxy.ask(asked(&[]));
+    proxy.wait_for_stat("/traces/lost", exported);
+    assert_eq!(collector.requests().len(), 2, "nothing was sent twice");
+}
+
+#[test]
 fn a_collector_gets_its_fields_and_the_token_that_a_file_holds_now() {
     let (backend, collector) = (TestUpstream::named("b"), Collector::start());
     let tables =

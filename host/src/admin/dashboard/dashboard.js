@@ -3,6 +3,7 @@
 // them stays in the document, so that focus, scrolling and what is folded open are kept.
 (() => {
   const live = document.getElementById("live");
+  let heard = Date.now();
   const say = (text) => {
     if (live.textContent !== text) live.textContent = text;
   };
@@ -35,6 +36,7 @@
       const next = new DOMParser().parseFromString(html, "text/html").body;
       if (section) children(section, next);
     }
+    heard = Date.now();
     say("Live: new numbers each second.");
   };
   // A result is shown once.
@@ -50,6 +52,7 @@
   };
   const open = () => {
     close();
+    heard = Date.now();
     source = new EventSource("/page/events" + location.search);
     source.addEventListener("page", show);
     source.addEventListener("error", () => {
@@ -58,8 +61,19 @@
       again = setTimeout(open, 3000);
     });
   };
+  // A connection that is cut without a word gives no error: numbers that are old must say so.
+  setInterval(() => {
+    const silent = Math.round((Date.now() - heard) / 1000);
+    if (!source || silent < 5) return;
+    if (silent % 15 === 0) open();
+    say("No new numbers for some seconds: these are old. Trying again.");
+  }, 1000);
   // A page that nobody sees needs no news.
-  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) return open();
+    close();
+    say("Paused while the page is hidden.");
+  });
   addEventListener("pagehide", close);
   addEventListener("pageshow", () => document.hidden || source || open());
   if (!document.hidden) open();

@@ -110,7 +110,10 @@ pub(super) async fn answer(
     };
     match path.as_str() {
         "/" => page(shared, &access, request.uri().query()),
-        "/page/events" => events::begin(shared, access, request.uri().query()),
+        "/page/events" => match shared.guard.elsewhere(&request) {
+            Some(refusal) => refusal,
+            None => events::begin(shared, access, request.uri().query()),
+        },
         path => submitted(shared, caller, (&access, path), request).await,
     }
 }

@@ -68,7 +68,7 @@ fn problems(picture: &Picture) -> Vec<String> {
             all.push(format!("Pool {}: {refused}", pool.name));
         }
         let unwell = |e: &&crate::admin::live::EndpointPicture| {
-            matches!(e.state, "ejected" | "down" | "failing")
+            matches!(e.state, "ejected" | "down" | "failing" | "degraded")
         };
         match (pool.usable(), pool.endpoints.iter().filter(unwell).count()) {
             (0, _) => all.push(format!("Pool {} has no endpoint that works.", pool.name)),
@@ -91,7 +91,11 @@ fn problems(picture: &Picture) -> Vec<String> {
             all.push(format!("Policy {}, last deployment: {error}", status.name));
         }
     }
-    all.truncate(MOST_PROBLEMS);
+    let more = all.len().saturating_sub(MOST_PROBLEMS);
+    if more > 0 {
+        all.truncate(MOST_PROBLEMS);
+        all.push(format!("{} more like these.", number(more as u64)));
+    }
     all
 }
 

@@ -86,6 +86,18 @@ fn verdict(report: &TrialReport, faults: u64) -> Markup {
         (Some(canary), Some(_)) if canary.requests == 0 => {
             state(Tone::Quiet, "it has decided no request yet")
         }
+        (Some(canary), Some(control)) if control.requests == 0 => {
+            let words = format!(
+                "{} of its requests failed; the active generation has had none to compare with",
+                percent(canary.failed, canary.requests)
+            );
+            let tone = if canary.failed > 0 {
+                Tone::Warn
+            } else {
+                Tone::Quiet
+            };
+            state(tone, &words)
+        }
         (Some(canary), Some(control)) => {
             let worse = share(canary) > share(control);
             let words = format!(

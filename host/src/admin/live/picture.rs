@@ -131,9 +131,9 @@ impl PoolPicture {
             .count()
     }
 
-    /// How many may get requests.
+    /// How many get requests and are not known to fail.
     pub(in crate::admin) fn usable(&self) -> usize {
-        let usable = |e: &&EndpointPicture| matches!(e.state, "healthy" | "degraded" | "unproven");
+        let usable = |e: &&EndpointPicture| matches!(e.state, "healthy" | "unproven");
         self.endpoints.iter().filter(usable).count()
     }
 }
@@ -153,11 +153,23 @@ fn doubted(counted: Option<&Backend>, now: Option<&Point>) -> (&'static str, Opt
         let reason = "no attempt of the last seconds succeeded";
         return ("failing", Some(reason.to_owned()));
     }
-    if counted.is_none_or(|c| c.requests == 0 && c.probes == 0) {
-        let reason = "neither a request nor a probe has reached it yet";
-        return ("unproven", Some(reason.to_owned()));
+    // A request is counted when it is sent.
+    let has_answered = |c: &Backend| c.latency.all.0.count > 0 || c.probes > c.failed_probes;
+    if !counted.is_some_and(has_answered) {
+        let reason = match counted.map_or(0, |c| c.in_flight) {
+            0 => "it has answered neither a request nor a probe yet".to_owned(),
+            n => format!("{} it has answered none yet", waiting(n)),
+        };
+        return ("unproven", Some(reason));
     }
     ("healthy", None)
+}
+
+fn waiting(requests: u64) -> String {
+    match requests {
+        1 => "a request waits for it, and".to_owned(),
+        n => format!("{n} requests wait for it, and"),
+    }
 }
 
 /// The rates of a thing, if it has a history.

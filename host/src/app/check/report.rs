@@ -128,7 +128,7 @@ impl Report {
             .map(|error| Finding::new(error, Some(&error.place)));
         self.found.errors.extend(found);
         self.print_object()?;
-        Ok(match errors.is_unreadable() {
+        Ok(match errors.is_of_command_line() {
             true => ExitCode::from(UNREADABLE),
             false => ExitCode::FAILURE,
         })

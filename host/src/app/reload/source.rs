@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::cut_short::doubt;
 use crate::app::control::{Purpose, Secret, Written};
-use crate::config::{Config, ConfigErrors, FileSource, Sources, without_query};
+use crate::config::{Config, ConfigErrors, FileSource, Sources, names_secret, without_query};
 use crate::policy::digest;
 
 /// What stands in the place of a secret.
@@ -96,6 +96,13 @@ fn leave_out(tree: &mut Value) {
                             *value = format!("{}?{LEFT_OUT}", without_query(url)).into();
                         }
                     }
+                    // Of a route: fields that it writes or asks for, and parameters.
+                    "headers" | "query" | "set" | "add" if value.is_object() => {
+                        let fields = value.as_object_mut().into_iter().flatten();
+                        let secret = fields.filter(|(name, _)| names_secret(name));
+                        secret.for_each(|(_, value)| blank(value));
+                        leave_out(value);
+                    }
                     _ => leave_out(value),
                 }
             }
@@ -109,6 +116,7 @@ fn leave_out(tree: &mut Value) {
 fn blank(value: &mut Value) {
     match value {
         Value::Object(table) => table.values_mut().for_each(blank),
+        Value::Array(all) => all.iter_mut().for_each(blank),
         other => *other = LEFT_OUT.into(),
     }
 }
@@ -122,10 +130,14 @@ mod tests {
         let shown = without_secrets(
             "workers = 2\n[admin]\ntoken = \"s3cret\"\n[policies.a.settings]\nb = { c = \"s3cret\" }\n\
              d = [\"s3cret\"]\n[acme]\ndirectory = \"https://a.test/d?key=s3cret\"\n\
-             [tracing]\nendpoint = \"https://a.test/d?key=s3cret\"\nheaders = { x = \"s3cret\" }\n[[listeners]]\ntls = { certificates = { key = \"a.key\" } }\n",
+             [tracing]\nendpoint = \"https://a.test/d?key=s3cret\"\nheaders = { x = \"s3cret\" }\n\
+             [[routes]]\nheaders = { x-key = \"s3cret\", x-a = \"seen\" }\nquery.token = \"s3cret\"\n\
+             request-headers.set = { Authorization = [\"s3cret\"], x-api-key = \"s3cret\" }\n\
+             respond.headers.set-cookie = \"s3cret\"\n[[listeners]]\ntls = { certificates = { key = \"a.key\" } }\n",
         );
         assert!(!shown.to_string().contains("s3cret"), "{shown}");
         assert_eq!(shown["workers"], 2);
+        assert_eq!(shown["routes"][0]["headers"]["x-a"], "seen");
         assert_eq!(shown["policies"]["a"]["settings"]["b"]["c"], LEFT_OUT);
         assert_eq!(shown["listeners"][0]["tls"]["certificates"]["key"], "a.key");
     }

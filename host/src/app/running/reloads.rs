@@ -98,7 +98,9 @@ impl Running {
         }
         if let Some(traces) = ready.traces {
             // The former ends when the workers have handed over what they had.
-            self.traces = traces;
+            let former = std::mem::replace(&mut self.traces, traces);
+            self.former_traces.retain(|former| !former.has_ended());
+            self.former_traces.extend(former.map(TraceExporter::closed));
         }
         let equipment = Arc::new(Equipment {
             listeners: ready.listeners.listening(),

@@ -114,7 +114,8 @@ impl Exporter {
                 return Err(reason);
             }
             // One that begins to stop tries once more at once.
-            let stopped = timeout(wish.unwrap_or(pause), self.stop.notified()).await;
+            let pause_now = wish.unwrap_or(pause).max(pause);
+            let stopped = timeout(pause_now, self.stop.notified()).await;
             self.stopping = stopped.is_ok();
             tries += 1;
             pause *= 2;

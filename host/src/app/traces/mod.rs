@@ -29,6 +29,13 @@ pub(super) struct TraceExporter {
     thread: JoinHandle<()>,
 }
 
+/// An exporter of a former configuration, or of a process that ends: it sends what it has got.
+#[derive(Debug)]
+pub(super) struct ClosedExporter {
+    stop: Arc<Notify>,
+    thread: JoinHandle<()>,
+}
+
 /// Starts to export traces, if they are to be.
 pub(super) fn start_traces(config: &Config, stats: &Stats) -> Result<Option<TraceExporter>> {
     let tracing = config.tracing.as_ref();
@@ -100,11 +107,27 @@ impl TraceExporter {
         self.handle.clone()
     }
 
-    /// Sends what is left, but not beyond this limit.
-    pub(super) fn finish(self, limit: Duration) {
+    /// It gets nothing more, once all workers have another.
+    pub(super) fn closed(self) -> ClosedExporter {
+        ClosedExporter {
+            stop: self.stop,
+            thread: self.thread,
+        }
+    }
+}
+
+impl ClosedExporter {
+    /// Whether everything has been sent, or is lost.
+    pub(super) fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Has all of these send what is left, but not beyond this limit.
+    pub(super) fn finish(all: impl Iterator<Item = Self>, limit: Duration) {
         let deadline = Instant::now() + limit;
-        self.stop.notify_one();
-        while !self.thread.is_finished() {
+        let all: Vec<Self> = all.collect();
+        all.iter().for_each(|exporter| exporter.stop.notify_one());
+        while !all.iter().all(Self::has_ended) {
             if Instant::now() >= deadline {
                 tracing::warn!(
                     "the last spans are lost: the collector had not taken them within {limit:?}"

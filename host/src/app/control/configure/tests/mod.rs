@@ -109,7 +109,7 @@ impl Environment for Nothing<'_> {
     fn random(self) -> u64 {
         0
     }
-    fn log_fault(self, _line: impl Fn() -> String) {}
+    fn log_fault(self, _: (&str, u64), _line: impl Fn() -> String) {}
     fn facts(&self) -> &dyn BackendFacts {
         &*self.0.pools.facts
     }
