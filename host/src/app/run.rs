@@ -131,7 +131,8 @@ struct Ready {
 }
 
 impl Beginning {
-    /// Begins to serve: once `former` allows it, if there is such a process.
+    /// Begins to serve: once `former` allows it, if there is such a process. It is ready before the
+    /// log says "listening": a script that waits for that line must not find it "starting".
     async fn begin(
         mut self,
         former: Option<&Predecessor>,
@@ -164,12 +165,10 @@ impl Beginning {
         listeners.follow(ready.listeners, &workers.hands, &stopping);
         workers_adopt(&control, &mut workers, version).await?;
         self.signals.serving(stop_within(&config));
-        // Before the log says "listening": scripts wait for that, and must not find it "starting".
         control.set_readiness(Readiness::Ready);
         let watchdog = Watchdog::start(control.stats(), control.adoption())?;
         let reachable = Reachable::of(&listeners, admin.as_ref());
-        reachable.log(config.workers);
-        started(&reachable, &log);
+        started(reachable.logged(config.workers), &log);
         Ok(Running {
             control,
             source: self.source,
@@ -312,13 +311,15 @@ impl Reachable {
         }
     }
 
-    fn log(&self, workers: usize) {
+    /// The same, once the log has said it.
+    fn logged(&self, workers: usize) -> &Self {
         for address in &self.listen {
             tracing::info!(addr = %address, workers, "listening");
         }
         if let Some(address) = self.admin {
             tracing::info!(addr = %address, "admin listening");
         }
+        self
     }
 }
 
