@@ -9,18 +9,27 @@ import { writeFile } from 'node:fs/promises';
 // All resources of this contract are lent: they are dropped when the hook returns, and dropping their numbers again would be wrong.
 const IDLE = /^ *(_debugLog\('[^;]*\)|finalizationRegistry_[\w$]+\.(un)?register\([^;]*\));\n/gm;
 
-// An exception that is not the hook's own error ends in a trap, which says nothing. So it is logged first, and the proxy quotes the line
-// beside the fault. What is generated takes any exception for the hook's own error, and fails when it looks for the parts of one: `thrown`
-// is what it was before. The frames of what is generated are left out.
+// An exception that is not the hook's own error ends in a trap, which says nothing. So it is
+// logged first, and the proxy quotes the line beside the fault. What is generated takes any
+// exception for the hook's own error, and fails when it looks for the parts of one: `thrown` is
+// what it was before. The frames of what is generated are left out.
 const EXPORTED = /^(async function export_[\w$]+\([^)]*\) \{\n)([^]*?)^\}$/gm;
 const CAUGHT = 'function getErrorPayload(e) {\n';
 const REPORT = `
-let thrown;
+let thrown = null;
+function described(e) {
+  try {
+    return e instanceof Error || typeof e !== 'object' ? String(e) : JSON.stringify(e);
+  } catch {
+    return 'what can not be shown';
+  }
+}
 function reportException(e) {
   if (typeof import_waypost_policy_log_0_1_0$write !== 'function') return;
-  const first = thrown?.stack === undefined ? e : thrown;
-  const frames = String(first?.stack ?? '').split('\\n').filter((frame) => frame && !frame.includes('export_'));
-  import_waypost_policy_log_0_1_0$write('error', ['uncaught ' + first, ...frames].join(' < '));
+  const first = thrown === null ? e : thrown.value;
+  const frames = String(first?.stack ?? '').split('\\n');
+  const own = frames.filter((frame) => frame && !frame.includes('export_'));
+  import_waypost_policy_log_0_1_0$write('error', ['uncaught ' + described(first), ...own].join(' < '));
 }
 `;
 
@@ -30,9 +39,9 @@ splicer.spliceBindings = (...args) => {
   const shorter = spliced.jsBindings.replace(IDLE, '');
   if (shorter === spliced.jsBindings) console.warn('nothing is left out of what componentize-js generates: see IDLE in build.mjs');
   const jsBindings = shorter
-    .replace(EXPORTED, '$1thrown = undefined;\ntry {\n$2} catch (e) { reportException(e); throw e; }\n}')
-    .replace(CAUGHT, CAUGHT + '  thrown = e;\n') + REPORT;
-  if (!jsBindings.includes('reportException(e); throw') || !jsBindings.includes('thrown = e;')) {
+    .replace(EXPORTED, '$1thrown = null;\ntry {\n$2} catch (e) { reportException(e); throw e; }\n}')
+    .replace(CAUGHT, CAUGHT + '  thrown = { value: e };\n') + REPORT;
+  if (!jsBindings.includes('reportException(e); throw') || !jsBindings.includes('thrown = { value: e };')) {
     console.warn('exceptions are not logged: see EXPORTED and CAUGHT in build.mjs');
   }
   return { ...spliced, jsBindings };

@@ -24,6 +24,20 @@ pub fn place(host: &str, path: &str) -> String {
     }
 }
 
+/// An error with its causes, of which hyper and others say only the first.
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut all = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !all.contains(&text) {
+            all = format!("{all}: {text}");
+        }
+        cause = error.source();
+    }
+    all
+}
+
 /// The beginning and the end of a text that is longer than `longest` bytes. The end is kept because
 /// it contains the advice.
 pub fn brief(text: &str, longest: usize) -> String {

@@ -30,14 +30,15 @@ def run(context):
         raise Unavailable("playwright-core is missing (`tests/suites/run --install`)")
     with contextlib.ExitStack() as stack:
         backends = [stack.enter_context(backend()) for _ in range(2)]
-        proxy, opened = stack.enter_context(waypost(context, "open", backends))
-        _, guarded = stack.enter_context(waypost(context, "guarded", backends))
+        proxy, opened, pid = stack.enter_context(waypost(context, "open", backends))
+        _, guarded, _ = stack.enter_context(waypost(context, "guarded", backends))
         world = {
             "modules": str(modules),
             "browser": shutil.which(browser()),
             "patience": max(context.patience, 15),
             "open": f"http://127.0.0.1:{opened}",
             "guarded": f"http://127.0.0.1:{guarded}",
+            "pid": pid,
             "proxy": f"http://127.0.0.1:{proxy}/",
             "token": TOKEN,
             "label": LABEL,
@@ -49,7 +50,7 @@ def run(context):
 
 @contextlib.contextmanager
 def waypost(context, name, backends):
-    """A proxy in front of these; gives its port and its admin listener's."""
+    """A proxy in front of these; gives its port, its admin listener's and its process."""
     from processes import Process, free_ports, listens
 
     folder = context.folder / name
@@ -75,7 +76,7 @@ deadline = "5s"
     with Process(command, None, folder, {"WAYPOST_LOG": "warn"}) as process:
         for port in (proxy, admin):
             process.wait_for(port, listens)
-        yield proxy, admin
+        yield proxy, admin, process.process.pid
 
 
 def results(world):

@@ -58,7 +58,7 @@ const EXPLAIN_FOR: Duration = Duration::from_secs(15 * 60);
 /// The answer to one request.
 pub(super) async fn answer(
     shared: &Arc<Shared>,
-    caller: &Caller,
+    caller: &Arc<Caller>,
     request: Request<Incoming>,
 ) -> Reply {
     let path = request.uri().path().to_owned();

@@ -28,7 +28,7 @@ deadline = "20ms"
 pub(super) async fn serve_origin(origin: Origin, mut signals: Signals) -> Result<()> {
     let listener = TcpListener::bind(origin.listen).with_context(|| {
         format!(
-            "can't listen on {}: is another process listening there?",
+            "can't listen on {} (another address is set by --listen)",
             origin.listen
         )
     })?;

@@ -189,8 +189,7 @@ impl Opening<'_> {
 
 fn failed(address: SocketAddr) -> String {
     format!(
-        "can't listen on {address}: is another process listening there, or does the address belong \
-         to another machine?"
+        "can't listen on {address} (another address is set by --listen, WAYPOST_LISTEN or `listen`)"
     )
 }
 
@@ -208,7 +207,10 @@ pub(super) fn probe_admin(address: SocketAddr) -> Result<()> {
 }
 
 fn admin_failed(address: SocketAddr) -> String {
-    format!("can't listen on {address} (admin): is another process listening there?")
+    format!(
+        "can't listen on {address} for the admin side (another address is set by --admin-listen, \
+         WAYPOST_ADMIN_LISTEN or `[admin] listen`)"
+    )
 }
 
 fn bind(Tcp { address, only_v6 }: Tcp, reuse_port: bool) -> io::Result<Socket> {

@@ -76,7 +76,9 @@ fn cache() -> Option<PathBuf> {
         let set = std::env::var_os(name).map(PathBuf::from);
         set.filter(|path| path.is_absolute())
     };
-    let base = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    // A home that is not there, as of services, is not made.
+    let home = folder("HOME").filter(|home| home.is_dir());
+    let base = folder("XDG_CACHE_HOME").or_else(|| Some(home?.join(".cache")));
     Some(base?.join("waypost"))
 }
 

@@ -127,22 +127,33 @@ impl fmt::Display for Conditions {
     }
 }
 
+/// What stands in names of credentials.
+const SECRET_WORDS: [&str; 14] = [
+    "auth",
+    "bearer",
+    "cookie",
+    "credential",
+    "hmac",
+    "jwt",
+    "key",
+    "pass",
+    "pwd",
+    "secret",
+    "session",
+    "sign",
+    "token",
+    "verify",
+];
+/// The same, but only as a whole word.
+const SECRET_PARTS: [&str; 4] = ["code", "otp", "pin", "sig"];
+
 /// Whether a header field or a parameter of this name is likely to hold a credential, which no log
 /// and no page shows.
 pub fn names_secret(name: &str) -> bool {
-    let words = [
-        "auth",
-        "cookie",
-        "credential",
-        "key",
-        "passw",
-        "secret",
-        "session",
-        "signature",
-        "token",
-    ];
     let name = name.to_ascii_lowercase();
-    words.iter().any(|word| name.contains(word))
+    let has = |word: &&str| name.contains(word);
+    let is_part = |word: &&str| name.split(['-', '_', '.']).any(|part| part == *word);
+    SECRET_WORDS.iter().any(has) || SECRET_PARTS.iter().any(is_part)
 }
 
 impl fmt::Display for ValueMatch {

@@ -66,12 +66,12 @@ const WORDS: &[(&[&str], &str)] = &[
         "backends speak HTTP only",
     ),
     (
-        &["return", "redir", "deny", "abort"],
+        &["return", "redir", "abort"],
         "write respond = { status = 403 } or redirect = \"https://www.example.com{path}\" in a \
          route",
     ),
     (
-        &["allow", "satisfy", "geo"],
+        &["allow", "deny", "satisfy", "geo"],
         "nothing decides by a client's address but a policy: write one, and name it in `policies`",
     ),
     (
@@ -195,8 +195,8 @@ const WORDS: &[(&[&str], &str)] = &[
             "retries",
             "redispatch",
         ],
-        "write `attempts` in a pool, or a table `retry = { attempts = 3 }` in a pool or a route, with \
-         `on` for the reasons",
+        "write `attempts` in a pool, or a table `retry = { attempts = 3 }` in a pool or a route, \
+         with `on` for the reasons",
     ),
     (
         &[

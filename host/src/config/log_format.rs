@@ -1,5 +1,7 @@
 //! `[access-log] format`: how a line of the access log is written.
 
+use super::variables::{self, Spot};
+
 /// How lines are written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -107,23 +109,16 @@ const NAMED: [(&str, LogFact); 26] = [
     ("cipher-suite", LogFact::CipherSuite),
     ("sni", LogFact::Sni),
 ];
-/// What nginx and others call these.
-const ELSEWHERE: [(&str, &str); 27] = [
-    ("remote_addr", "{client}"),
+/// What nginx and others call these, where [`variables`] says nothing of them or something else.
+const ELSEWHERE: [(&str, &str); 17] = [
     ("remote_user", "{user}"),
     ("time_local", "{time-common}"),
     ("time_iso8601", "{time}"),
     ("msec", "{time}"),
     ("request", "{method} {target} {protocol}"),
-    ("request_method", "{method}"),
     ("request_uri", "{target}"),
-    ("uri", "{path}"),
-    ("args", "{query}"),
-    ("query_string", "{query}"),
     ("server_protocol", "{protocol}"),
     ("http_host", "{host}"),
-    ("host", "{host}"),
-    ("scheme", "{scheme}"),
     ("status", "{status}"),
     ("body_bytes_sent", "{bytes-to-client}"),
     ("bytes_sent", "{bytes-to-client}"),
@@ -131,11 +126,8 @@ const ELSEWHERE: [(&str, &str); 27] = [
     ("request_time", "{duration}"),
     ("upstream_response_time", "{duration}"),
     ("upstream_addr", "{backend}"),
-    ("request_id", "{request-id}"),
     ("otel_trace_id", "{trace-id}"),
-    ("ssl_protocol", "{tls-version}"),
     ("ssl_cipher", "{cipher-suite}"),
-    ("ssl_server_name", "{sni}"),
 ];
 /// Fields that never go on as a client has sent them, and what says the same.
 const NOT_KEPT: [(&str, &str); 6] = [
@@ -268,16 +260,17 @@ fn elsewhere(name: &str) -> Option<String> {
         let ours = NAMED.iter().find(|(ours, _)| *ours == dashed);
         ours.map(|(ours, _)| format!("{{{ours}}}"))
     };
-    let field = || {
-        let field = name
-            .strip_prefix("http_")
-            .filter(|field| !field.is_empty())?;
-        Some(format!("{{{HEADER}{}}}", field.replace('_', "-")))
+    // A log has not all facts of values.
+    let of_values = || {
+        let fact = variables::fact(name, Spot::Field)?;
+        let inside = fact.trim_matches(['{', '}']);
+        let is_here = inside.starts_with(HEADER) || NAMED.iter().any(|(ours, _)| *ours == inside);
+        is_here.then_some(fact)
     };
     found
         .map(|(_, fact)| (*fact).to_owned())
         .or_else(dashed)
-        .or_else(field)
+        .or_else(of_values)
 }
 
 #[cfg(test)]

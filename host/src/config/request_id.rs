@@ -8,42 +8,48 @@ use crate::message::trace_context::{TRACEPARENT, TRACESTATE};
 const HEADER: &str = "x-request-id";
 
 /// Fields that requests or responses could not do without (RFC 9110, RFC 9111, RFC 6265).
-const MEANINGFUL: [&str; 34] = [
-    "accept",
-    "accept-encoding",
-    "accept-language",
-    "accept-ranges",
+const MEANINGFUL: [&str; 26] = [
     "age",
     "allow",
+    "alt-svc",
     "authorization",
     "cache-control",
-    "content-disposition",
-    "content-encoding",
-    "content-language",
-    "content-location",
-    "content-range",
-    "content-security-policy",
-    "content-type",
     "cookie",
+    "date",
+    "early-data",
     "etag",
     "expires",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "if-range",
-    "if-unmodified-since",
+    "idempotency-key",
     "last-modified",
+    "link",
     "location",
     "origin",
+    "pragma",
+    "priority",
     "range",
     "referer",
     "retry-after",
     "server",
     "set-cookie",
+    "strict-transport-security",
     "user-agent",
     "vary",
     "www-authenticate",
 ];
+
+/// What their names begin with.
+const FAMILIES: [&str; 6] = [
+    "accept",
+    "access-control-",
+    "content-",
+    "grpc-",
+    "if-",
+    "sec-",
+];
+
+fn has_meaning(name: &str) -> bool {
+    MEANINGFUL.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family))
+}
 
 /// Reads the section; `None` if it is missing or unusable.
 pub(super) fn request_id(root: &mut Section, findings: &mut Findings) -> Option<RequestIds> {
@@ -65,9 +71,9 @@ fn header_name(written: &str) -> Result<String, String> {
         name if [TRACEPARENT, TRACESTATE].contains(&&*name) => Err(format!(
             "can't be {name:?}, which has a form of its own; `[tracing]` writes it"
         )),
-        name if MEANINGFUL.contains(&&*name) => Err(format!(
-            "can't be {name:?}: it has a meaning of its own, which an id in its place would destroy; \
-             write a name of your own, or \"{HEADER}\""
+        name if has_meaning(&name) => Err(format!(
+            "can't be {name:?}: it has a meaning of its own, which an id in its place would \
+             destroy; write a name of your own, or \"{HEADER}\""
         )),
         name => Ok(name),
     }

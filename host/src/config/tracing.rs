@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::{AcceptTraces, TraceExport, Tracing, record, respond, sections, values};
+use super::{AcceptTraces, TraceExport, Tracing, record, respond, sections, values, without_query};
 use crate::document::{Findings, Node, Section};
 
 /// Spans of one request to the collector. Collectors take 4 MiB by default, and a span has some
@@ -112,6 +112,8 @@ fn accept_traces(written: &str) -> Result<AcceptTraces, String> {
 
 /// Without a user: it would be in the log.
 fn endpoint_url(written: &str) -> Result<String, String> {
+    // Its query may be a secret.
+    let shown = without_query(written.trim());
     let uri = written.trim().parse::<Uri>().ok();
     let is_good = |uri: &Uri| {
         let authority = uri.authority().map_or("", |a| a.as_str());
@@ -123,15 +125,19 @@ fn endpoint_url(written: &str) -> Result<String, String> {
     };
     match uri.filter(is_good) {
         Some(uri) if matches!(uri.path(), "" | "/") => Err(format!(
-            "{written:?} has no path, and collectors take traces at one; write for example \
-             \"{}/v1/traces\"",
-            written.trim().trim_end_matches('/')
+            "{shown:?} has no path, and collectors take traces at one; write for example \
+             \"{}/v1/traces\"{}",
+            shown.trim_end_matches('/'),
+            match uri.port_u16() {
+                Some(4317) => " (by HTTP most listen on 4318, and 4317 is for gRPC)",
+                _ => "",
+            }
         )),
         Some(uri) => Ok(uri.to_string()),
         None => Err(format!(
             "{:?} is not the URL of a collector; write one that begins with http:// or https:// \
              and has no user, such as \"http://127.0.0.1:4318/v1/traces\"",
-            written.rsplit('@').next().unwrap_or_default()
+            shown.rsplit('@').next().unwrap_or_default()
         )),
     }
 }

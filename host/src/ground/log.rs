@@ -54,11 +54,18 @@ pub(super) fn start(filter: EnvFilter, manner: Manner) -> io::Result<()> {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| Entry)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(is_coloured())
         // It would print them directly, which may block.
         .log_internal_errors(false)
         .try_init();
     Ok(())
+}
+
+/// Whether a terminal that can show colours reads it (no-color.org).
+fn is_coloured() -> bool {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|kind| kind == "dumb");
+    io::stderr().is_terminal() && !no_color && !is_dumb
 }
 
 /// Writes a line unchanged and past the filter.

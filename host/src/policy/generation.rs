@@ -89,6 +89,11 @@ impl Generation {
         &self.digest
     }
 
+    /// Whether the other one is made of the same component and the same settings.
+    pub fn is_alike(&self, other: &Self) -> bool {
+        self.digest == other.digest && self.spec.settings == other.spec.settings
+    }
+
     /// The component's size in bytes.
     pub fn size(&self) -> usize {
         self.size

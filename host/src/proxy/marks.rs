@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::edits::is_alike;
 use crate::config::{AcceptTraces, Config, RequestIds};
 use crate::message::Fields;
 
@@ -54,8 +55,11 @@ impl Marks {
     /// Says to a client what its request is called.
     pub(super) fn respond(&self, id: &str, fields: &mut Fields) {
         if let Some(name) = self.responds().filter(|_| !id.is_empty()) {
-            fields.note_edit(name.as_bytes());
-            fields.set(name.as_bytes(), id.as_bytes());
+            let name = name.as_bytes();
+            fields.note_edit(name);
+            // To programs that can't tell `_` from `-`, one that looks like it is the same.
+            fields.retain(|field, _| !is_alike(field, name));
+            fields.append(name, id.as_bytes());
         }
     }
 }

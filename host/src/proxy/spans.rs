@@ -49,13 +49,17 @@ fn begin_noted(
         address: endpoint.address,
         began: Instant::now(),
         ended: None,
-    })?;
+    });
+    // One that is not noted has the request's span as its parent.
+    let parent = match number {
+        Some(_) => TraceContext { span, ..of },
+        None => of,
+    };
     // A policy may have removed it.
     if head.fields.contains(TRACEPARENT) {
-        let value = TraceContext { span, ..of }.value();
-        head.fields.set(TRACEPARENT.as_bytes(), &value);
+        head.fields.set(TRACEPARENT.as_bytes(), &parent.value());
     }
-    Some(number)
+    number
 }
 
 impl Exchange<'_> {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::RemoteError;
 use crate::config::AdminAddress;
-use crate::text::{is_unseen, plain};
+use crate::text::{is_unseen, plain, with_causes};
 
 /// Time to connect; a machine that is up answers immediately.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -118,7 +118,7 @@ impl Client {
             true => self.strange(e.to_string()),
             false => RemoteError::Broken {
                 address: self.address.clone(),
-                reason: chain(&e),
+                reason: with_causes(&e),
             },
         };
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
@@ -231,14 +231,6 @@ fn make_printable(value: &mut Value) {
         Value::Array(values) => values.iter_mut().for_each(make_printable),
         Value::Object(fields) => fields.values_mut().for_each(make_printable),
         _ => {}
-    }
-}
-
-/// The error with its causes, which hyper's own text omits.
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", chain(source)),
-        None => error.to_string(),
     }
 }
 

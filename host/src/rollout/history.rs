@@ -338,7 +338,11 @@ impl History {
                 State::Retired,
                 format!("replaced by generation {}", generation.number()),
             );
-            self.previous = Some(old);
+            // A component that is deployed again, by a script that runs twice, must not take the
+            // place of what a rollback is for.
+            if self.previous.is_none() || !old.is_alike(&generation) {
+                self.previous = Some(old);
+            }
         }
         self.enter(generation.number(), State::Active, reason.to_owned());
         self.active = Some(generation);

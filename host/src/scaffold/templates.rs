@@ -44,7 +44,8 @@ impl Language {
     pub(super) fn limits(self) -> &'static str {
         match self {
             Self::Rust | Self::C => {
-                "# Wide, because this machine may be busy. The default is 1ms, and `waypost policy bench` measures a call.\n\
+                "# Wide, because this machine may be busy. The default is 1ms, and `waypost policy\n\
+                 # bench` measures a call.\n\
                  deadline = \"20ms\"\n"
             }
             Self::JavaScript | Self::Python => {

@@ -80,6 +80,24 @@ fn a_line_says_where_the_request_went_and_what_it_carried() {
 }
 
 #[test]
+fn no_character_of_a_client_steers_a_terminal() {
+    let (proxy, _backend) = logging("");
+    let agent = "a\u{9b}31m\u{202e}b\u{2028}\u{85}\u{e9}";
+    let request = asked().bytes();
+    let head = String::from_utf8(request).unwrap();
+    let asked = head.replace("a \"quoted\" \\ agent", agent);
+    assert_eq!(proxy.ask(asked).status, 200);
+    let line = proxy.logged(&["\"POST\""]);
+    assert_eq!(
+        object(&line)["user_agent"],
+        json!(agent),
+        "it says the same"
+    );
+    let escaped = r"a\u009b31m\u202eb\u2028\u0085";
+    assert!(line.contains(&format!("{escaped}\u{e9}")), "{line}");
+}
+
+#[test]
 fn values_of_queries_are_left_out_where_that_is_asked_for() {
     let (proxy, backend) = logging("redact-query = true");
     assert_eq!(proxy.ask(asked().bytes()).status, 200);

@@ -56,6 +56,22 @@ fn a_deployment_that_may_not_be_meant_is_warned_of() {
 }
 
 #[test]
+fn a_component_that_is_deployed_again_is_not_what_a_rollback_returns_to() {
+    let o = operated();
+    o.well("deploy mine last.wasm");
+    let again = o.well("deploy mine last.wasm");
+    assert!(
+        again.contains("generation 1 is kept for a rollback"),
+        "{again}"
+    );
+    assert_eq!(o.decides(), "last");
+    o.well("rollback mine");
+    assert_eq!(o.decides(), "first");
+    o.well("rollback mine");
+    assert_eq!(o.decides(), "last", "and back");
+}
+
+#[test]
 fn a_status_counts_calls_and_faults_and_shows_the_last_one() {
     let o = operated();
     let told = o.well("status mine");

@@ -194,7 +194,7 @@ fn a_check_refuses_addresses_and_files_that_a_reload_could_not_open() {
     let admin = proxy.admin_address();
     let own = format!("0.0.0.0:{}", admin.port());
     let cases = [
-        (taken.to_string(), "is another process listening there?"),
+        (taken.to_string(), "another address is set by"),
         (own, "this process itself listens on"),
     ];
     let listen = |address: &str| format!("[admin]\nlisten = \"{address}\"\ntoken = \"a-token\"");

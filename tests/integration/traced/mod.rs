@@ -72,7 +72,8 @@ fn without_configuration_fields_pass_as_they_came_and_nothing_has_a_name() {
 
 #[test]
 fn an_id_is_new_for_each_request_and_a_client_can_not_choose_it() {
-    let backend = TestUpstream::answering(response("200 OK", &[("X-Request-Id", "own")], "b"));
+    let own = [("X-Request-Id", "own"), ("X_Request_Id", "own")];
+    let backend = TestUpstream::answering(response("200 OK", &own, "b"));
     let proxy = proxy(&backend, "[request-id]\nrespond = true\n");
     let mut client = proxy.client();
     let forged = [("X-Request-Id", "forged"), ("x_request_id", "forged")];
@@ -84,6 +85,7 @@ fn an_id_is_new_for_each_request_and_a_client_can_not_choose_it() {
         assert!(is_id(&id), "{id}");
         assert_eq!(got.value("x_request_id"), None);
         assert_eq!(answer.value("x-request-id").as_deref(), Some(&*id));
+        assert_eq!(answer.value("x_request_id"), None);
         assert_eq!(line(&proxy, at)["request_id"], json!(id));
         ids.push(id);
     }

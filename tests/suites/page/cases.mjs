@@ -1,5 +1,5 @@
-// The page of the admin listener in Chromium without a window. Started by page_suite.py, which passes what there is as
-// JSON; prints one line of JSON for each case.
+// The page of the admin listener in Chromium without a window. Started by page_suite.py, which passes
+// what there is as JSON; prints one line of JSON for each case.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -74,9 +74,14 @@ const cases = {
     let loads = 0;
     page.on("framenavigated", () => (loads += 1));
     for (let at = 0; at < 7; at += 1) await fetch(world.proxy);
-    const total = page.locator("dt", { hasText: "requests so far" }).locator("xpath=following-sibling::dd");
+    const total = page
+      .locator("dt", { hasText: "requests so far" })
+      .locator("xpath=following-sibling::dd");
     await eventually("the requests are counted", async () => Number(await total.innerText()) >= 7);
-    await page.locator("#pools svg").first().waitFor({ timeout: patience + 15000 });
+    await page
+      .locator("#pools svg")
+      .first()
+      .waitFor({ timeout: patience + 15000 });
     check(loads === 0, "the page was loaded again");
     check(wrong.length === 0, wrong.join("; "));
     await context.close();
@@ -85,11 +90,17 @@ const cases = {
   async markup_of_others_is_text(browser) {
     const { context, page, wrong } = await opened(browser);
     await page.goto(world.open);
-    check((await text(page, "#pools")).includes(`zone=${world.label}`), "the label is not shown as it is");
+    check(
+      (await text(page, "#pools")).includes(`zone=${world.label}`),
+      "the label is not shown as it is",
+    );
     await isLive(page);
     const before = await text(page, "#overview p");
     await eventually("news came", async () => (await text(page, "#overview p")) !== before);
-    check((await text(page, "#pools")).includes(`zone=${world.label}`), "news show it in another way");
+    check(
+      (await text(page, "#pools")).includes(`zone=${world.label}`),
+      "news show it in another way",
+    );
     check((await page.locator("#pools img").count()) === 0, "the label is markup");
     check(wrong.length === 0, wrong.join("; "));
     await context.close();
@@ -105,7 +116,13 @@ const cases = {
     const before = await text(page, "#overview p");
     await eventually("news came", async () => (await text(page, "#overview p")) !== before);
     check(await button.evaluate((b) => b === document.activeElement), "the focus is lost");
-    check(await page.locator("details").first().evaluate((d) => d.open), "what was open is closed");
+    check(
+      await page
+        .locator("details")
+        .first()
+        .evaluate((d) => d.open),
+      "what was open is closed",
+    );
     await context.close();
   },
 
@@ -139,7 +156,9 @@ const cases = {
     await page.locator(".result").getByText(`generation ${generation} decides now`).waitFor();
     const now = await (await ask("/policies/choice")).json();
     check(String(now.generation) === generation, `generation ${now.generation} decides`);
-    await page.getByRole("button", { name: `Roll back generation ${generation} of policy choice` }).click();
+    await page
+      .getByRole("button", { name: `Roll back generation ${generation} of policy choice` })
+      .click();
     await page.locator(".result").getByText("rolled back").waitFor();
     check(wrong.length === 0, wrong.join("; "));
     await context.close();
@@ -159,10 +178,16 @@ const cases = {
     await page.keyboard.press("Enter");
     await isLive(page);
     const [cookie] = await context.cookies();
-    check(cookie.httpOnly && cookie.sameSite === "Strict" && !cookie.secure, JSON.stringify(cookie));
+    check(
+      cookie.httpOnly && cookie.sameSite === "Strict" && !cookie.secure,
+      JSON.stringify(cookie),
+    );
     const shown = await page.evaluate(() => document.cookie);
     check(shown === "", "a script sees the cookie");
-    await page.getByRole("button", { name: /^Drain / }).first().click();
+    await page
+      .getByRole("button", { name: /^Drain / })
+      .first()
+      .click();
     await page.getByText("gets no new requests").waitFor();
     await page.getByRole("button", { name: "Log out" }).click();
     await page.getByLabel("Admin token").waitFor();
@@ -192,7 +217,8 @@ const cases = {
     const { context, page, wrong } = await opened(browser, { javaScriptEnabled: false });
     await page.goto(world.open);
     const shown = await text(page, "main");
-    for (const part of [...world.backends, "choice", "Routes"]) check(shown.includes(part), `${part}: ${shown}`);
+    for (const part of [...world.backends, "choice", "Routes"])
+      check(shown.includes(part), `${part}: ${shown}`);
     await page.getByLabel("Show only").fill(world.backends[1]);
     await page.getByRole("button", { name: "Filter" }).click();
     check(!(await text(page, "#pools")).includes(world.backends[0]), "the filter does nothing");
@@ -209,14 +235,21 @@ const cases = {
     const { context, page } = await opened(browser);
     await page.goto(world.open);
     await page.keyboard.press("Tab");
-    check((await page.evaluate(() => document.activeElement.className)) === "skip", "no way past the head");
+    check(
+      (await page.evaluate(() => document.activeElement.className)) === "skip",
+      "no way past the head",
+    );
     for (const landmark of ["banner", "main", "navigation", "search", "contentinfo"])
       check((await page.getByRole(landmark).count()) === 1, `landmark ${landmark}`);
-    const nameless = await page.evaluate(() => [
-      ...[...document.querySelectorAll("table")].filter((t) => !t.caption?.textContent.trim()),
-      ...[...document.querySelectorAll("svg")].filter((s) => !s.getAttribute("aria-label")),
-      ...[...document.querySelectorAll("input:not([type=hidden])")].filter((i) => !i.labels.length),
-    ].map((e) => e.outerHTML.slice(0, 100)));
+    const nameless = await page.evaluate(() =>
+      [
+        ...[...document.querySelectorAll("table")].filter((t) => !t.caption?.textContent.trim()),
+        ...[...document.querySelectorAll("svg")].filter((s) => !s.getAttribute("aria-label")),
+        ...[...document.querySelectorAll("input:not([type=hidden])")].filter(
+          (i) => !i.labels.length,
+        ),
+      ].map((e) => e.outerHTML.slice(0, 100)),
+    );
     check(nameless.length === 0, `without a name: ${nameless}`);
     const states = await page.locator(".state").allTextContents();
     for (const state of states) check(/^[●○▲✖] \S/u.test(state), `no sign: ${state}`);
@@ -229,11 +262,28 @@ const cases = {
       await page.goto(world.open);
       await isLive(page);
       const back = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
-      check((back === "rgb(255, 255, 255)") === (colorScheme === "light"), `${colorScheme}: ${back}`);
+      check(
+        (back === "rgb(255, 255, 255)") === (colorScheme === "light"),
+        `${colorScheme}: ${back}`,
+      );
       const found = await page.evaluate(pale);
       check(found.length === 0, `${colorScheme}: ${found.slice(0, 5).join("; ")}`);
       await context.close();
     }
+  },
+
+  async numbers_of_a_proxy_that_hangs_are_said_to_be_old(browser) {
+    const { context, page } = await opened(browser);
+    await page.goto(world.open);
+    await isLive(page);
+    process.kill(world.pid, "SIGSTOP");
+    try {
+      await page.getByText("these are old").waitFor();
+    } finally {
+      process.kill(world.pid, "SIGCONT");
+    }
+    await isLive(page);
+    await context.close();
   },
 
   async widths_from_390_to_1600(browser) {

@@ -129,7 +129,8 @@ fn said(action: Option<&str>, query: &str) -> Result<Option<Said>, String> {
         Some(_) if value == "configured" => Said::Weight(None),
         Some(_) => {
             let number = value.parse::<u32>().ok().filter(|n| *n <= 65_535);
-            let mistake = || format!("value={value} is not a weight; write 0 to 65535");
+            let mistake =
+                || format!("value={value} is not a weight; write 0 to 65535, or configured");
             Said::Weight(Some(number.ok_or_else(mistake)?))
         }
     }))

@@ -14,6 +14,7 @@ use super::parts::Shown;
 use super::sections::SECTIONS;
 use super::view::View;
 use super::{Access, Reply};
+use crate::admin::crowd::Caller;
 use crate::admin::live::WATCHERS;
 use crate::admin::news::Events;
 use crate::admin::reply;
@@ -22,7 +23,12 @@ use crate::admin::shared::Shared;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Begins to send news.
-pub(super) fn begin(shared: &Arc<Shared>, access: Access, query: Option<&str>) -> Reply {
+pub(super) fn begin(
+    shared: &Arc<Shared>,
+    caller: &Arc<Caller>,
+    access: Access,
+    query: Option<&str>,
+) -> Reply {
     let Some(watches) = shared.live.watch() else {
         let sentence = format!("{WATCHERS} pages get news already; close one of them");
         return reply::error(StatusCode::SERVICE_UNAVAILABLE, &sentence);
@@ -31,7 +37,7 @@ pub(super) fn begin(shared: &Arc<Shared>, access: Access, query: Option<&str>) -
     let (sender, pieces) = mpsc::channel(1);
     let view = View::of_query(query);
     tokio::spawn(send(Arc::clone(shared), access, view, sender));
-    reply::events(Events::new(pieces, watches))
+    reply::events(Events::new(pieces, watches, caller))
 }
 
 /// Sends news until the browser leaves, its session ends or the listener stops.

@@ -78,7 +78,7 @@ pub(super) fn owns(path: &str) -> bool {
 /// The answer to a request for one of the page's paths.
 pub(super) async fn answer(
     shared: &Arc<Shared>,
-    caller: &Caller,
+    caller: &Arc<Caller>,
     request: Request<Incoming>,
 ) -> Reply {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -112,7 +112,7 @@ pub(super) async fn answer(
         "/" => page(shared, &access, request.uri().query()),
         "/page/events" => match shared.guard.elsewhere(&request) {
             Some(refusal) => refusal,
-            None => events::begin(shared, access, request.uri().query()),
+            None => events::begin(shared, caller, access, request.uri().query()),
         },
         path => submitted(shared, caller, (&access, path), request).await,
     }

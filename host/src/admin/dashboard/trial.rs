@@ -67,6 +67,29 @@ fn sum(faults: &FaultReport) -> u64 {
     faults.traps + faults.deadlines + faults.invalid + faults.unbuilt
 }
 
+/// A canary beside the active generation.
+fn beside(canary: &ArmReport, control: &ArmReport) -> (Tone, String) {
+    if canary.requests == 0 {
+        return (Tone::Quiet, "it has decided no request yet".to_owned());
+    }
+    let failed = percent(canary.failed, canary.requests);
+    if control.requests == 0 {
+        let tone = match canary.failed {
+            0 => Tone::Quiet,
+            _ => Tone::Warn,
+        };
+        let none = "the active generation has had none to compare with";
+        return (tone, format!("{failed} of its requests failed; {none}"));
+    }
+    let tone = match share(canary) > share(control) {
+        true => Tone::Warn,
+        false => Tone::Good,
+    };
+    let others = percent(control.failed, control.requests);
+    let words = format!("{failed} of its requests failed, {others} of the active generation's");
+    (tone, words)
+}
+
 /// What can be said of it so far. Whether a canary is withdrawn is for the rules of `[rollout]`,
 /// and its last word is in the history.
 fn verdict(report: &TrialReport, faults: u64) -> Markup {
@@ -83,29 +106,9 @@ fn verdict(report: &TrialReport, faults: u64) -> Markup {
         );
     }
     match (&report.canary, &report.control) {
-        (Some(canary), Some(_)) if canary.requests == 0 => {
-            state(Tone::Quiet, "it has decided no request yet")
-        }
-        (Some(canary), Some(control)) if control.requests == 0 => {
-            let words = format!(
-                "{} of its requests failed; the active generation has had none to compare with",
-                percent(canary.failed, canary.requests)
-            );
-            let tone = if canary.failed > 0 {
-                Tone::Warn
-            } else {
-                Tone::Quiet
-            };
-            state(tone, &words)
-        }
         (Some(canary), Some(control)) => {
-            let worse = share(canary) > share(control);
-            let words = format!(
-                "{} of its requests failed, {} of the active generation's",
-                percent(canary.failed, canary.requests),
-                percent(control.failed, control.requests)
-            );
-            state(if worse { Tone::Warn } else { Tone::Good }, &words)
+            let (tone, words) = beside(canary, control);
+            state(tone, &words)
         }
         _ if compared == 0 => state(Tone::Quiet, "nothing was compared yet"),
         _ => {
@@ -176,6 +179,36 @@ fn sample(sample: &SampleReport) -> Markup {
             td.text { (sample.method) " " (sample.host) (sample.path) " from " (sample.client) }
             td.text { (sample.active) }
             td.text { (sample.shadow) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_canary_is_compared_only_with_requests_that_there_were() {
+        let arm = |requests, failed| ArmReport {
+            requests,
+            failed,
+            ..ArmReport::default()
+        };
+        for (canary, control, tone, words) in [
+            (arm(0, 0), arm(9, 9), Tone::Quiet, "no request yet"),
+            (arm(9, 0), arm(0, 0), Tone::Quiet, "none to compare with"),
+            (arm(9, 1), arm(0, 0), Tone::Warn, "none to compare with"),
+            (arm(9, 0), arm(9, 0), Tone::Good, "0.00 % of the active"),
+            (
+                arm(9, 9),
+                arm(9, 1),
+                Tone::Warn,
+                "100 % of its requests failed",
+            ),
+        ] {
+            let (said, sentence) = beside(&canary, &control);
+            assert_eq!(said, tone, "{sentence}");
+            assert!(sentence.contains(words), "{sentence}");
         }
     }
 }

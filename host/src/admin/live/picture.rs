@@ -199,3 +199,61 @@ impl<'a> Moment<'a> {
         self.series.policies.get(name).map(|calls| &calls.series)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_is_healthy_once_it_has_answered_and_while_it_does() {
+        let state = |change: fn(&mut Backend)| {
+            let mut counted = Backend::none();
+            change(&mut counted);
+            let (state, reason) = doubted(Some(&counted), None);
+            (state, reason.unwrap_or_default())
+        };
+        assert_eq!(doubted(None, None).0, "unproven");
+        // A request that waits is counted, and proves nothing.
+        let (hanging, reason) = state(|b| (b.requests, b.in_flight) = (3, 3));
+        assert_eq!(hanging, "unproven");
+        assert!(reason.starts_with("3 requests wait for it"), "{reason}");
+        assert_eq!(state(|b| b.latency.all.0.count = 1).0, "healthy");
+        assert_eq!(state(|b| b.probes = 1).0, "healthy");
+        assert_eq!(
+            state(|b| (b.probes, b.failed_probes) = (2, 2)).0,
+            "unproven"
+        );
+        let failed = state(|b| (b.latency.all.0.count, b.consecutive_failures) = (1, 1));
+        assert_eq!(failed.0, "failing");
+    }
+
+    #[test]
+    fn a_degraded_endpoint_is_none_that_works() {
+        let endpoint = |state| EndpointPicture {
+            said: EndpointStatus {
+                address: "127.0.0.1:1".to_owned(),
+                label: "127.0.0.1:1".to_owned(),
+                source: "api",
+                weight: 1,
+                admin: "up",
+                request_limit: None,
+                labels: Default::default(),
+            },
+            state,
+            reason: None,
+            in_flight: 0,
+        };
+        for (states, usable) in [
+            (&["degraded"][..], 0),
+            (&["degraded", "unproven"], 1),
+            (&["healthy", "failing", "ejected", "down", "draining"], 1),
+        ] {
+            let pool = PoolPicture {
+                name: "a".to_owned(),
+                file: None,
+                endpoints: states.iter().copied().map(endpoint).collect(),
+            };
+            assert_eq!(pool.usable(), usable, "{states:?}");
+        }
+    }
+}

@@ -21,6 +21,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::config::without_query;
 use crate::net::tls::{HandshakeError, client_config};
+use crate::text::with_causes;
 
 /// For one request, from the look-up of the name to the last byte of the answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -77,7 +78,7 @@ impl Http {
             let (parts, body) = answer.map_err(|e| unanswered(&e))?.into_parts();
             let body = Limited::new(body, LARGEST).collect().await;
             let body = body.map_err(|e| {
-                let reason = chain(&*e);
+                let reason = with_causes(&*e);
                 format!("its answer breaks off, or has more than {LARGEST} bytes: {reason}")
             })?;
             Ok::<_, Failure>(Response::from_parts(parts, body.to_bytes()))
@@ -114,7 +115,7 @@ impl HttpClient for Http {
             let failed = |reason: String| Error::Other(format!("{uri}: {reason}").into());
             match exchange.await {
                 Ok(Ok(response)) => Ok(response),
-                Ok(Err(e)) => Err(failed(chain(&*e))),
+                Ok(Err(e)) => Err(failed(with_causes(&*e))),
                 Err(_) => Err(failed(format!("no answer within {} s", PATIENCE.as_secs()))),
             }
         })
@@ -123,7 +124,7 @@ impl HttpClient for Http {
 
 /// Why there is no answer on a connection that is there.
 fn unanswered(error: &hyper::Error) -> String {
-    let reason = chain(error);
+    let reason = with_causes(error);
     match error.is_parse() || error.is_parse_too_large() {
         true => format!("what answers does not speak HTTP/1.1: {reason}"),
         false => format!("it closed the connection without an answer: {reason}"),
@@ -148,20 +149,6 @@ fn understood(status: StatusCode, body: &[u8]) -> Result<(), Failure> {
          `directory` may not be the URL of one"
     )
     .into())
-}
-
-/// An error with its causes, of which hyper says only the first.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut all = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !all.contains(&text) {
-            all = format!("{all}: {text}");
-        }
-        cause = error.source();
-    }
-    all
 }
 
 /// A directory may name other hosts, but no other scheme.

@@ -1,6 +1,7 @@
 //! Reloads of a proxy that serves: begun, taken over, reported.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Running;
 use crate::admin::{ReloadError, Reloaded};
@@ -12,6 +13,9 @@ use crate::app::reloading::Reloading;
 use crate::app::traces::TraceExporter;
 use crate::proxy::Equipment;
 use crate::recording::RecordWriter;
+
+/// How long the exporter of a former configuration may go on.
+const FORMER_TRACES: Duration = Duration::from_secs(30);
 
 impl Running {
     pub(super) fn begin_reload(&mut self, reloading: &mut Reloading, request: Request) {
@@ -100,7 +104,8 @@ impl Running {
             // The former ends when the workers have handed over what they had.
             let former = std::mem::replace(&mut self.traces, traces);
             self.former_traces.retain(|former| !former.has_ended());
-            self.former_traces.extend(former.map(TraceExporter::closed));
+            self.former_traces
+                .extend(former.map(|former| former.closed_within(FORMER_TRACES)));
         }
         let equipment = Arc::new(Equipment {
             listeners: ready.listeners.listening(),

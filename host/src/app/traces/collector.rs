@@ -23,6 +23,7 @@ use super::encode::ExportResponse;
 use crate::config::TraceExport;
 use crate::files;
 use crate::net::tls::{HandshakeError, client_config};
+use crate::text::with_causes;
 
 /// An answer says how many spans were not taken, and why.
 const LARGEST: usize = 64 << 10;
@@ -101,7 +102,7 @@ impl Collector {
             Ok(answer) => understood(&answer),
             Err(e) => {
                 self.kept = None;
-                Sent::Later(chain(&*e), None)
+                Sent::Later(with_causes(&*e), None)
             }
         }
     }
@@ -209,18 +210,4 @@ fn understood(answer: &Response<Bytes>) -> Sent {
         }
         _ => Sent::Refused(reason),
     }
-}
-
-/// An error with its causes, of which hyper says only the first.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut all = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !all.contains(&text) {
-            all = format!("{all}: {text}");
-        }
-        cause = error.source();
-    }
-    all
 }

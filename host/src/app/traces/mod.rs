@@ -116,6 +116,19 @@ impl TraceExporter {
     }
 }
 
+impl TraceExporter {
+    /// The same, and after this time it gives up what the collector has not taken: reloads must not
+    /// pile up exporters of one that hangs.
+    pub(super) fn closed_within(self, limit: Duration) -> ClosedExporter {
+        let stop = Arc::clone(&self.stop);
+        tokio::spawn(async move {
+            tokio::time::sleep(limit).await;
+            stop.notify_one();
+        });
+        self.closed()
+    }
+}
+
 impl ClosedExporter {
     /// Whether everything has been sent, or is lost.
     pub(super) fn has_ended(&self) -> bool {
