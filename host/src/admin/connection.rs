@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -27,12 +27,15 @@ const LINGER_BYTES: u64 = 128 << 20;
 const LINGER: Duration = Duration::from_secs(5);
 
 /// Serves requests until the client is done or exceeds a limit, or until `stopping` turns true and
-/// the current request is answered. Errors are not reported: the client caused them.
+/// the current request is answered. `asked` is true from the first request on, and a
+/// client that connected before the stop has that one answered. Errors are not reported: the client
+/// caused them.
 pub(super) async fn serve<S>(
     stream: TcpStream,
     service: S,
     limits: &Limits,
     mut stopping: watch::Receiver<bool>,
+    mut asked: watch::Receiver<bool>,
 ) where
     S: HttpService<Incoming, ResBody = ReplyBody> + Unpin,
     S::Future: Unpin,
@@ -49,11 +52,15 @@ pub(super) async fn serve<S>(
         .max_header_size(MAX_HEAD)
         .half_close(true)
         .serve_connection(io, service);
+    let mut may_end = pin!(async {
+        let _ = stopping.wait_for(|stop| *stop).await;
+        let _ = timeout(limits.first_head, asked.wait_for(|asked| *asked)).await;
+    });
     let mut stopped = false;
     let ended = loop {
         tokio::select! {
             ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
-            _ = stopping.wait_for(|stop| *stop), if !stopped => {
+            () = &mut may_end, if !stopped => {
                 stopped = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }

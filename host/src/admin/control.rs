@@ -38,9 +38,14 @@ pub trait Control: Send + Sync + 'static {
 
     /// Loads this component under the policy's name, and publishes it to all workers once it is
     /// compiled, linked, configured and has received the backends. `admin` makes one such call for
-    /// a policy at a time, with at most 64 MiB.
-    fn deploy<'a>(&'a self, name: &'a str, component: Vec<u8>, how: Deployment)
-    -> ChangeFuture<'a>;
+    /// a policy at a time, with at most 64 MiB. `source` says where it came from.
+    fn deploy<'a>(
+        &'a self,
+        name: &'a str,
+        component: Vec<u8>,
+        source: String,
+        how: Deployment,
+    ) -> ChangeFuture<'a>;
 
     /// Applies a change that needs no new component.
     fn change<'a>(&'a self, name: &'a str, change: Change) -> ChangeFuture<'a>;

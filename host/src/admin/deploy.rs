@@ -16,8 +16,7 @@ use super::shared::Shared;
 pub(super) async fn deploy(
     shared: &Shared,
     caller: &Caller,
-    name: &str,
-    how: Deployment,
+    (name, source, how): (&str, Option<String>, Deployment),
     body: Incoming,
 ) -> Reply {
     let limits = &shared.limits;
@@ -38,9 +37,10 @@ pub(super) async fn deploy(
     };
     caller.is(Doing::Working);
     let name = name.to_owned();
+    let source = source.unwrap_or_else(|| "an upload".to_owned());
     settle(&shared.control, move |control| {
         Box::pin(async move {
-            let outcome = control.deploy(&name, component, how).await;
+            let outcome = control.deploy(&name, component, source, how).await;
             drop((turn, room));
             outcome
         })

@@ -11,6 +11,7 @@ use super::deploy;
 use super::reply::{self, Reply};
 use super::shared::Shared;
 use crate::policy::Stickiness;
+use crate::text::is_unseen;
 
 /// The parameters of a query.
 #[derive(Debug, Default, PartialEq)]
@@ -19,7 +20,11 @@ struct Query {
     percent: Option<f64>,
     by: Option<Stickiness>,
     generation: Option<u64>,
+    source: Option<String>,
 }
+
+/// Characters of a source, which status and history show.
+const SOURCE: usize = 200;
 
 /// The answer to a request for `/policies/` and `rest`; `None` if there is no such endpoint.
 pub(super) async fn answer(
@@ -57,30 +62,32 @@ pub(super) async fn answer(
         Ok(query) => query,
         Err(sentence) => return Some(reply::error(StatusCode::BAD_REQUEST, &sentence)),
     };
-    let wanted = match (method, below) {
+    Some(match (method, below) {
         (Method::PUT, _) => match deployment(&query) {
             Ok(how) => {
-                return Some(deploy::deploy(shared, caller, &name, how, request.into_body()).await);
+                let what = (&*name, query.source, how);
+                deploy::deploy(shared, caller, what, request.into_body()).await
             }
-            Err(sentence) => Err(sentence),
+            Err(sentence) => reply::error(StatusCode::BAD_REQUEST, &sentence),
         },
-        (Method::POST, Some("canary")) => canary(&query),
-        (Method::POST, Some("promote")) => {
-            meant(&query).map(|generation| Change::Promote { generation })
-        }
-        (Method::POST, Some("rollback")) => {
-            meant(&query).map(|generation| Change::RollBack { generation })
-        }
-        (method, Some(below)) => without_query(&query, below).map(|()| match (method, below) {
-            (_, "canary") => Change::EndCanary,
+        (method, below) => match change(&method, below?, &query) {
+            Ok(change) => deploy::change(shared, &name, change).await,
+            Err(sentence) => reply::error(StatusCode::BAD_REQUEST, &sentence),
+        },
+    })
+}
+
+/// What is asked for by a path below a policy's own.
+fn change(method: &Method, below: &str, query: &Query) -> Result<Change, String> {
+    match (method, below) {
+        (&Method::POST, "canary") => canary(query),
+        (_, "promote") => meant(query).map(|generation| Change::Promote { generation }),
+        (_, "rollback") => meant(query).map(|generation| Change::RollBack { generation }),
+        (_, below) => without_query(query, below).map(|()| match below {
+            "canary" => Change::EndCanary,
             _ => Change::EndShadow,
         }),
-        (_, None) => return None,
-    };
-    Some(match wanted {
-        Ok(change) => deploy::change(shared, &name, change).await,
-        Err(sentence) => reply::error(StatusCode::BAD_REQUEST, &sentence),
-    })
+    }
 }
 
 fn deployment(query: &Query) -> Result<Deployment, String> {
@@ -121,6 +128,9 @@ fn deployment(query: &Query) -> Result<Deployment, String> {
 fn canary(query: &Query) -> Result<Change, String> {
     if query.generation.is_some() {
         return Err("generation is for promote and rollback".to_owned());
+    }
+    if query.source.is_some() {
+        return Err("source is for PUT; this path is for canaries already".to_owned());
     }
     match (&query.mode, query.percent) {
         (None, Some(percent)) => Ok(Change::Canary {
@@ -167,10 +177,11 @@ fn query(text: &str) -> Result<Query, String> {
             "percent" => query.percent.replace(percent(&value)?).is_some(),
             "generation" => query.generation.replace(generation(&value)?).is_some(),
             "by" => query.by.replace(stickiness(&value)?).is_some(),
+            "source" => query.source.replace(source(value)?).is_some(),
             _ => {
                 return Err(format!(
-                    "unknown parameter {name:?}; the parameters are mode, percent, by and \
-                     generation"
+                    "unknown parameter {name:?}; the parameters are mode, percent, by, generation \
+                     and source"
                 ));
             }
         };
@@ -193,6 +204,17 @@ fn percent(value: &str) -> Result<f64, String> {
         .ok()
         .filter(|n| (0.01..=100.0).contains(n));
     number.ok_or_else(|| format!("percent={value} is not a share of the requests; use 0.01 to 100"))
+}
+
+/// Where a component comes from, in the words of its sender.
+fn source(value: Cow<'_, str>) -> Result<String, String> {
+    let is_line = !value.is_empty() && !value.chars().any(is_unseen);
+    if is_line && value.chars().count() <= SOURCE {
+        return Ok(value.into_owned());
+    }
+    Err(format!(
+        "source is not 1 to {SOURCE} characters that can be seen; use the name of the file"
+    ))
 }
 
 fn stickiness(value: &str) -> Result<Stickiness, String> {

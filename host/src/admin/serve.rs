@@ -8,6 +8,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::header::CONNECTION;
 use hyper::service::service_fn;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -152,17 +154,23 @@ async fn serve_one(
 ) {
     let limits = shared.limits.clone();
     let at_work = Arc::clone(caller);
+    let (first, asked) = watch::channel(false);
     let service = service_fn(move |request| {
+        first.send_replace(true);
         let (shared, caller) = (Arc::clone(&shared), Arc::clone(&at_work));
         Box::pin(async move {
             caller.is(Doing::Working);
-            let answer = endpoints::answer(&shared, &caller, request).await;
+            let mut answer = endpoints::answer(&shared, &caller, request).await;
             caller.is(Doing::Idle);
+            if *shared.stopping.borrow() {
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(CONNECTION, close);
+            }
             Ok::<_, Infallible>(answer)
         })
     });
     tokio::select! {
-        () = connection::serve(stream, service, &limits, stopping) => {}
+        () = connection::serve(stream, service, &limits, stopping, asked) => {}
         () = caller.sent_away() => {}
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Limits {
     pub turn: Duration,
     /// Time for a client to read some bytes of a response.
     pub write: Duration,
+    /// Time after a stop for the first request of a connection that was accepted before it.
+    pub first_head: Duration,
     /// Time for connections to end after a stop.
     pub drain: Duration,
 }
@@ -53,6 +55,7 @@ impl Default for Limits {
             upload_bytes: 256 << 20,
             turn: Duration::from_secs(60),
             write: Duration::from_secs(10),
+            first_head: Duration::from_secs(1),
             drain: Duration::from_secs(5),
         }
     }

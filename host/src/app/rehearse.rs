@@ -57,6 +57,8 @@ fn command(offline: Offline) -> Command {
         Offline::Diff(flags) => Command::Diff(Diff {
             old: flags.old,
             new: flags.new,
+            old_settings: flags.old_settings,
+            new_settings: flags.new_settings,
             playback: playback(flags.rehearsed),
         }),
     }

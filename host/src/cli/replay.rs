@@ -32,6 +32,12 @@ pub struct Diff {
     pub old: PathBuf,
     /// The component to compare it with.
     pub new: PathBuf,
+    /// Settings for OLD only.
+    #[arg(long, value_name = "JSON|@FILE")]
+    pub old_settings: Option<String>,
+    /// Settings for NEW only.
+    #[arg(long, value_name = "JSON|@FILE")]
+    pub new_settings: Option<String>,
     /// The recording, and how it is replayed.
     #[command(flatten)]
     pub rehearsed: Rehearsed,
@@ -115,6 +121,7 @@ Both components answer the recorded calls; their answers and header edits are co
 Examples:
   waypost policy diff mine-1.wasm mine-2.wasm requests.jsonl
   waypost policy diff builtin:random mine.wasm requests.jsonl --policy random --samples 50
+  waypost policy diff mine.wasm mine.wasm requests.jsonl --new-settings '{\"limit\": 5}'
 
 Exit codes:
   0 they decide the same; 1 they differ; 2 a file can't be read, or is not a recording or

@@ -34,6 +34,15 @@ pub fn owned(name: &[u8]) -> Option<Owned> {
     })
 }
 
+/// Whether a server that passes fields on as variables may take this field for the one with that
+/// name, or it is that one. Letters may have any case.
+pub fn is_alike(field: &[u8], name: &[u8]) -> bool {
+    let is = |(b, wanted): (&u8, &u8)| {
+        b.eq_ignore_ascii_case(wanted) || *wanted == b'-' && matches!(b, b'_' | b'.' | b'~')
+    };
+    field.len() == name.len() && field.iter().zip(name).all(is)
+}
+
 /// Whether the proxy writes this field about the client itself, from what it has decided. The name
 /// is in lower case.
 pub fn is_written(name: &[u8]) -> bool {

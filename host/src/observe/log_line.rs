@@ -1,19 +1,19 @@
 //! A line of the access log.
 
 use std::borrow::Cow;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::time::SystemTime;
 
 use http::Method;
 use httpdate::fmt_http_date;
 use serde::Serialize;
 
+use super::seeable::Seeable;
 use super::{Asked, Outcome};
 use crate::config::{LogFact, LogFormat, LogPiece};
 use crate::ground;
 use crate::message::{RequestHead, TlsSession};
 use crate::net::ConnectionInfo;
-use crate::text::is_unseen;
 
 /// In place of a value that is not to be written.
 const REDACTED: &str = "***";
@@ -136,31 +136,6 @@ impl<'a> From<&'a TlsSession> for Tls<'a> {
             application_protocol: session.protocol.as_deref(),
             client_subject: session.client.as_deref().map(|own| &*own.subject),
         }
-    }
-}
-
-/// JSON in which no character of a client steers a terminal or ends a line for those that know more
-/// line ends than one: such characters are escaped, which says the same.
-struct Seeable;
-
-impl serde_json::ser::Formatter for Seeable {
-    fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>
-    where
-        W: ?Sized + io::Write,
-    {
-        if fragment.is_ascii() {
-            return writer.write_all(fragment.as_bytes());
-        }
-        for c in fragment.chars() {
-            if is_unseen(c) {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    write!(writer, "\\u{unit:04x}")?;
-                }
-            } else {
-                writer.write_all(c.encode_utf8(&mut [0; 4]).as_bytes())?;
-            }
-        }
-        Ok(())
     }
 }
 

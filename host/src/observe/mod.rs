@@ -7,6 +7,7 @@
 pub mod access_log;
 mod log_line;
 mod outcome;
+mod seeable;
 pub mod spans;
 pub mod traces;
 

@@ -6,6 +6,7 @@ use super::exchange::Exchange;
 use super::refusal::{LocalReply, Refusal};
 use super::worker::Worker;
 use crate::config::{Cors, CorsList, FieldEdits, FieldValue, HostRewrite, RouteEdits};
+use crate::message::names::is_alike;
 use crate::message::trace_context::write_digits;
 use crate::message::{ByRoute, Fields, RequestHead, syntax};
 use crate::route;
@@ -119,13 +120,6 @@ fn remove_alike(edits: &FieldEdits, fields: &mut Fields) {
             fields.retain(|field, _| !is_alike(field, name.as_bytes()));
         }
     }
-}
-
-pub(super) fn is_alike(field: &[u8], name: &[u8]) -> bool {
-    let is = |(b, wanted): (&u8, &u8)| {
-        b.eq_ignore_ascii_case(wanted) || *wanted == b'-' && matches!(b, b'_' | b'.' | b'~')
-    };
-    field.len() == name.len() && field.iter().zip(name).all(is)
 }
 
 /// The values with facts about the request in them, in the order in which they are written.

@@ -2,12 +2,13 @@
 
 use rand::{Rng, RngExt};
 
-use super::edits::{is_alike, new_id};
+use super::edits::new_id;
 use super::exchange::Exchange;
 use super::marks::{Marks, Traces};
 use crate::config::{AcceptTraces, RequestIds};
 use crate::decision::RequestPolicyState;
 use crate::message::TraceContext;
+use crate::message::names::is_alike;
 use crate::message::trace_context::{TRACEPARENT, TRACESTATE, has_good_state};
 
 /// The most bytes of an id that another proxy has given: as long as those that are in use, and no

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::edits::is_alike;
 use crate::config::{AcceptTraces, Config, RequestIds};
 use crate::message::Fields;
+use crate::message::names::is_alike;
 
 /// What requests are called.
 #[derive(Debug)]

@@ -99,6 +99,10 @@ pub struct Diff {
     pub old: PathBuf,
     /// The component to compare it with.
     pub new: PathBuf,
+    /// Settings for `old` only, in place of the playback's.
+    pub old_settings: Option<String>,
+    /// Settings for `new` only.
+    pub new_settings: Option<String>,
     /// The recording, and how it is replayed.
     pub playback: Playback,
 }

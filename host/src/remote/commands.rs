@@ -196,15 +196,16 @@ impl Deploy {
 }
 
 fn query(deploy: &Deploy) -> String {
+    let source = segment(&deploying::source(&deploy.file));
     if deploy.role == Role::Active {
-        return String::new();
+        return format!("?source={source}");
     }
     let percent = deploy
         .percent
         .map(|p| format!("&percent={p}"))
         .unwrap_or_default();
     let by = by(deploy.by);
-    format!("?mode={}{percent}{by}", deploy.role.name())
+    format!("?mode={}{percent}{by}&source={source}", deploy.role.name())
 }
 
 fn by(by: Option<Stickiness>) -> String {

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::RemoteError;
 use super::answers::Details;
 use crate::policy::{builtin, builtin_names};
+use crate::text::is_unseen;
 
 /// The component of a built-in policy for `builtin:NAME`; `None` for a path.
 pub(super) fn built_in(path: &Path) -> Option<Result<Vec<u8>, RemoteError>> {
@@ -20,6 +21,27 @@ pub(super) fn built_in(path: &Path) -> Option<Result<Vec<u8>, RemoteError>> {
             ),
         }),
     })
+}
+
+/// Characters of a source, as many as the proxy takes.
+const SOURCE: usize = 200;
+
+/// How the proxy's history names the file: a built-in policy as such, any other by its last part,
+/// because folders of the operator's machine say nothing there.
+pub(super) fn source(file: &Path) -> String {
+    if let Some(built_in) = file.to_str().filter(|path| path.starts_with("builtin:")) {
+        return built_in.replacen("builtin:", "built-in ", 1);
+    }
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let shown: String = name
+        .chars()
+        .filter(|c| !is_unseen(*c))
+        .take(SOURCE)
+        .collect();
+    match shown.is_empty() {
+        true => "a file".to_owned(),
+        false => shown,
+    }
 }
 
 /// What may not be meant by a deployment of the component with this digest that was accepted, a
@@ -64,6 +86,22 @@ mod tests {
 
     fn details(json: serde_json::Value) -> Details {
         serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn a_file_is_named_by_its_last_part() {
+        let sources = [
+            ("built/mine.wasm", "mine.wasm"),
+            ("builtin:random", "built-in random"),
+            ("a\u{1b}[31mb.wasm", "a[31mb.wasm"),
+            ("\u{202e}", "a file"),
+            ("..", "a file"),
+        ];
+        for (path, shown) in sources {
+            assert_eq!(source(Path::new(path)), shown);
+        }
+        let long = "ä".repeat(300);
+        assert_eq!(source(Path::new(&long)).chars().count(), SOURCE);
     }
 
     #[test]

@@ -169,7 +169,6 @@ pub(super) fn what_runs(details: &Details) -> String {
     format!("{}: {line}\n", status.name)
 }
 
-/// A token and how to use it.
 /// What an upgrade has come to.
 pub(super) fn upgraded(upgraded: &Upgraded) -> String {
     format!(
@@ -220,6 +219,7 @@ pub(super) fn reloaded(reloaded: &Reloaded) -> String {
     text
 }
 
+/// A token and how to use it.
 pub(super) fn token(token: &Token) -> String {
     let Token {
         token,

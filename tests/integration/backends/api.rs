@@ -73,8 +73,18 @@ fn what_is_drained_or_down_gets_no_request_and_health_does_not_undo_it() {
         say(&proxy, two.address(), back);
         assert_eq!(answers(&proxy), "two", "{what}");
     }
-    say(&proxy, one.address(), "drain");
-    say(&proxy, two.address(), "down");
+    let changed = say(&proxy, one.address(), "drain");
+    assert_eq!(
+        changed["warnings"].as_array().unwrap().len(),
+        0,
+        "{changed:#}"
+    );
+    let changed = say(&proxy, two.address(), "down");
+    let warned = changed["warnings"][0].as_str().unwrap();
+    assert!(
+        warned.starts_with("no backend of pool \"x\" gets new requests"),
+        "{changed:#}"
+    );
     let refused = proxy.get("a.test", "/");
     refused.assert_refusal(503);
     assert!(

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use http::header::{ACCEPT, LOCATION, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
+use maud::Markup;
 
 use self::parts::Shown;
 use self::view::{Fields, View};
@@ -27,6 +28,7 @@ use super::accept::prefers;
 use super::body;
 use super::crowd::{Caller, Doing};
 use super::reply::{self, Reply};
+use super::results::Outcome;
 use super::sessions::is_same;
 use super::shared::Shared;
 
@@ -137,16 +139,18 @@ fn is_for_a_browser(headers: &HeaderMap) -> bool {
 fn page(shared: &Shared, access: &Access, query: Option<&str>) -> Reply {
     let view = View::of_query(query);
     let outcome = shared.results.find(&view.result);
+    document::answer(
+        StatusCode::OK,
+        rendered(shared, access, &view, outcome.as_ref()),
+    )
+}
+
+fn rendered(shared: &Shared, access: &Access, view: &View, outcome: Option<&Outcome>) -> Markup {
     let logout = matches!(access, Access::Session(_));
-    let page = shared.live.look(&*shared.control, |moment| {
-        let shown = Shown {
-            moment,
-            view: &view,
-            csrf: access.csrf(shared),
-        };
-        document::page(&shown, outcome.as_ref(), logout)
-    });
-    document::answer(StatusCode::OK, page)
+    shared.live.look(&*shared.control, |moment| {
+        let csrf = access.csrf(shared);
+        document::page(&Shown { moment, view, csrf }, outcome, logout)
+    })
 }
 
 /// A form of the page.
@@ -162,9 +166,7 @@ async fn submitted(
         Err(refusal) => return refusal,
     };
     if !is_same(fields.get("csrf"), access.csrf(shared)) {
-        let sentence = "the form is not one of this page as it is now, and changed nothing; open \
-                        the page again";
-        return reply::error(StatusCode::FORBIDDEN, sentence);
+        return strange_form(shared, access, &headers);
     }
     if path == "/page/logout" {
         let mut reply = see_other("/page/login");
@@ -176,6 +178,21 @@ async fn submitted(
     shared.live.renew();
     let id = shared.results.keep(outcome);
     see_other(&View::of(&fields).location(Some(&id)))
+}
+
+/// The answer to a form of another session, which an old tab may still show, or of no page at all.
+fn strange_form(shared: &Shared, access: &Access, headers: &HeaderMap) -> Reply {
+    let sentence = "the form is not one of this page as it is now, and changed nothing; use the \
+                    page as it is below";
+    if !is_for_a_browser(headers) {
+        return reply::error(StatusCode::FORBIDDEN, sentence);
+    }
+    let outcome = Outcome {
+        done: false,
+        sentence: sentence.to_owned(),
+    };
+    let page = rendered(shared, access, &View::of_query(None), Some(&outcome));
+    document::answer(StatusCode::FORBIDDEN, page)
 }
 
 /// The fields of a form that was sent.

@@ -266,6 +266,52 @@ async fn a_stop_ends_idle_connections_and_the_listener() {
     assert!(TcpStream::connect(admin.address).await.is_err());
 }
 
+/// A reload that changes `[admin]` replaces the listener, and clients connect at any time.
+#[tokio::test]
+async fn a_connection_from_before_a_stop_has_its_first_request_answered() {
+    let limits = Limits {
+        first_head: Duration::from_secs(60),
+        drain: Duration::from_secs(60),
+        header_read: Duration::from_secs(60),
+        ..Limits::default()
+    };
+    let admin = TestAdmin::start_with(None, TestControl::new(), limits).await;
+    let mut early = TcpStream::connect(admin.address).await.unwrap();
+    // This one is accepted after the other.
+    assert_eq!(admin.get("/healthz").await.status, 200);
+    admin.stop.send(()).unwrap();
+    while TcpStream::connect(admin.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    early
+        .write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await
+        .unwrap();
+    let answer = read_answer(&mut early).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.head.contains("connection: close"), "{answer:?}");
+    admin.task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_from_before_a_stop_that_asks_nothing_is_not_waited_for() {
+    let limits = Limits {
+        first_head: Duration::from_millis(1),
+        drain: Duration::from_secs(60),
+        header_read: Duration::from_secs(60),
+        ..Limits::default()
+    };
+    let admin = TestAdmin::start_with(None, TestControl::new(), limits).await;
+    let mut early = TcpStream::connect(admin.address).await.unwrap();
+    assert_eq!(admin.get("/healthz").await.status, 200);
+    admin.stop.send(()).unwrap();
+    let mut rest = Vec::new();
+    early.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.is_empty(), "{rest:?}");
+    drop(early);
+    admin.task.await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn a_head_that_does_not_come_is_not_waited_for() {
     let limits = Limits {

@@ -218,6 +218,14 @@ async fn a_form_of_another_page_changes_nothing() {
         let answer = admin.submit("/page/act", lines, &form).await;
         assert_eq!(answer.status, 403, "{lines}{form}");
     }
+    let old_tab = format!("csrf=old&{drain}");
+    let answer = admin.submit("/page/act", BROWSER, &old_tab).await;
+    assert_eq!(answer.status, 403);
+    let parts = ["changed nothing", "<h1>Waypost"];
+    assert!(
+        parts.iter().all(|part| answer.body.contains(part)),
+        "{answer:?}"
+    );
     let rebound = admin.ask("GET", "/", "host: rebound.test\r\n", b"").await;
     assert_eq!(rebound.status, 403);
     let large = format!("{right}&x={}", "x".repeat(9_000));

@@ -121,9 +121,11 @@ impl Control for TestControl {
         &'a self,
         name: &'a str,
         component: Vec<u8>,
+        source: String,
         how: Deployment,
     ) -> ChangeFuture<'a> {
-        self.asked.lock().unwrap().push(format!("{name}: {how:?}"));
+        let asked = format!("{name}: {how:?} from {source}");
+        self.asked.lock().unwrap().push(asked);
         Box::pin(self.load(name, component))
     }
 

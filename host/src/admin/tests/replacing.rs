@@ -242,16 +242,21 @@ async fn a_replacement_that_has_begun_outlives_its_connection() {
 async fn what_a_request_asks_for_reaches_the_control_side() {
     let admin = TestAdmin::start(None).await;
     for (method, target, asked) in [
-        ("PUT", "/policies/spread", "spread: Active"),
+        ("PUT", "/policies/spread", "spread: Active from an upload"),
+        (
+            "PUT",
+            "/policies/spread?source=built-in%20random",
+            "spread: Active from built-in random",
+        ),
         (
             "PUT",
             "/policies/spread?mode=shadow&percent=10",
-            "spread: Shadow { percent: 10.0 }",
+            "spread: Shadow { percent: 10.0 } from an upload",
         ),
         (
             "PUT",
             "/policies/spread?mode=canary&percent=5",
-            "spread: Canary { percent: 5.0, by: Client }",
+            "spread: Canary { percent: 5.0, by: Client } from an upload",
         ),
         (
             "POST",
@@ -293,6 +298,10 @@ async fn a_senseless_request_is_refused_and_changes_nothing() {
     let admin = TestAdmin::start(None).await;
     for (method, target, status) in [
         ("PUT", "/policies/spread?mode=canary", 400),
+        ("PUT", "/policies/spread?source=", 400),
+        ("PUT", "/policies/spread?source=a%0Ab", 400),
+        ("POST", "/policies/spread/promote?source=a", 400),
+        ("POST", "/policies/spread/canary?percent=5&source=a", 400),
         ("PUT", "/policies/spread?mode=canary&percent=101", 400),
         ("POST", "/policies/spread/promote?percent=5", 400),
         ("POST", "/policies/spread/canary", 400),

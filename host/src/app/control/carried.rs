@@ -261,7 +261,7 @@ mod tests {
     fn entry(digest: &str) -> Entry {
         let component = |length| Component {
             generation: 2,
-            source: "PUT".to_owned(),
+            source: "mine.wasm".to_owned(),
             digest: digest.to_owned(),
             length,
         };

@@ -50,13 +50,12 @@ impl Control for AdminControl {
         &'a self,
         name: &'a str,
         component: Vec<u8>,
+        source: String,
         how: Deployment,
     ) -> ChangeFuture<'a> {
         Box::pin(async move {
             let policy = self.0.named(name)?;
-            self.0
-                .deploy(&policy, component, "PUT".to_owned(), how)
-                .await?;
+            self.0.deploy(&policy, component, source, how).await?;
             self.0
                 .details(&policy)
                 .ok_or_else(|| ChangeError::Unknown(name.to_owned()))

@@ -47,7 +47,7 @@ pub(super) fn replayed(
     manner: Manner,
 ) -> Result<(String, Outcome), RehearsalError> {
     let playback = &asked.playback;
-    let mut replayer = replayer(&asked.file, playback)?;
+    let mut replayer = replayer(&asked.file, None, playback)?;
     let mut log = Log::open(
         &playback.recording,
         playback.policy.as_deref(),
@@ -101,8 +101,8 @@ pub(super) fn replayed(
 /// Makes the same calls to two components, and compares their answers.
 pub(super) fn diff(asked: &Diff, manner: Manner) -> Result<Outcome, RehearsalError> {
     let playback = &asked.playback;
-    let mut old = replayer(&asked.old, playback)?;
-    let mut new = replayer(&asked.new, playback)?;
+    let mut old = replayer(&asked.old, asked.old_settings.as_deref(), playback)?;
+    let mut new = replayer(&asked.new, asked.new_settings.as_deref(), playback)?;
     let mut log = Log::open(
         &playback.recording,
         playback.policy.as_deref(),
@@ -147,9 +147,17 @@ pub(super) fn diff(asked: &Diff, manner: Manner) -> Result<Outcome, RehearsalErr
     })
 }
 
-fn replayer(file: &Path, playback: &Playback) -> Result<Replayer, RehearsalError> {
+/// `own` are settings for this component only.
+fn replayer(
+    file: &Path,
+    own: Option<&str>,
+    playback: &Playback,
+) -> Result<Replayer, RehearsalError> {
     let source = Source::open(file, playback.compiling)?.kept_in(playback.cache.clone());
-    let settings = playback.settings.as_deref().map(settings).transpose()?;
+    let settings = own
+        .or(playback.settings.as_deref())
+        .map(settings)
+        .transpose()?;
     let overrides = Overrides {
         settings,
         deadline: playback.deadline,

@@ -78,6 +78,33 @@ fn what_a_policy_draws_and_reads_while_it_is_set_up_is_the_same_each_time() {
 }
 
 #[test]
+fn the_two_of_a_comparison_can_have_settings_of_their_own() {
+    let proxy = first_recorded();
+    let compare = |one: &str, other: &str| {
+        let exit = replay(
+            &proxy.scratch,
+            [
+                "diff",
+                "probe.wasm",
+                "probe.wasm",
+                "requests.jsonl",
+                "--old-settings",
+                one,
+                "--new-settings",
+                other,
+                "--json",
+            ],
+        );
+        (exit.code, told(&exit)["differing"].clone())
+    };
+    let (first, second) = (r#"{"select": ["pick=0"]}"#, r#"{"select": ["pick=1"]}"#);
+    assert_eq!(compare(first, first), (Some(0), json!(0)));
+    let (code, differing) = compare(first, second);
+    assert_eq!(code, Some(1));
+    assert!(differing.as_u64() > Some(0), "{differing}");
+}
+
+#[test]
 fn faults_are_counted_and_cost_nothing_but_their_call() {
     let proxy = first_recorded();
     let settings = r#"{"select": ["trap"]}"#;

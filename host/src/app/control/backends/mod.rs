@@ -76,10 +76,11 @@ impl ControlPlane {
         let missing = unresolved(std::slice::from_ref(pool), discovery);
         let added = missing.iter().filter(|missing| !missing.is_written());
         warnings.extend(added.map(warning));
-        let pool = self.pool_status(name);
         let gone = || BackendsError::Unknown(format!("pool {name:?} has left the configuration"));
+        let pool = self.pool_status(name).ok_or_else(gone)?;
+        warnings.extend(none_is_left(&pool));
         Ok(BackendsChanged {
-            pool: pool.ok_or_else(gone)?,
+            pool,
             adopted,
             warnings,
         })
@@ -275,6 +276,18 @@ fn unknown_backend(pool: &Pool, address: &str, all: &[String]) -> BackendsError 
     BackendsError::Unknown(match all.is_empty() {
         true => format!("pool {name:?} has no backend {address:?}; it has none"),
         false => format!("pool {name:?} has no backend {address:?}; it has {named}{more}"),
+    })
+}
+
+/// That no backend gets new requests, whatever its health.
+fn none_is_left(pool: &PoolStatus) -> Option<String> {
+    let gets_requests = |e: &EndpointStatus| e.admin == AdminState::Up.as_str() && e.weight > 0;
+    let is_left = pool.endpoints.iter().any(gets_requests);
+    (!is_left).then(|| {
+        format!(
+            "no backend of pool {:?} gets new requests now: they are answered with 503",
+            pool.name
+        )
     })
 }
 
