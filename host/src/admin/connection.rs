@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::HttpService;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -20,6 +21,10 @@ use super::shared::Limits;
 
 /// The largest head: many times a bearer token and a browser's fields.
 const MAX_HEAD: usize = 16 * 1024;
+
+/// Bytes that may wait in the kernel for a client that reads slowly. A page that is open and reads
+/// nothing would hold its place for hours with what the kernel takes otherwise.
+const UNREAD: usize = 128 * 1024;
 
 /// How much of an unread upload is discarded, and for how long, so that the client can read the
 /// answer.
@@ -41,6 +46,7 @@ pub(super) async fn serve<S>(
     S::Future: Unpin,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    limit_unread(&stream);
     let io = TokioIo::new(Patience {
         stream,
         limit: limits.write,
@@ -68,6 +74,13 @@ pub(super) async fn serve<S>(
     };
     if ended.is_ok() {
         linger(connection.into_parts().io.into_inner()).await;
+    }
+}
+
+/// If that fails, `Patience` only takes longer.
+fn limit_unread(stream: &TcpStream) {
+    if let Err(error) = SockRef::from(stream).set_send_buffer_size(UNREAD) {
+        tracing::debug!(%error, "the send buffer of an admin connection stays as it is");
     }
 }
 
@@ -150,5 +163,24 @@ impl AsyncWrite for Patience {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_client_does_not_read_is_bounded_in_the_kernel() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let _client = TcpStream::connect(address).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        limit_unread(&stream);
+        // The kernel counts its own bookkeeping too.
+        let bytes = SockRef::from(&stream).send_buffer_size().unwrap();
+        assert!(bytes <= 2 * UNREAD, "{bytes}");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use crate::message::names::{self, Owner};
 use crate::message::syntax::{self, MAX_NAME};
@@ -57,19 +57,13 @@ type Line<'a> = (&'a [u8], &'a [u8]);
 
 /// The next line of a head and what follows it; `None` if its end has not arrived.
 pub(super) fn line(bytes: &[u8]) -> Result<Option<Line<'_>>, Malformed> {
-    let Some(cr) = memchr(b'\r', bytes) else {
-        // A lone LF would otherwise wait for a CR that never comes.
-        return if memchr(b'\n', bytes).is_some() {
-            Err(Malformed::LineEnd)
-        } else {
-            Ok(None)
-        };
+    let Some(end) = memchr2(b'\r', b'\n', bytes) else {
+        return Ok(None);
     };
-    match bytes.get(cr + 1) {
-        Some(b'\n') if memchr(b'\n', &bytes[..cr]).is_none() => {
-            Ok(Some((&bytes[..cr], &bytes[cr + 2..])))
-        }
-        None if memchr(b'\n', bytes).is_none() => Ok(None),
+    // A lone LF would otherwise wait for a CR that never comes.
+    match &bytes[end..] {
+        [b'\r'] => Ok(None),
+        [b'\r', b'\n', after @ ..] => Ok(Some((&bytes[..end], after))),
         _ => Err(Malformed::LineEnd),
     }
 }
@@ -100,6 +94,9 @@ pub(super) fn fields<'a>(
 ) -> Result<Option<&'a [u8]>, Malformed> {
     let mut count = 0;
     loop {
+        if let [b'\r', b'\n', after @ ..] = rest {
+            return Ok(Some(after));
+        }
         // Lowered where it will stay, and taken back if it does not stay: no copy in between.
         let (draft, value, after) = match plain(rest, fields) {
             Some(found) => found,
@@ -107,9 +104,6 @@ pub(super) fn fields<'a>(
                 let Some((line, after)) = line(rest)? else {
                     return Ok(None);
                 };
-                if line.is_empty() {
-                    return Ok(Some(after));
-                }
                 let (name, value) = field(line, side)?;
                 let draft = fields.draft(name).ok_or(Malformed::FieldName)?;
                 (draft, value, after)

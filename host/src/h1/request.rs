@@ -7,7 +7,7 @@ use super::HeadLimits;
 use super::head::{self, Control, Framing, Lengths};
 use crate::message::{
     BodyLength, Keep, Malformed, Notes, RequestFacts, RequestHead, Scheme, Side, Version,
-    read_length, syntax,
+    read_length, syntax, take_authority,
 };
 
 /// Bytes of empty lines before a request line: more is not an old client's extra CRLF.
@@ -70,7 +70,6 @@ pub fn parse_request(
     let absolute = request_line(head, line)?;
     let mut read = Read::default();
     let Some(after) = field_lines(head, after, limits, absolute, &mut read)? else {
-        head.normalise_host();
         return match whole.len() > limits.bytes {
             true => Err(Malformed::HeadTooLarge),
             false => Ok(None),
@@ -84,7 +83,6 @@ pub fn parse_request(
     if !(head.upgrade.is_empty() || may_upgrade(head, &read.control, framing)) {
         head.upgrade.clear();
     }
-    head.normalise_host();
     Ok(Some(RequestMeta {
         head_len: bytes.len() - after.len(),
         framing,
@@ -134,8 +132,7 @@ fn read_target(head: &mut RequestHead, target: &[u8]) -> Result<bool, Malformed>
     let target = syntax::target(target)?;
     if head.method == Method::CONNECT {
         // Authority form; `proxy` refuses the method itself.
-        syntax::host_of_authority(target).ok_or(Malformed::Target)?;
-        head.authority.push_str(target);
+        head.take_authority(target).map_err(|_| Malformed::Target)?;
         head.set_target("/");
         return Ok(true);
     }
@@ -152,8 +149,8 @@ fn absolute_form(head: &mut RequestHead, target: &str) -> Result<(), Malformed> 
     Scheme::parse(scheme.as_bytes()).ok_or(Malformed::Target)?;
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    syntax::host_of_authority(authority).ok_or(Malformed::Target)?;
-    head.authority.push_str(authority);
+    head.take_authority(authority)
+        .map_err(|_| Malformed::Target)?;
     if path.is_empty() && head.method == Method::OPTIONS {
         head.set_target("*");
     } else if path.starts_with('/') {
@@ -184,6 +181,7 @@ fn field_lines<'a>(
     let &mut RequestHead {
         version,
         ref mut authority,
+        host: ref mut named,
         ref mut fields,
         ref mut upgrade,
         ..
@@ -196,9 +194,9 @@ fn field_lines<'a>(
                     return Err(Malformed::HostRepeated);
                 }
                 let host = std::str::from_utf8(value).map_err(|_| Malformed::Host)?;
-                syntax::host_of_authority(host).ok_or(Malformed::Host)?;
-                if !absolute {
-                    authority.push_str(host);
+                match absolute {
+                    false => take_authority(host, authority, named)?,
+                    true => drop(syntax::host_of_authority(host).ok_or(Malformed::Host)?),
                 }
             }
             b"content-length" => read_length(&mut read.lengths.content_length, value)?,

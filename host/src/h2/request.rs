@@ -52,11 +52,9 @@ pub fn read_request(
         return Err(Malformed::Scheme);
     }
     if let Some(authority) = parts.uri.authority() {
-        syntax::host_of_authority(authority.as_str()).ok_or(Malformed::Host)?;
-        head.authority.push_str(authority.as_str());
+        head.take_authority(authority.as_str())?;
     }
     let read = read_fields(head, parts, limits);
-    head.normalise_host();
     let (length, notes) = read?;
     if head.authority.is_empty() {
         return Err(Malformed::HostMissing);
@@ -163,10 +161,10 @@ fn read_host(head: &mut RequestHead, value: &[u8], hosts: &mut u32) -> Result<()
         return Err(Malformed::HostRepeated);
     }
     let host = std::str::from_utf8(value).map_err(|_| Malformed::Host)?;
-    syntax::host_of_authority(host).ok_or(Malformed::Host)?;
     if head.authority.is_empty() {
-        head.authority.push_str(host);
+        return head.take_authority(host);
     }
+    syntax::host_of_authority(host).ok_or(Malformed::Host)?;
     match head.authority.eq_ignore_ascii_case(host) {
         true => Ok(()),
         false => Err(Malformed::HostDiffers),

@@ -34,7 +34,7 @@ pub use fields::{Checkpoint, Draft, Edited, Fields, capitalise};
 pub use lengths::{HeadLimits, read_length};
 pub use protocol::{Scheme, Version};
 pub use refused::Malformed;
-pub use request::{ByRoute, RequestHead};
+pub use request::{ByRoute, RequestHead, take_authority};
 pub use response::ResponseHead;
 pub use session::{ClientCertificate, SubjectName, TlsSession, TlsVersion};
 pub use to_proxy::{TargetForm, ToProxy};

@@ -180,21 +180,40 @@ impl RequestHead {
         Ok(true)
     }
 
-    /// Makes `host` the normal form of what `authority` names.
-    pub fn normalise_host(&mut self) {
-        self.host.clear();
-        let host = syntax::host_of_authority(&self.authority).unwrap_or_default();
-        // One IPv6 address has many spellings; routes are written in the canonical one.
-        let address = host
-            .strip_prefix('[')
-            .and_then(|h| h.strip_suffix(']'))
-            .and_then(|h| h.parse::<Ipv6Addr>().ok());
-        match address {
-            Some(address) => self.host = format!("[{address}]"),
-            None => self.host.push_str(host.strip_suffix('.').unwrap_or(host)),
-        }
-        self.host.make_ascii_lowercase();
+    /// Takes the server that the request is for.
+    ///
+    /// # Errors
+    ///
+    /// It names none, or not as RFC 9110 section 7.2 has it.
+    pub fn take_authority(&mut self, named: &str) -> Result<(), Malformed> {
+        take_authority(named, &mut self.authority, &mut self.host)
     }
+}
+
+/// Takes the server that a request is for: `authority` as it is named, and `host` in normal form.
+/// Both are empty before.
+///
+/// # Errors
+///
+/// [`Malformed::Host`]
+#[inline]
+pub fn take_authority(
+    named: &str,
+    authority: &mut String,
+    host: &mut String,
+) -> Result<(), Malformed> {
+    let name = syntax::host_of_authority(named).ok_or(Malformed::Host)?;
+    authority.push_str(named);
+    if name.starts_with('[') {
+        // One IPv6 address has many spellings; routes are written in the canonical one.
+        let address = name[1..name.len() - 1].parse::<Ipv6Addr>();
+        let address = address.map_err(|_| Malformed::Host)?;
+        *host = format!("[{address}]");
+        return Ok(());
+    }
+    host.push_str(name.strip_suffix('.').unwrap_or(name));
+    host.make_ascii_lowercase();
+    Ok(())
 }
 
 impl Default for RequestHead {

@@ -2,8 +2,11 @@
 
 use std::collections::HashSet;
 
-use crate::config::{Config, Pool, Route};
+use crate::config::{Config, PolicySource, Pool, Route};
 use crate::policy::{Hook, Hooks};
+
+/// The built-in policies that leave the choice to no other.
+const CHOOSE_ALWAYS: [&str; 2] = ["random", "least-loaded"];
 
 /// A configuration, and what its policies export; `None` for one that could not be loaded, which
 /// has an error of its own.
@@ -38,6 +41,7 @@ impl<'c> Unasked<'c> {
         let of_policies = policies.flat_map(|at| {
             let all = [
                 self.only_selects(at),
+                self.stands_behind(at),
                 self.no_pools(at),
                 self.no_right(at),
                 self.no_destination(at),
@@ -59,6 +63,26 @@ impl<'c> Unasked<'c> {
                 self.name(at)
             )
         })
+    }
+
+    /// What comes behind a policy that chooses for every request chooses for none.
+    fn stands_behind(&self, at: usize) -> Option<String> {
+        self.exported[at].filter(|hooks| hooks.has(Hook::Selection))?;
+        let chooses = |other: &usize| {
+            let source = &self.config.policies[*other].source;
+            matches!(source, PolicySource::Builtin(name) if CHOOSE_ALWAYS.contains(&name.as_str()))
+        };
+        let (route, first) = self.routes_of(at).find_map(|route| {
+            let first = route.policies.iter().position(chooses)?;
+            let own = route.policies.iter().position(|policy| *policy == at)?;
+            (first < own).then(|| (route, route.policies[first]))
+        })?;
+        Some(format!(
+            "policy {:?} never selects a backend in the route \"{route}\": policy {:?} stands \
+             before it and selects one for every request; write it last",
+            self.name(at),
+            self.name(first)
+        ))
     }
 
     /// Only where there are several pools is one chosen. A policy with other hooks may be in a
@@ -260,6 +284,30 @@ mod tests {
             ..destination
         };
         is_well(TO_ONE, and_edits);
+    }
+
+    #[test]
+    fn what_selects_stands_before_what_always_does() {
+        let selects = Hooks {
+            selection: true,
+            ..Hooks::default()
+        };
+        let all = "[policies.all]\nbuiltin = \"random\"\n";
+        let route =
+            |policies: &str| format!("[[routes]]\npool = \"a\"\npolicies = {policies}\n{all}");
+        let behind = route("[\"all\", \"p\"]");
+        warns(
+            &behind,
+            selects,
+            &["\"p\" never selects", "\"all\" stands before"],
+        );
+        is_well(&route("[\"p\", \"all\"]"), selects);
+        // It may be there for its other hooks.
+        let edits = Hooks {
+            request_headers: true,
+            ..Hooks::default()
+        };
+        is_well(&behind, edits);
     }
 
     #[test]

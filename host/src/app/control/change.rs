@@ -125,9 +125,15 @@ impl ControlPlane {
             )));
         }
         match (meant, there) {
-            (Some(meant), Some(there)) if meant != there => Err(ChangeError::NotNow(format!(
-                "the current generation is {there}, not {meant}; look at the policy again"
-            ))),
+            (Some(meant), Some(there)) if meant != there => {
+                let role = match on_trial == Some(there) {
+                    true => "is on trial",
+                    false => "decides",
+                };
+                Err(ChangeError::NotNow(format!(
+                    "generation {there} {role}, not {meant}; look at the policy again"
+                )))
+            }
             _ => Ok(()),
         }
     }

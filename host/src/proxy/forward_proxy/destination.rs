@@ -84,8 +84,10 @@ mod tests {
 
     fn read(authority: &str, form: TargetForm) -> Result<(String, Destination), ForwardRefusal> {
         let mut head = RequestHead::default();
-        head.authority.push_str(authority);
-        head.normalise_host();
+        // What is no authority never comes so far.
+        if head.take_authority(authority).is_err() {
+            head.authority.push_str(authority);
+        }
         let destination = Destination::read(&mut head, form)?;
         Ok((head.host, destination))
     }
