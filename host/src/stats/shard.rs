@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{
-    AttemptShard, CompressionShard, Counter, Decisions, ForwardShard, Gauge, Histogram,
+    AttemptShard, CompressionShard, Counter, Decisions, Exemplars, ForwardShard, Gauge, Histogram,
     MirrorShard, RetryReason,
 };
 
@@ -84,6 +84,8 @@ pub struct WorkerShard {
     pub hanging_seconds: Gauge,
     /// Time from a request's head to the end of its response, in microseconds.
     pub request_microseconds: Histogram,
+    /// Of these, traced requests: the last of each range.
+    pub exemplars: Exemplars,
 }
 
 /// Counters of one worker's clients that speak HTTP/2.
@@ -154,6 +156,7 @@ impl Default for WorkerShard {
             heartbeats: Counter::default(),
             hanging_seconds: Gauge::default(),
             request_microseconds: Histogram::default(),
+            exemplars: Exemplars::default(),
         }
     }
 }

@@ -8,9 +8,6 @@ use crate::admin::backends::FileStatus;
 use crate::admin::pools::Mirror;
 use crate::admin::report::ShownEndpoint;
 
-/// What a backend can be, in a pool and for all.
-pub(super) const STATES: [&str; 5] = ["healthy", "degraded", "ejected", "draining", "down"];
-
 impl Snapshot {
     pub(super) fn topology(&self, out: &mut Families<'_>) -> fmt::Result {
         let all = || {
@@ -25,11 +22,12 @@ impl Snapshot {
                 ("source", e.said.source),
             ]
         }
+        let weights = all().filter(|(_, e)| e.said.weight != 1);
         out.gauge(
             "endpoint_weight",
-            "The weight of a backend in a pool, also while it is drained",
+            "The weight of a backend in a pool, also while it is drained, where it is not 1",
             None,
-            all().map(|(pool, e)| (labels(pool, e), u64::from(e.said.weight))),
+            weights.map(|(pool, e)| (labels(pool, e), u64::from(e.said.weight))),
         )?;
         let limits = all().filter_map(|(pool, e)| Some((labels(pool, e), e.said.request_limit?)));
         out.gauge(
@@ -38,16 +36,14 @@ impl Snapshot {
             None,
             limits.map(|(labels, limit)| (labels, limit as u64)),
         )?;
-        let states = all().flat_map(|(pool, e)| {
+        let states = all().map(|(pool, e)| {
             let address = e.said.address.as_str();
-            STATES.map(|state| {
-                let labels = [("pool", pool), ("backend", address), ("state", state)];
-                (labels, u64::from(state == e.state))
-            })
+            let labels = [("pool", pool), ("backend", address), ("state", e.state)];
+            (labels, 1)
         });
         out.gauge(
             "endpoint_state",
-            "1 for the state that a backend of a pool has",
+            "1 for the state that a backend of a pool has; other states have no series",
             None,
             states,
         )?;

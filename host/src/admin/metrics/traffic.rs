@@ -1,4 +1,4 @@
-//! The families of the process, its requests, connections, backends and pools.
+//! The families of the process, its requests, connections and pools.
 
 use std::fmt;
 
@@ -6,9 +6,7 @@ use prometheus_client::registry::Unit;
 
 use super::Snapshot;
 use super::families::{Families, LATENCY_BOUNDS, MICROSECONDS};
-use super::pools::STATES;
 use crate::admin::pools::Pool;
-use crate::admin::report::Backend;
 
 impl Snapshot {
     pub(super) fn process(&self, out: &mut Families<'_>) -> fmt::Result {
@@ -259,103 +257,6 @@ impl Snapshot {
             "recording_errors",
             "Writes of the recording that failed",
             recording.errors,
-        )
-    }
-
-    pub(super) fn handshakes(&self, out: &mut Families<'_>) -> fmt::Result {
-        let backends = self.0.backends.iter();
-        out.counter(
-            "backend_handshake_failures",
-            "Connections to a backend that failed in the TLS handshake or by their protocol",
-            None,
-            backends.map(|(address, b)| ([("backend", address.as_str())], b.handshake_failures)),
-        )
-    }
-
-    pub(super) fn backends(&self, out: &mut Families<'_>) -> fmt::Result {
-        let each = |value: fn(&Backend) -> u64| {
-            self.0
-                .backends
-                .iter()
-                .map(move |(address, b)| ([("backend", address.as_str())], value(b)))
-        };
-        out.counter(
-            "backend_requests",
-            "Requests sent to a backend",
-            None,
-            each(|b| b.requests),
-        )?;
-        out.counter(
-            "backend_failures",
-            "Attempts at a backend that failed",
-            None,
-            each(|b| b.failures),
-        )?;
-        out.gauge(
-            "backend_in_flight",
-            "Requests not yet answered in full",
-            None,
-            each(|b| b.in_flight),
-        )?;
-        out.gauge(
-            "backend_connections",
-            "Connections open, in use or pooled",
-            None,
-            each(|b| b.connections),
-        )?;
-        let latency = self
-            .0
-            .backends
-            .iter()
-            .map(|(address, b)| ([("backend", address.as_str())], &b.latency.all.0));
-        out.histogram(
-            "backend_latency",
-            "Time to the response head",
-            LATENCY_BOUNDS,
-            MICROSECONDS,
-            latency,
-        )
-    }
-
-    pub(super) fn health(&self, out: &mut Families<'_>) -> fmt::Result {
-        let each = |value: fn(&Backend) -> u64| {
-            self.0
-                .backends
-                .iter()
-                .map(move |(address, b)| ([("backend", address.as_str())], value(b)))
-        };
-        out.gauge(
-            "backend_healthy",
-            "1 if the backend neither fails nor is avoided",
-            None,
-            each(|b| u64::from(b.healthy)),
-        )?;
-        let states = self.0.backends.iter().flat_map(|(address, b)| {
-            STATES.map(|state| {
-                let labels = [("backend", address.as_str()), ("state", state)];
-                (labels, u64::from(b.state == state))
-            })
-        });
-        out.gauge(
-            "backend_state",
-            "1 for the state that the backend is in",
-            None,
-            states,
-        )?;
-        out.counter(
-            "backend_probes",
-            "Probes of a backend",
-            None,
-            each(|b| b.probes),
-        )?;
-        let failed = each(|b| b.failed_probes);
-        out.counter("backend_probes_failed", "Probes that failed", None, failed)?;
-        let failures = each(|b| b.consecutive_failures);
-        out.gauge(
-            "backend_consecutive_failures",
-            "Failures since the last success",
-            None,
-            failures,
         )
     }
 
