@@ -235,6 +235,32 @@ fn backends_that_stand_by_cost_two_series_each() {
 }
 
 #[test]
+fn requests_are_counted_by_the_pool_that_took_them() {
+    let upstream = TestUpstream::named("a");
+    let (_held, dead) = refusing_address();
+    let proxy = TestProxy::builder()
+        .host("a.test", &[upstream.address()])
+        .host("dead.test", &[dead])
+        .start();
+    for (host, status) in [("a.test", 200), ("a.test", 200), ("dead.test", 502)] {
+        assert_eq!(proxy.get(host, "/").status, status);
+    }
+    let lines = [
+        "waypost_pool_requests_total{pool=\"a.test\",status=\"2xx\"} 2",
+        "waypost_pool_requests_total{pool=\"dead.test\",status=\"5xx\"} 1",
+    ];
+    let text = eventually("all are counted", || {
+        let text = proxy.admin(Request::new("GET", "/metrics")).text();
+        let has = |line: &&str| text.lines().any(|l| l == *line);
+        lines.iter().all(has).then_some(text)
+    });
+    let counted = text.matches("\nwaypost_pool_requests_total{").count();
+    assert_eq!(counted, 2, "a class that never occurred has no series");
+    let stats = proxy.stats();
+    assert_eq!(stats["pools"]["a.test"]["requests"]["2xx"], 2, "{stats:#}");
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn the_process_is_measured_under_the_names_that_all_programs_have() {
     let upstream = TestUpstream::named("a");

@@ -129,6 +129,7 @@ impl Exchange<'_> {
             let chain = context.chain();
             chain.end();
             chain.conclude(&exchange.outcome);
+            context.count(exchange.outcome.status);
         }
         exchange.note_logged(context);
         report(&exchange.client, view, exchange.scratch, &exchange.outcome);

@@ -33,7 +33,7 @@ fn a_file_is_followed_and_one_that_is_broken_keeps_the_last_good_list() {
     assert_eq!(
         endpoints(&proxy),
         [
-            format!("{} configuration healthy", one.address()),
+            format!("{} configuration unproven", one.address()),
             format!("{} file healthy", two.address()),
         ]
     );

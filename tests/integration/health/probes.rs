@@ -151,7 +151,8 @@ fn a_probe_ends_an_ejection() {
     client.ask(post.bytes()).assert_refusal(502);
     let of = |address: &SocketAddr| backend(&proxy, *address)["ejections"] == 1;
     let ejected = *addresses.iter().find(|address| of(address)).unwrap();
-    wait_for(&proxy, ejected, "healthy");
+    // No request has succeeded since.
+    wait_for(&proxy, ejected, "failing");
 }
 
 /// Answers health checks of gRPC with this status.

@@ -12,7 +12,7 @@ fn metrics(proxy: &TestProxy, accept: &str) -> String {
 #[test]
 fn a_request_that_was_exported_is_an_exemplar_of_its_bucket_for_those_that_ask_for_it() {
     let (backend, collector) = (TestUpstream::named("b"), Collector::start());
-    let tables = collector.tracing("accept = true\nsample = 0");
+    let tables = collector.tracing("sample = 0");
     let proxy = proxy(&backend, &format!("{tables}{TRUSTED}"));
     proxy.ask(asked(&[]));
     let open_metrics = "application/openmetrics-text; version=1.0.0";
@@ -38,5 +38,8 @@ fn a_request_that_was_exported_is_an_exemplar_of_its_bucket_for_those_that_ask_f
     assert!(took > 0.0 && took <= bound, "{line}");
     assert!(ended > 1e9, "{line}");
     let plain = metrics(&proxy, "text/plain");
-    assert!(!plain.contains(" # {") && !plain.contains("# EOF"), "{plain}");
+    assert!(
+        !plain.contains(" # {") && !plain.contains("# EOF"),
+        "{plain}"
+    );
 }

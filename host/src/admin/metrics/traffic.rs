@@ -1,4 +1,4 @@
-//! The families of the process, its requests, connections and pools.
+//! The families of the process, its requests and connections.
 
 use std::fmt;
 
@@ -6,7 +6,6 @@ use prometheus_client::registry::Unit;
 
 use super::Snapshot;
 use super::families::{Families, LATENCY_BOUNDS, MICROSECONDS};
-use crate::admin::pools::Pool;
 
 impl Snapshot {
     pub(super) fn process(&self, out: &mut Families<'_>) -> fmt::Result {
@@ -257,41 +256,6 @@ impl Snapshot {
             "recording_errors",
             "Writes of the recording that failed",
             recording.errors,
-        )
-    }
-
-    pub(super) fn pools(&self, out: &mut Families<'_>) -> fmt::Result {
-        let each = |value: fn(&Pool) -> u64| {
-            self.0
-                .pools
-                .iter()
-                .map(move |(name, pool)| ([("pool", name.as_str())], value(pool)))
-        };
-        out.gauge(
-            "pool_queue_length",
-            "Requests that wait for a connection",
-            None,
-            each(|p| p.queue_length),
-        )?;
-        out.counter(
-            "pool_waits",
-            "Requests that waited for a connection and got it",
-            None,
-            each(|p| p.waits),
-        )?;
-        let refused = each(|p| p.refused);
-        out.counter(
-            "pool_refused",
-            "Requests that found the queue full or waited too long",
-            None,
-            refused,
-        )?;
-        let broken_off = each(|p| p.slow_clients);
-        out.counter(
-            "pool_slow_clients",
-            "Requests aborted because their client was slow",
-            None,
-            broken_off,
         )
     }
 }

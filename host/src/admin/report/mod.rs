@@ -95,7 +95,7 @@ pub struct Report {
     pub topology: BTreeMap<String, ShownPool>,
     /// The names of backends, and how their look-ups go.
     pub names: Vec<NameStatus>,
-    /// By name; only pools whose connections are limited.
+    /// Requests by pool, and those that wait.
     pub pools: BTreeMap<String, Pool>,
     /// By name.
     pub policies: BTreeMap<String, Policy>,

@@ -7,6 +7,7 @@ mod names;
 mod pages;
 mod recorded;
 mod replacing;
+mod series;
 mod watching;
 
 use std::path::PathBuf;

@@ -71,8 +71,10 @@ const SECTIONS: [Section; 11] = [
         &["pool_", "endpoint_"],
         "`waypost_endpoint_state` is how a backend is in one pool: what an operator has said, else \
          the state of the backend. `source` is `configuration`, `file` or `api`; a weight of 1 has \
-         no series. Queues are those of \
-         [limits](retries.md#limits); without one, their counts stay 0.",
+         no series. `waypost_pool_requests_total` counts requests of routes; its `status` is a class \
+         such as `2xx`, or `none` if the client had left. The first 1,000 pools by name have series \
+         of their own, and the requests of others are those of the pool `other`. Queues are those of \
+         [limits](retries.md#limits); a pool without one, and without copies, has no series of them.",
     ),
     (
         "Names of backends",
