@@ -351,6 +351,14 @@ pub struct AccessLog {
     pub redact_query: bool,
 }
 
+impl AccessLog {
+    /// Whether lines say what policies took. Of requests that are refused, nobody knows that while
+    /// policies are asked, so it is not measured for those alone.
+    pub fn times_policies(&self) -> bool {
+        self.requests == LoggedRequests::All && self.format.says_policies()
+    }
+}
+
 /// Which requests the access log records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoggedRequests {

@@ -166,6 +166,10 @@ impl Exchange<'_> {
             && self.view.settings.logged.wants(may_fail)
         {
             self.note_route(context.rule.number, Some(context.target));
+            if let Some(logged) = &mut self.outcome.logged {
+                logged.policies = context.state.times();
+                logged.upstream = context.state.took();
+            }
         }
     }
 
@@ -179,6 +183,7 @@ impl Exchange<'_> {
             route: route.map(ToString::to_string).unwrap_or_default(),
             pool: pool.map_or_else(String::new, |pool| pool.topology.name.to_string()),
             request_bytes: self.request_bytes(),
+            ..Logged::default()
         }));
     }
 
