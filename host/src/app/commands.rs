@@ -15,9 +15,9 @@ use super::reload::Source;
 use super::run::run;
 use super::signals::{Held, Signals};
 use super::supervisor::Activation;
-use crate::cli::{Cli, Command, Policy, Task};
+use crate::cli::{Cli, Command, Format, Policy, Task};
 use crate::config::ConfigErrors;
-use crate::ground::{self, Manner};
+use crate::ground::{self, Form, Manner};
 use crate::remote::RemoteError;
 
 /// The exit code for a file that can't be read.
@@ -35,7 +35,12 @@ pub fn execute(cli: Cli, held: Held, activation: Activation) -> Result<ExitCode>
     } else {
         Manner::Direct
     };
-    ground::start(cli.log_filter(environment)?, manner).context("standard error can't be used")?;
+    let form = match cli.form_of_log(environment)? {
+        Format::Text => Form::Text,
+        Format::Json => Form::Json,
+    };
+    let filter = cli.log_filter(environment)?;
+    ground::start(filter, manner, form).context("standard error can't be used")?;
     let signals = if serves {
         Some(Signals::listen()?)
     } else {
