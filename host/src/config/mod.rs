@@ -36,6 +36,7 @@ mod log_format;
 mod matches;
 mod meaning;
 mod mirror;
+mod misplaced;
 mod passthrough;
 mod pattern;
 mod pool_health;
