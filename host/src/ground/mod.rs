@@ -14,6 +14,7 @@ mod outlet;
 mod output;
 mod panic_hook;
 mod panics;
+mod reopened;
 
 use std::io;
 
@@ -28,6 +29,7 @@ pub use outlet::{Keeper, Outlet, Target};
 pub use output::{Lost, lines, print, print_aside};
 pub use panic_hook::last as last_panic;
 pub use panics::{Panicked, caught, goes_on, keeps_running, stays};
+pub use reopened::{Reopened, Reopening};
 
 /// Starts the log of this process and reports panics in it.
 pub fn start(filter: EnvFilter, manner: Manner, form: Form) -> io::Result<()> {

@@ -156,7 +156,9 @@ impl Control for TestControl {
         self.notes.lock().unwrap().clone()
     }
 
-    fn reopen(&self) {}
+    fn reopen(&self) -> ReopenFuture<'_> {
+        Box::pin(async { Vec::new() })
+    }
 
     fn reload(&self, check: bool) -> ReloadFuture<'_> {
         Box::pin(async move {
