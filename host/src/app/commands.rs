@@ -50,9 +50,9 @@ pub fn execute(cli: Cli, held: Held, activation: Activation) -> Result<ExitCode>
     match cli.command {
         // Needs no runtime.
         Command::Policy(Policy {
-            remote,
+            json,
             task: Task::Offline(offline),
-        }) => Ok(rehearse(offline, remote.json)),
+        }) => Ok(rehearse(offline, json)),
         #[cfg(feature = "authoring")]
         Command::Policy(Policy {
             task: Task::Begin(begin),
@@ -83,9 +83,9 @@ pub fn code_of(error: &anyhow::Error) -> ExitCode {
 async fn ask_running(command: Command) -> Result<ExitCode> {
     match command {
         Command::Policy(Policy {
-            remote,
+            json,
             task: Task::Remote(action),
-        }) => ask_proxy(remote, action).await?,
+        }) => ask_proxy(json, action).await?,
         Command::Reload(reload) => ask_for_reload(reload).await?,
         Command::Upgrade(upgrade) => ask_for_upgrade(upgrade).await?,
         Command::Reopen(remote) => ask_to_reopen(remote).await?,

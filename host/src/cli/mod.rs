@@ -12,6 +12,7 @@ mod left_out;
 mod offline;
 mod pages;
 mod policy;
+mod remote;
 mod replay;
 #[cfg(feature = "authoring")]
 mod scaffold;
@@ -36,7 +37,8 @@ pub use healthcheck::Healthcheck;
 pub use offline::Pack;
 pub use offline::{Bench, Inspect, Offline, Test};
 pub use pages::{Completions, Page, Pages, Shell, pages};
-pub use policy::{Action, By, Deploy, Mode, Policy, Reload, Remote, Task, Upgrade};
+pub use policy::{Action, By, Deploy, Mode, Policy, Reload, Task, Upgrade};
+pub use remote::{Reach, Remote};
 pub use replay::{Diff, Playing, Rehearsed, Replay};
 #[cfg(feature = "authoring")]
 pub use scaffold::{Begin, Bindings, Lang, New};
@@ -130,7 +132,8 @@ pub enum Command {
     Upgrade(Upgrade),
     /// Have a running proxy open its access log and its recording anew.
     ///
-    /// For tools that move log files away, as SIGUSR1 is. The command does not wait for it.
+    /// For tools that move log files away, as SIGUSR1 is. Ends when they are open, or says which
+    /// file can't be opened.
     #[command(after_long_help = policy::REOPEN_HELP)]
     Reopen(Remote),
     /// Print the configuration of a running proxy as JSON, with the digest of its file.

@@ -87,6 +87,7 @@ pub(super) fn read(
     findings: &mut Findings,
 ) -> Option<File> {
     let mut root = document::parse(name, text, findings)?;
+    findings.note_keys(root.index());
     let timeouts = sections::timeouts(root.take_section("timeouts", findings), findings);
     let mut tcp = Vec::new();
     let file = File {
