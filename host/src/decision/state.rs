@@ -63,12 +63,10 @@ impl RequestPolicyState {
         self.capture.get_or_insert_default().times = Some(RefCell::default());
     }
 
-    /// What the policies took that were asked so far, if that is noted.
-    pub fn times(&self) -> Vec<PolicyTime> {
+    /// Takes what the policies took that were asked so far, if that is noted.
+    pub fn take_times(&self) -> Vec<PolicyTime> {
         let times = self.capture.as_ref().and_then(|c| c.times.as_ref());
-        times
-            .map(|times| times.borrow().clone())
-            .unwrap_or_default()
+        times.map(RefCell::take).unwrap_or_default()
     }
 
     /// How long the backend took for the answer that came last.

@@ -166,9 +166,11 @@ impl Exchange<'_> {
             && self.view.settings.logged.wants(may_fail)
         {
             self.note_route(context.rule.number, Some(context.target));
+            // An answer of the proxy's own may come after one that a backend gave before.
+            let is_of_backend = self.outcome.reason.is_none() || self.outcome.broken;
             if let Some(logged) = &mut self.outcome.logged {
-                logged.policies = context.state.times();
-                logged.upstream = context.state.took();
+                logged.policies = context.state.take_times();
+                logged.upstream = context.state.took().filter(|_| is_of_backend);
             }
         }
     }
