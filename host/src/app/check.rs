@@ -45,7 +45,7 @@ pub(super) async fn check(sources: Sources, how: How) -> Result<ExitCode> {
     let mut report = Report::new(how.json);
     let config = match Config::load(sources) {
         Ok(config) => config,
-        Err(errors) => return report.unusable(errors),
+        Err(errors) => return report.unusable(&errors),
     };
     report.follow(&config.written);
     for warning in &config.warnings {

@@ -72,7 +72,7 @@ impl Slot {
                 ended_unix: self.ended_unix.load(Relaxed),
             };
             fence(Acquire);
-            if turn % 2 == 0 && self.turn.load(Relaxed) == turn {
+            if turn.is_multiple_of(2) && self.turn.load(Relaxed) == turn {
                 return (turn > 0).then_some(exemplar);
             }
         }

@@ -141,7 +141,7 @@ impl Report {
     }
 
     /// The configuration has mistakes, so that nothing else can be looked at.
-    pub(super) fn unusable(mut self, errors: ConfigErrors) -> Result<ExitCode> {
+    pub(super) fn unusable(mut self, errors: &ConfigErrors) -> Result<ExitCode> {
         let found = errors
             .iter()
             .map(|error| Finding::new(error, Some(&error.place)));

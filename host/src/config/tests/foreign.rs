@@ -34,7 +34,7 @@ fn keys_of_other_proxies_are_answered_with_what_stands_in_their_place() {
     }
     for (key, words) in [
         ("hsts = true", "strict-transport-security"),
-        ("timeout = \"15s\"", "timeouts = { response"),
+        ("idle_timeout = \"15s\"", "`idle` in `[timeouts]`"),
         ("clusters = []", "`[pools.NAME]`"),
         ("weighted_clusters = {}", "`pools` with weights"),
         ("domains = [\"a.test\"]", "write `host`"),
@@ -50,6 +50,8 @@ fn keys_of_other_proxies_are_answered_with_what_stands_in_their_place() {
     }
     let pool = format!("{POOL}lb_policy = \"ROUND_ROBIN\"");
     assert_error(&pool, 3, "pools.app.lb_policy", "\"least-loaded\"");
+    let pool = format!("{POOL}timeout = \"15s\"");
+    assert_error(&pool, 3, "pools.app.timeout", "timeouts = { response");
     assert_error("[route_config]", 1, "route_config", "`[[routes]]`");
     let hosts = "[hosts]\n\"a.test\" = \"b\"\nworkers = 2";
     assert_error(hosts, 3, "hosts.workers", "write `workers` above");
