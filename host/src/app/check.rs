@@ -152,7 +152,8 @@ impl Check {
         };
         match Engine::new(options.clone()) {
             Err(e @ PolicyError::Cache { .. }) => {
-                self.report.error(&["cache-dir"], e)?;
+                // Without a key it is in the folder of the state.
+                self.report.error(&["cache-dir", "state-dir"], e)?;
                 Ok(Engine::new(EngineOptions {
                     cache: None,
                     ..options

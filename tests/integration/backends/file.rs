@@ -133,7 +133,7 @@ fn check_reads_the_file_too() {
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(
         said.stdout
-            .contains("error: pool \"x\": `file`: b.json can't be read"),
+            .contains("`pools.x.file`: pool \"x\": `file`: b.json can't be read"),
         "{said:?}"
     );
     scratch.write("b.json", b"[\"127.0.0.1:81\"]");
