@@ -148,7 +148,7 @@ fn what_is_wrong_beyond_the_file_has_the_place_that_names_it() {
         (19, "pools.b.file"),
         (22, "listeners.tls.certificates"),
         (25, "listeners.tls.certificates"),
-        (30, "hosts.b.test"),
+        (30, "hosts.\"b.test\""),
     ];
     let wanted = |(line, _): &&(u64, &str)| cfg!(feature = "otlp") || *line != 10;
     let expected: Vec<_> = expected.iter().filter(wanted).copied().collect();
