@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::backends::{BackendsChange, BackendsFuture, PoolStatus};
 use super::names::NameStatus;
-use super::reload::{ReloadFuture, ReloadStatus};
+use super::reload::{ReloadFuture, ReloadStatus, ReopenFuture};
 use super::routes::RouteStatus;
 use super::times::{rfc3339, rfc3339_of};
 use super::upgrade::UpgradeFuture;
@@ -63,8 +63,9 @@ pub trait Control: Send + Sync + 'static {
     /// would change.
     fn reload(&self, check: bool) -> ReloadFuture<'_>;
 
-    /// Has the access log and the recording opened anew, and does not wait for it.
-    fn reopen(&self);
+    /// Has the access log and the recording opened anew, and waits for that, within limits. What
+    /// could not be is a sentence each.
+    fn reopen(&self) -> ReopenFuture<'_>;
 
     /// How reloads have gone so far.
     fn reload_status(&self) -> ReloadStatus;

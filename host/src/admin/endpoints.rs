@@ -102,7 +102,7 @@ pub(super) async fn answer(
         "/upgrade" if *request.method() == Method::POST => {
             return upgrade(shared, request.uri().query()).await;
         }
-        "/reopen" if *request.method() == Method::POST => return reopen(shared),
+        "/reopen" if *request.method() == Method::POST => return reopen(shared).await,
         "/explain" if *request.method() == Method::POST => return explain(shared),
         "/reload" | "/upgrade" | "/reopen" | "/explain" => {
             return reply::wrong_method(request.method().as_str(), &path, "POST");
@@ -115,9 +115,12 @@ pub(super) async fn answer(
     }
 }
 
-fn reopen(shared: &Shared) -> Reply {
-    shared.control.reopen();
-    reply::json(StatusCode::ACCEPTED, &json!({ "status": "reopening" }))
+async fn reopen(shared: &Shared) -> Reply {
+    let failures = shared.control.reopen().await;
+    match failures.is_empty() {
+        true => reply::json(StatusCode::OK, &json!({ "status": "reopened" })),
+        false => reply::error(StatusCode::INTERNAL_SERVER_ERROR, &failures.join("\n")),
+    }
 }
 
 /// What the page links to can be read by a browser that is logged in. It can't change anything so:

@@ -59,7 +59,9 @@ pub use metrics::metrics_page;
 pub use names::NameStatus;
 pub use page::stats_page;
 pub use recording::Recording;
-pub use reload::{Changes, Difference, ReloadError, ReloadFuture, ReloadStatus, Reloaded};
+pub use reload::{
+    Changes, Difference, ReloadError, ReloadFuture, ReloadStatus, Reloaded, ReopenFuture,
+};
 pub use report::{Report, ShownEndpoint, ShownPool, StatsView};
 pub use routes::RouteStatus;
 pub use serve::{AdminError, serve};

@@ -1,12 +1,20 @@
-//! The report on requests that wait for connections.
+//! The report on pools: their requests, and those that wait for connections.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::stats::{Counter, Gauge, PoolShard};
+use crate::stats::{CLASSES, Counter, Gauge, PoolShard};
 
-/// The requests of one pool that wait for connections, over all its backends.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+/// The requests of one pool, over all its backends.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Pool {
+    /// Requests that have ended, by the class of the status: `2xx`, or `none` if there was no
+    /// answer. Classes that never occurred are left out.
+    pub requests: BTreeMap<&'static str, u64>,
+    /// Whether requests may wait or be copied, so that the rest is of interest.
+    #[serde(skip)]
+    pub is_limited: bool,
     /// Requests that wait now.
     pub queue_length: u64,
     /// Requests that waited and got a connection.
@@ -40,7 +48,16 @@ impl Pool {
         let now = |gauge: fn(&PoolShard) -> &Gauge| {
             shards.iter().map(|s| gauge(s.as_ref()).value()).sum()
         };
+        let by_class = shards.iter().map(|s| s.as_ref().requests.values());
+        let mut requests = BTreeMap::new();
+        for (class, n) in by_class.flat_map(|counts| CLASSES.into_iter().zip(counts)) {
+            if n > 0 {
+                *requests.entry(class).or_default() += n;
+            }
+        }
         Self {
+            requests,
+            is_limited: shards.iter().any(|s| s.as_ref().is_limited.value() > 0),
             queue_length: now(|s| &s.waiting),
             waits: sum(|s| &s.waits),
             refused: sum(|s| &s.refused),

@@ -10,6 +10,9 @@ use serde::Serialize;
 use super::times::rfc3339_of;
 
 /// The future of a reload.
+pub type ReopenFuture<'a> = Pin<Box<dyn Future<Output = Vec<String>> + Send + 'a>>;
+
+/// The future of a reload.
 pub type ReloadFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Reloaded, ReloadError>> + Send + 'a>>;
 

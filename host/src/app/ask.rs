@@ -10,8 +10,9 @@ use crate::remote::{
 };
 
 /// Sends a command about policies to a running proxy.
-pub(super) async fn ask_proxy(remote: cli::Remote, action: Action) -> Result<()> {
-    ask(remote, command(action)).await
+pub(super) async fn ask_proxy(json: bool, action: Action) -> Result<()> {
+    let reach = action.reach().clone();
+    ask(cli::Remote { reach, json }, command(action)).await
 }
 
 /// Has a running proxy read its configuration again.
@@ -94,21 +95,27 @@ async fn ask(remote: cli::Remote, command: Command) -> Result<()> {
         interrupted: interrupted(),
     };
     let proxy = Proxy {
-        address: remote.address(environment)?,
-        token_file: remote.token_file,
+        address: remote.reach.address(environment)?,
+        token_file: remote.reach.token_file,
     };
     Ok(remote::execute(proxy, command, around).await?)
 }
 
 fn command(action: Action) -> Command {
     let (name, change) = match action {
-        Action::Status { name } => return Command::Status { name },
-        Action::Token => return Command::Token,
+        Action::Status { name, .. } => return Command::Status { name },
+        Action::Token { .. } => return Command::Token,
         Action::Deploy(flags) => return Command::Deploy(deploy(flags)),
-        Action::Promote { name, generation } => (name, Change::Promote { generation }),
-        Action::Rollback { name, generation } => (name, Change::Rollback { generation }),
-        Action::Withdraw { name } => (name, Change::Withdraw),
-        Action::Canary { name, percent, by } => {
+        Action::Promote {
+            name, generation, ..
+        } => (name, Change::Promote { generation }),
+        Action::Rollback {
+            name, generation, ..
+        } => (name, Change::Rollback { generation }),
+        Action::Withdraw { name, .. } => (name, Change::Withdraw),
+        Action::Canary {
+            name, percent, by, ..
+        } => {
             let by = by.map(stickiness);
             (name, Change::Canary { percent, by })
         }

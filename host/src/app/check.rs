@@ -45,8 +45,9 @@ pub(super) async fn check(sources: Sources, how: How) -> Result<ExitCode> {
     let mut report = Report::new(how.json);
     let config = match Config::load(sources) {
         Ok(config) => config,
-        Err(errors) => return report.unusable(errors),
+        Err(errors) => return report.unusable(&errors),
     };
+    report.follow(&config.written);
     for warning in &config.warnings {
         report.doubt(warning)?;
     }
@@ -95,7 +96,8 @@ impl Check {
                 Err(unusable) => {
                     let reason = unusable.reason();
                     let message = format!("pool {:?}: `file`: {reason}", pool.name);
-                    self.report.error(message)?;
+                    let key = format!("pools.{}.file", pool.name);
+                    self.report.error(&[&key], message)?;
                 }
             }
         }
@@ -107,10 +109,13 @@ impl Check {
         let ids = registry.pools(config.pools.iter().map(|pool| pool.name.as_str()));
         for (pool, id) in config.pools.iter().zip(ids) {
             let missing = unresolved(std::slice::from_ref(pool), discovery);
+            let name = &pool.name;
+            let sections = ["pools", "hosts"].map(|section| format!("{section}.{name}"));
+            let backends = format!("pools.{name}.backends");
             for error in missing {
                 // Of a name that was not looked up nothing is known.
                 if !offline {
-                    self.report.error(error)?;
+                    self.report.error(&[&backends, &sections[1]], error)?;
                 }
             }
             match pool_topology(pool, id, &registry, (discovery, TlsFiles::Read)) {
@@ -119,7 +124,7 @@ impl Check {
                     topologies.push(topology);
                 }
                 Err(e) => {
-                    self.report.error(e)?;
+                    self.report.error(&[&sections[0], &sections[1]], e)?;
                     // The policies are still loaded, as if the pool had no backends.
                     let empty = Pool {
                         backends: vec![],
@@ -147,7 +152,8 @@ impl Check {
         };
         match Engine::new(options.clone()) {
             Err(e @ PolicyError::Cache { .. }) => {
-                self.report.error(e)?;
+                // Without a key it is in the folder of the state.
+                self.report.error(&["cache-dir", "state-dir"], e)?;
                 Ok(Engine::new(EngineOptions {
                     cache: None,
                     ..options
@@ -181,7 +187,7 @@ impl Check {
             self.report.warning(warning)?;
         }
         for error in unasked.errors() {
-            self.report.error(error)?;
+            self.report.error(&["forward.policies", "forward"], error)?;
         }
         Ok(())
     }
@@ -198,7 +204,7 @@ impl Check {
             }
             Err(problems) => {
                 for problem in problems {
-                    self.report.error(problem)?;
+                    self.report.error(&[], problem)?;
                 }
             }
         }
@@ -212,17 +218,18 @@ impl Check {
             Ok(Some((_, users))) => self
                 .report
                 .line(format_args!("forward: {}", counted(users.len(), "user"))),
-            Err(problem) => self.report.error(problem),
+            Err(problem) => self.report.error(&["forward.authentication"], problem),
         }
     }
 
     fn unix_sockets(&mut self) -> Result<()> {
-        for listener in &self.config.listeners {
+        for (at, listener) in self.config.listeners.iter().enumerate() {
             if let ListenAddress::Unix { path, .. } = &listener.address
                 && let Err(e) = unix_socket::examine(path)
             {
                 let message = format!("can't listen on {}: {e:#}", listener.address);
-                self.report.error(message)?;
+                let key = format!("listeners[{at}].address");
+                self.report.error(&[&key, "listen"], message)?;
             }
         }
         Ok(())
@@ -231,13 +238,20 @@ impl Check {
     /// The files that a start opens to write to them.
     fn files_to_write(&mut self) -> Result<()> {
         let config = &self.config;
-        for problem in log_problem(config)
-            .into_iter()
-            .chain(record_problem(config))
-            .chain(traces_problem(config))
-            .chain(pid_file_problem(config))
-        {
-            self.report.error(problem)?;
+        let problems = [
+            ("access-log.path", log_problem(config)),
+            ("record.file", record_problem(config)),
+            ("pid-file", pid_file_problem(config)),
+        ];
+        for (key, problem) in problems {
+            if let Some(problem) = problem {
+                self.report.error(&[key], problem)?;
+            }
+        }
+        if let Some(problem) = traces_problem(config) {
+            // It begins with the key.
+            let key = problem.split('`').nth(1).unwrap_or_default().to_owned();
+            self.report.error(&[&key, "tracing"], problem)?;
         }
         Ok(())
     }
@@ -248,7 +262,7 @@ impl Check {
             workers, listeners, ..
         } = &*self.config;
         if let Err(e) = Shares::claim(*workers, listeners.len()) {
-            self.report.error(e)?;
+            self.report.error(&["workers"], e)?;
         }
         Ok(())
     }
@@ -256,14 +270,24 @@ impl Check {
     fn state_dir(&mut self) -> Result<()> {
         if let Some(Err(e)) = self.config.state_dir.as_deref().map(StateDir::examine) {
             let message = format!("`state-dir` can't be used: {e}");
-            self.report.error(message)?;
+            self.report.error(&["state-dir"], message)?;
         }
         Ok(())
     }
 
     /// A policy can't be loaded, and what that means for its routes.
     fn absent(&mut self, policy: &Policy, error: &anyhow::Error) -> Result<()> {
-        self.report.error(format_args!("{error:#}"))?;
+        let section = format!("policies.{}", policy.name);
+        let of_settings = error.chain().any(|cause| {
+            let refused: Option<&PolicyError> = cause.downcast_ref();
+            refused.is_some_and(PolicyError::is_of_settings)
+        });
+        let key = match of_settings {
+            true => format!("{section}.settings"),
+            false => format!("{section}.component"),
+        };
+        self.report
+            .error(&[&key, &section], format_args!("{error:#}"))?;
         match policy.while_absent {
             OnFailure::Status(status) => self.report.line(format_args!(
                 "  without it, routes that name policy {:?} answer {status}",

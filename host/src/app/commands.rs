@@ -15,9 +15,9 @@ use super::reload::Source;
 use super::run::run;
 use super::signals::{Held, Signals};
 use super::supervisor::Activation;
-use crate::cli::{Cli, Command, Policy, Task};
+use crate::cli::{Cli, Command, Format, Policy, Task};
 use crate::config::ConfigErrors;
-use crate::ground::{self, Manner};
+use crate::ground::{self, Form, Manner};
 use crate::remote::RemoteError;
 
 /// The exit code for a file that can't be read.
@@ -35,7 +35,12 @@ pub fn execute(cli: Cli, held: Held, activation: Activation) -> Result<ExitCode>
     } else {
         Manner::Direct
     };
-    ground::start(cli.log_filter(environment)?, manner).context("standard error can't be used")?;
+    let form = match cli.form_of_log(environment)? {
+        Format::Text => Form::Text,
+        Format::Json => Form::Json,
+    };
+    let filter = cli.log_filter(environment)?;
+    ground::start(filter, manner, form).context("standard error can't be used")?;
     let signals = if serves {
         Some(Signals::listen()?)
     } else {
@@ -45,9 +50,9 @@ pub fn execute(cli: Cli, held: Held, activation: Activation) -> Result<ExitCode>
     match cli.command {
         // Needs no runtime.
         Command::Policy(Policy {
-            remote,
+            json,
             task: Task::Offline(offline),
-        }) => Ok(rehearse(offline, remote.json)),
+        }) => Ok(rehearse(offline, json)),
         #[cfg(feature = "authoring")]
         Command::Policy(Policy {
             task: Task::Begin(begin),
@@ -78,9 +83,9 @@ pub fn code_of(error: &anyhow::Error) -> ExitCode {
 async fn ask_running(command: Command) -> Result<ExitCode> {
     match command {
         Command::Policy(Policy {
-            remote,
+            json,
             task: Task::Remote(action),
-        }) => ask_proxy(remote, action).await?,
+        }) => ask_proxy(json, action).await?,
         Command::Reload(reload) => ask_for_reload(reload).await?,
         Command::Upgrade(upgrade) => ask_for_upgrade(upgrade).await?,
         Command::Reopen(remote) => ask_to_reopen(remote).await?,

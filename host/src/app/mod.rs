@@ -37,6 +37,7 @@ mod probes;
 mod rehearse;
 mod reload;
 mod reloading;
+mod reopening;
 mod run;
 mod running;
 mod signals;

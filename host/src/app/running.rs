@@ -184,7 +184,7 @@ impl Running {
                     Event::Reload => self.control.ask_for_reload(Purpose::Publish),
                     Event::Upgrade => self.control.ask_for_upgrade(),
                 },
-                () = self.control.reopening.notified() => self.reopen(),
+                () = self.control.reopening.asked() => self.reopen(),
                 // What one of the two changes is not what the other began with.
                 Some(request) = self.reloads.recv(), if reloading.is_idle() && upgrading.is_idle() =>
                     self.begin_reload(&mut reloading, request),
@@ -221,7 +221,7 @@ impl Running {
             tokio::select! {
                 () = sleep_until(end) => return,
                 () = self.signals.reopen() => self.reopen(),
-                () = self.control.reopening.notified() => self.reopen(),
+                () = self.control.reopening.asked() => self.reopen(),
                 Some(end) = self.workers.ends.recv() => self.worker_failed(end),
                 failed = admin_ended(&mut self.admin) => self.admin_failed(&failed),
             }
@@ -240,10 +240,10 @@ impl Running {
 
     fn reopen(&self) {
         tracing::info!("reopening the logs");
-        self.log.reopen();
-        if let Some(records) = &self.records {
-            records.reopen();
-        }
+        let log = self.log.reopen().transpose();
+        let records = self.records.as_ref().map(RecordWriter::reopen);
+        let begun = log.into_iter().chain(records).collect();
+        self.control.reopening.begin(begun);
     }
 
     /// Waits for the workers, within a limit.
@@ -264,7 +264,7 @@ impl Running {
                     }
                 }
                 () = self.signals.reopen() => self.reopen(),
-                () = self.control.reopening.notified() => self.reopen(),
+                () = self.control.reopening.asked() => self.reopen(),
                 () = sleep_until(deadline) => {
                     let names = left.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
                     let failure = format!("these workers have not ended in time: {names}");

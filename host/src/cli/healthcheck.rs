@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::Remote;
+use super::{Reach, Remote};
 use crate::config::AdminAddress;
 
 /// Flags of `healthcheck`.
@@ -17,8 +17,12 @@ pub struct Healthcheck {
 impl Healthcheck {
     /// How the proxy is reached: whether it is ready is no secret and takes no token.
     pub fn remote(self) -> Remote {
-        Remote {
+        let reach = Reach {
             admin: self.admin,
+            ..Reach::default()
+        };
+        Remote {
+            reach,
             ..Remote::default()
         }
     }

@@ -12,6 +12,7 @@ mod left_out;
 mod offline;
 mod pages;
 mod policy;
+mod remote;
 mod replay;
 #[cfg(feature = "authoring")]
 mod scaffold;
@@ -23,7 +24,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{ConfigError, ConfigErrors, FileSource, Overrides, Place, Sources};
@@ -36,7 +37,8 @@ pub use healthcheck::Healthcheck;
 pub use offline::Pack;
 pub use offline::{Bench, Inspect, Offline, Test};
 pub use pages::{Completions, Page, Pages, Shell, pages};
-pub use policy::{Action, By, Deploy, Mode, Policy, Reload, Remote, Task, Upgrade};
+pub use policy::{Action, By, Deploy, Mode, Policy, Reload, Task, Upgrade};
+pub use remote::{Reach, Remote};
 pub use replay::{Diff, Playing, Rehearsed, Replay};
 #[cfg(feature = "authoring")]
 pub use scaffold::{Begin, Bindings, Lang, New};
@@ -77,6 +79,9 @@ pub struct Cli {
     /// The log filter, such as `info` or `waypost=debug` (default: WAYPOST_LOG, else `info`).
     #[arg(long, global = true, value_name = "FILTER")]
     pub log: Option<String>,
+    /// How lines of the log are written (default: WAYPOST_LOG_FORMAT, else `text`).
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub log_format: Option<Format>,
 }
 
 /// The commands.
@@ -127,7 +132,8 @@ pub enum Command {
     Upgrade(Upgrade),
     /// Have a running proxy open its access log and its recording anew.
     ///
-    /// For tools that move log files away, as SIGUSR1 is. The command does not wait for it.
+    /// For tools that move log files away, as SIGUSR1 is. Ends when they are open, or says which
+    /// file can't be opened.
     #[command(after_long_help = policy::REOPEN_HELP)]
     Reopen(Remote),
     /// Print the configuration of a running proxy as JSON, with the digest of its file.
@@ -282,6 +288,24 @@ impl Cli {
         Some(named.error(ErrorKind::ArgumentConflict, sentence))
     }
 
+    /// How lines of the log are written: the flag, else `WAYPOST_LOG_FORMAT`, else as text.
+    pub fn form_of_log(
+        &self,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Format, ConfigErrors> {
+        const VARIABLE: &str = "WAYPOST_LOG_FORMAT";
+        let set = environment(VARIABLE).filter(|form| !form.is_empty());
+        match (self.log_format, set) {
+            (Some(flag), _) => Ok(flag),
+            (None, None) => Ok(Format::Text),
+            (None, Some(set)) => Format::from_str(&set.to_string_lossy(), true).map_err(|_| {
+                let message = format!("{:?} is not known; use text or json", set.display());
+                let place = Place::Environment(VARIABLE);
+                ConfigErrors::from(ConfigError { place, message })
+            }),
+        }
+    }
+
     /// The log filter: the flag, else `WAYPOST_LOG`, else `info`.
     pub fn log_filter(
         &self,
@@ -343,10 +367,10 @@ Addresses:
   all of which --listen replaces.
 
 Environment:
-  WAYPOST_CONFIG, WAYPOST_LISTEN, WAYPOST_ADMIN_LISTEN, WAYPOST_HOSTS, WAYPOST_WORKERS and
-  WAYPOST_LOG are as the flags. WAYPOST_ADMIN_TOKEN is the admin token, which is required unless the
-  admin listener has a loopback address. A host of a flag or of the environment replaces the same
-  host of the file; the file's other hosts stay.";
+  WAYPOST_CONFIG, WAYPOST_LISTEN, WAYPOST_ADMIN_LISTEN, WAYPOST_HOSTS, WAYPOST_WORKERS, WAYPOST_LOG
+  and WAYPOST_LOG_FORMAT are as the flags. WAYPOST_ADMIN_TOKEN is the admin token, which is required
+  unless the admin listener has a loopback address. A host of a flag or of the environment replaces
+  the same host of the file; the file's other hosts stay.";
 
 const CHECK_HELP: &str = "\
 Examples:

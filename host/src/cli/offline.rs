@@ -67,8 +67,8 @@ pub struct Inspect {
     /// The limits of compiling.
     #[command(flatten)]
     pub compiling: Compiling,
-    /// The output format.
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    /// What `--json` was called before.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text, hide = true)]
     pub format: Format,
 }
 
@@ -122,8 +122,8 @@ pub struct Bench {
     /// The limits of compiling.
     #[command(flatten)]
     pub compiling: Compiling,
-    /// The output format.
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    /// What `--json` was called before.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text, hide = true)]
     pub format: Format,
 }
 
@@ -137,7 +137,7 @@ fn parse_seconds(written: &str) -> Result<f64, String> {
 const INSPECT_HELP: &str = "\
 Examples:
   waypost policy inspect mine.wasm
-  waypost policy inspect mine.wasm --format json | jq .hooks
+  waypost policy inspect mine.wasm --json | jq .hooks
   waypost policy inspect builtin:random
   waypost policy inspect mine.wasm --settings @settings.json
 
@@ -174,7 +174,7 @@ const BENCH_HELP: &str = "\
 Examples:
   waypost policy bench mine.wasm
   waypost policy bench mine.wasm --settings '{\"header\": \"x-tenant\"}' --seconds 5
-  waypost policy bench mine.wasm --scenarios scenarios.toml --format json
+  waypost policy bench mine.wasm --scenarios scenarios.toml --json
 
 Without --scenarios: four healthy backends, and a GET with a range and a few fields from 64 clients
 in turn.

@@ -1,16 +1,14 @@
 //! The arguments of `waypost policy`: commands for a running proxy.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::offline::Offline;
+use super::remote::{Reach, Remote};
 #[cfg(feature = "authoring")]
 use super::scaffold::Begin;
-use super::{ConfigError, ConfigErrors, Place};
-use crate::config::AdminAddress;
 
 /// The longest `--promote-after`.
 const LONGEST_TRIAL: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -18,9 +16,9 @@ const LONGEST_TRIAL: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Flags of `policy`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Policy {
-    /// The proxy, and how it is reached.
-    #[command(flatten)]
-    pub remote: Remote,
+    /// Print the result as JSON, for scripts.
+    #[arg(long, global = true)]
+    pub json: bool,
     /// The command.
     #[command(subcommand)]
     pub task: Task,
@@ -39,21 +37,6 @@ pub enum Task {
     #[cfg(feature = "authoring")]
     #[command(flatten)]
     Begin(Begin),
-}
-
-/// The proxy, and how it is reached.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
-pub struct Remote {
-    /// The proxy's admin listener: HOST:PORT or http://HOST:PORT (also WAYPOST_ADMIN_LISTEN;
-    /// default 127.0.0.1:9090).
-    #[arg(long, global = true, value_name = "ADDR", value_parser = str::parse::<AdminAddress>)]
-    pub admin: Option<AdminAddress>,
-    /// A file that holds the admin token (also WAYPOST_ADMIN_TOKEN, the token itself).
-    #[arg(long, global = true, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
-    /// Print the proxy's answer as JSON, for scripts.
-    #[arg(long, global = true)]
-    pub json: bool,
 }
 
 /// Flags of `reload`.
@@ -86,6 +69,9 @@ pub enum Action {
     Status {
         /// The policy (default: all).
         name: Option<String>,
+        /// The proxy, and how it is reached.
+        #[command(flatten)]
+        reach: Reach,
     },
     /// Deploy a component: for all requests, as a shadow, or as a canary.
     ///
@@ -102,6 +88,9 @@ pub enum Action {
         /// The generation to promote; refused if another one is on trial.
         #[arg(long, value_name = "N")]
         generation: Option<u64>,
+        /// The proxy, and how it is reached.
+        #[command(flatten)]
+        reach: Reach,
     },
     /// Withdraw the canary; without one, return to the previous generation.
     #[command(after_long_help = ROLLBACK_HELP)]
@@ -111,12 +100,18 @@ pub enum Action {
         /// The generation to remove: the canary, else the active one; refused if it is another.
         #[arg(long, value_name = "N")]
         generation: Option<u64>,
+        /// The proxy, and how it is reached.
+        #[command(flatten)]
+        reach: Reach,
     },
     /// End the shadow or the canary; the active generation stays.
     #[command(after_long_help = WITHDRAW_HELP)]
     Withdraw {
         /// The policy.
         name: String,
+        /// The proxy, and how it is reached.
+        #[command(flatten)]
+        reach: Reach,
     },
     /// Set the share of requests that the generation on trial decides; a shadow becomes a canary.
     #[command(after_long_help = CANARY_HELP)]
@@ -129,10 +124,32 @@ pub enum Action {
         /// How requests are chosen (default: as before, else by client).
         #[arg(long, value_enum, value_name = "WHAT")]
         by: Option<By>,
+        /// The proxy, and how it is reached.
+        #[command(flatten)]
+        reach: Reach,
     },
     /// Print a token for explaining requests, and how to use it.
     #[command(after_long_help = TOKEN_HELP)]
-    Token,
+    Token {
+        /// The proxy, and how it is reached.
+        #[command(flatten)]
+        reach: Reach,
+    },
+}
+
+impl Action {
+    /// The proxy, and how it is reached.
+    pub fn reach(&self) -> &Reach {
+        match self {
+            Self::Deploy(Deploy { reach, .. })
+            | Self::Status { reach, .. }
+            | Self::Promote { reach, .. }
+            | Self::Rollback { reach, .. }
+            | Self::Withdraw { reach, .. }
+            | Self::Canary { reach, .. }
+            | Self::Token { reach } => reach,
+        }
+    }
 }
 
 /// Flags of `policy deploy`.
@@ -160,6 +177,9 @@ pub struct Deploy {
     /// Promote the canary after this time, such as 10m, if it has decided at least one request.
     #[arg(long, value_name = "DURATION", value_parser = parse_trial, conflicts_with = "no_watch")]
     pub promote_after: Option<Duration>,
+    /// The proxy, and how it is reached.
+    #[command(flatten)]
+    pub reach: Reach,
 }
 
 /// The role of a deployed component.
@@ -180,36 +200,6 @@ pub enum By {
     Client,
     /// Each request is sampled.
     Request,
-}
-
-impl Remote {
-    /// The admin listener: the flag, else `WAYPOST_ADMIN_LISTEN`, else 127.0.0.1:9090.
-    pub fn address(
-        &self,
-        environment: impl Fn(&str) -> Option<OsString>,
-    ) -> Result<AdminAddress, ConfigErrors> {
-        if let Some(address) = &self.admin {
-            return Ok(address.clone());
-        }
-        let set = environment("WAYPOST_ADMIN_LISTEN").filter(|set| !set.is_empty());
-        let text = set.map_or_else(
-            || AdminAddress::DEFAULT.to_owned(),
-            |set| set.to_string_lossy().into_owned(),
-        );
-        let message = match text.trim() {
-            "off" => {
-                "is \"off\": that proxy has no admin listener; name one with --admin".to_owned()
-            }
-            text => match text.parse() {
-                Ok(address) => return Ok(address),
-                Err(message) => message,
-            },
-        };
-        Err(ConfigErrors::from(ConfigError {
-            place: Place::Environment("WAYPOST_ADMIN_LISTEN"),
-            message,
-        }))
-    }
 }
 
 impl Deploy {
@@ -262,7 +252,7 @@ Examples:
   waypost policy status
   waypost policy deploy mine mine.wasm --mode canary --percent 5
   waypost policy promote mine
-  waypost policy --admin http://proxy-1:9090 --token-file token status mine
+  waypost policy status mine --admin http://proxy-1:9090 --token-file token
   waypost policy inspect mine.wasm
   waypost policy test mine.wasm scenarios.toml
 
@@ -321,7 +311,8 @@ Examples:
   waypost reopen
   mv access.log access.log.1 && waypost reopen
 
-Exits with 0 if the proxy has been asked, else with 1, or with 2 if the token file can't be read.";
+Exits with 0 if both are open, with 1 if one can't be opened, which is said, or if the proxy can't be
+asked, and with 2 if the token file can't be read.";
 
 pub(super) const CONFIG_HELP: &str = "\
 Examples:
@@ -361,38 +352,6 @@ what they answered, how long that took and which backends were tried.";
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_flag_beats_the_environment_and_that_the_default() {
-        let environment = |value: &'static str| {
-            move |name: &str| (name == "WAYPOST_ADMIN_LISTEN").then(|| value.into())
-        };
-        let none = Remote::default();
-        assert_eq!(
-            none.address(|_| None).unwrap().to_string(),
-            AdminAddress::DEFAULT
-        );
-        assert_eq!(
-            none.address(environment("")).unwrap().to_string(),
-            AdminAddress::DEFAULT
-        );
-        assert_eq!(
-            none.address(environment("0.0.0.0:7")).unwrap().to_string(),
-            "127.0.0.1:7"
-        );
-        let flag = Remote {
-            admin: Some("a:8".parse().unwrap()),
-            ..Remote::default()
-        };
-        assert_eq!(flag.address(environment("b:7")).unwrap().to_string(), "a:8");
-        for (set, hint) in [("off", "no admin listener"), ("nonsense", "no port")] {
-            let error = none.address(environment(set)).unwrap_err().to_string();
-            assert!(
-                error.contains("WAYPOST_ADMIN_LISTEN") && error.contains(hint),
-                "{error}"
-            );
-        }
-    }
 
     #[test]
     fn shares_and_times_are_read_and_mistakes_are_explained() {

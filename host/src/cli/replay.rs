@@ -81,8 +81,8 @@ pub struct Playing {
     /// Skip lines that can't be read.
     #[arg(long)]
     pub lenient: bool,
-    /// The output format.
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    /// What `--json` was called before.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text, hide = true)]
     pub format: Format,
 }
 
@@ -109,7 +109,7 @@ and store answers. Nothing is sent anywhere.
 Examples:
   waypost policy replay mine.wasm requests.jsonl
   waypost policy replay builtin:random requests.jsonl --policy random --expect-same
-  waypost policy replay mine.wasm requests.jsonl --settings @settings.json --format json
+  waypost policy replay mine.wasm requests.jsonl --settings @settings.json --json
 
 Exit codes:
   0 no fault; 1 faults, a refused component, or (with --expect-same) a decision that differs;

@@ -85,12 +85,46 @@ fn flags_that_can_not_be_combined_are_refused() {
         "policy",
         "policy status --token secret",
         "policy status --admin https://a",
+        "policy inspect mine.wasm --admin a:1",
+        "policy test mine.wasm s.toml --token-file t",
+        "policy --admin a:1 bench mine.wasm",
     ] {
         assert!(
             Cli::try_parse_from(["waypost"].into_iter().chain(wrong.split(' '))).is_err(),
             "{wrong}"
         );
     }
+}
+
+#[test]
+fn json_is_one_flag_and_the_format_of_the_log_another() {
+    for offline in [
+        "policy inspect mine.wasm --json",
+        "policy --json bench mine.wasm",
+        "policy replay mine.wasm log --json",
+        "policy inspect mine.wasm --format json",
+    ] {
+        let Command::Policy(policy) = parse(&offline.split(' ').collect::<Vec<_>>()).command else {
+            panic!("{offline}");
+        };
+        let Task::Offline(task) = policy.task else {
+            panic!("{offline}");
+        };
+        assert!(policy.json || task.format() == Format::Json, "{offline}");
+    }
+    let cli = parse(&["run", "--log-format", "json"]);
+    assert_eq!(cli.form_of_log(|_| None).unwrap(), Format::Json);
+    let cli = parse(&["run"]);
+    assert_eq!(cli.form_of_log(|_| None).unwrap(), Format::Text);
+    let set = |value: &'static str| {
+        move |name: &str| (name == "WAYPOST_LOG_FORMAT").then(|| OsString::from(value))
+    };
+    assert_eq!(cli.form_of_log(set("JSON")).unwrap(), Format::Json);
+    let error = cli.form_of_log(set("xml")).unwrap_err().to_string();
+    assert!(
+        error.contains("WAYPOST_LOG_FORMAT: \"xml\"") && error.contains("text or json"),
+        "{error}"
+    );
 }
 
 #[cfg(feature = "demo")]

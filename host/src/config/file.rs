@@ -15,8 +15,8 @@ use super::{
     Paths, Policy, Pool, RequestIds, ResolverConfig, Rollout, Timeouts, Tracing, target_rights,
 };
 use super::{
-    acme, compression, forwarded, host, listeners, matches, passthrough, pools, request_id,
-    resolver, respond, rewrite, sections, tracing, upgrade, values,
+    acme, compression, forwarded, host, listeners, matches, misplaced, passthrough, pools,
+    request_id, resolver, respond, rewrite, sections, tracing, upgrade, values,
 };
 use crate::document::{self, At, Findings, Node, Section};
 use crate::message::path;
@@ -87,6 +87,7 @@ pub(super) fn read(
     findings: &mut Findings,
 ) -> Option<File> {
     let mut root = document::parse(name, text, findings)?;
+    findings.note_keys(root.index());
     let timeouts = sections::timeouts(root.take_section("timeouts", findings), findings);
     let mut tcp = Vec::new();
     let file = File {
@@ -172,6 +173,11 @@ fn common(root: &mut Section, findings: &mut Findings) -> Common {
             }
             "preserve-header-case" if node.is_boolean() => {
                 common.preserve_header_case = node.boolean(findings)
+            }
+            // So may they have those of keys that were meant for the file.
+            key if node.is_integer() && misplaced::advice(key).is_some() => {
+                let advice = misplaced::advice(key).unwrap_or_default();
+                findings.error(&node.place, format!("is no host: {advice}"));
             }
             _ => common.hosts.extend(host_entry(&name, node, findings)),
         }

@@ -1,5 +1,7 @@
 //! Keys that are nginx's, Caddy's or HAProxy's, and what stands in their place.
 
+use super::misplaced;
+
 /// The words of others, with `_` between their parts, and what is written here.
 const WORDS: &[(&[&str], &str)] = &[
     // Servers and listeners.
@@ -10,6 +12,8 @@ const WORDS: &[(&[&str], &str)] = &[
             "frontend",
             "frontends",
             "virtual_hosts",
+            "route_config",
+            "filter_chains",
         ],
         "write `[[listeners]]` for where clients connect, and `[[routes]]` with `host` for names",
     ),
@@ -112,6 +116,7 @@ const WORDS: &[(&[&str], &str)] = &[
             "more_set_headers",
             "proxy_hide_header",
             "header_down",
+            "response_headers_to_add",
         ],
         "write response-headers = { set = { x-name = \"value\" } } in a route, with `remove` for \
          those that are to go",
@@ -121,11 +126,33 @@ const WORDS: &[(&[&str], &str)] = &[
             "proxy_set_header",
             "header_up",
             "proxy_pass_request_headers",
+            "request_headers_to_add",
         ],
         "write request-headers = { set = { x-name = \"value\" } } in a route, and `host-rewrite` for \
          the host",
     ),
     (&["proxy_redirect"], "write `location-rewrite` in a route"),
+    (
+        &["hsts", "strict_transport_security"],
+        "write response-headers = { set = { strict-transport-security = \"max-age=31536000\" } } in \
+         a route",
+    ),
+    (
+        &["domains"],
+        "write `host` in a route: a name, \"*.example.com\", \"*\" or a list",
+    ),
+    (
+        &["prefix_rewrite", "regex_rewrite"],
+        "write `rewrite` in a route",
+    ),
+    (
+        &["weighted_clusters"],
+        "write `pools` with weights in a route",
+    ),
+    (
+        &["direct_response"],
+        "write respond = { status = 403, body = \"...\" } in a route",
+    ),
     (
         &["limit_except"],
         "write `methods` in a route, and a second one with respond = { status = 403 }",
@@ -181,6 +208,15 @@ const WORDS: &[(&[&str], &str)] = &[
     (
         &["down"],
         "write weight = 0, or say `waypost backends down` to a proxy that runs",
+    ),
+    (
+        &["load_assignment", "lb_endpoints", "endpoints"],
+        "write `backends` in `[pools.NAME]`",
+    ),
+    (
+        &["outlier_detection", "circuit_breakers"],
+        "write `max-failures` and `ejection` in a pool, and `max-connections` and `max-requests` for \
+         limits",
     ),
     (&["max_conns"], "write `max-connections` in a pool"),
     (
@@ -273,6 +309,18 @@ const WORDS: &[(&[&str], &str)] = &[
         &["proxy_connect_timeout", "grpc_connect_timeout"],
         "write `connect` in `[timeouts]`, or in `timeouts` of a route",
     ),
+    (
+        &["timeout"],
+        "write `response` in `[timeouts]`, or timeouts = { response = \"15s\" } in a route",
+    ),
+    (
+        &["connect_timeout"],
+        "write `connect` in `[timeouts]`, or in `timeouts` of a route",
+    ),
+    (
+        &["idle_timeout", "stream_idle_timeout"],
+        "write `idle` in `[timeouts]` for connections of clients, and `response` for backends",
+    ),
     (&["worker_connections"], "write `connections` in `[limits]`"),
     // The process.
     (
@@ -288,6 +336,7 @@ const WORDS: &[(&[&str], &str)] = &[
         "write what is in it at the top of the file; connections that are passed on are routes \
          with `passthrough` and listeners with `tcp`",
     ),
+    (&["access_log_path"], "write `path` in `[access-log]`"),
     (
         &["stub_status", "metrics", "prometheus", "status_zone"],
         "`GET /metrics` and `GET /stats` of the admin listener are always there",
@@ -323,9 +372,13 @@ const BELOW_POOLS: [&str; 6] = ["budget", "ejection", "health", "hedge", "retry"
 /// What others call the backends of a pool, where they name no section.
 const OF_BACKENDS: [&str; 5] = ["hosts", "server", "servers", "targets", "upstreams"];
 
-/// What is written in place of this key of another proxy. `path` has it with its sections.
+/// What is written in place of this key of another proxy, or in this place. `path` has it with its
+/// sections.
 pub(super) fn advice(path: &str, key: &str) -> Option<&'static str> {
     let section = path.strip_suffix(key).unwrap_or(path).trim_end_matches('.');
+    if let Some(advice) = misplaced::advice(key) {
+        return Some(advice);
+    }
     let last = section.rsplit('.').next().unwrap_or_default();
     let is_of_pool = section.starts_with("pools.") && !BELOW_POOLS.contains(&last);
     if !is_of_pool && !matches!(section, "" | "limits" | "listeners" | "routes" | "timeouts") {

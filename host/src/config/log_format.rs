@@ -64,6 +64,11 @@ pub enum LogFact {
     Backend,
     /// How often the request was sent.
     Attempts,
+    /// The policies that were asked, each with its nanoseconds.
+    Policies,
+    /// Seconds from the whole request to the head of the backend's answer, with six digits behind
+    /// the point.
+    UpstreamDuration,
     /// What it is called, where it has a name.
     RequestId,
     /// Its trace, where there is one.
@@ -81,7 +86,7 @@ pub enum LogFact {
 }
 
 /// Those that have one name.
-const NAMED: [(&str, LogFact); 26] = [
+const NAMED: [(&str, LogFact); 28] = [
     ("time", LogFact::Time),
     ("time-common", LogFact::TimeCommon),
     ("client", LogFact::Client),
@@ -102,6 +107,8 @@ const NAMED: [(&str, LogFact); 26] = [
     ("pool", LogFact::Pool),
     ("backend", LogFact::Backend),
     ("attempts", LogFact::Attempts),
+    ("policies", LogFact::Policies),
+    ("upstream-duration", LogFact::UpstreamDuration),
     ("request-id", LogFact::RequestId),
     ("trace-id", LogFact::TraceId),
     ("reason", LogFact::Reason),
@@ -110,7 +117,7 @@ const NAMED: [(&str, LogFact); 26] = [
     ("sni", LogFact::Sni),
 ];
 /// What nginx and others call these, where [`variables`] says nothing of them or something else.
-const ELSEWHERE: [(&str, &str); 17] = [
+const ELSEWHERE: [(&str, &str); 18] = [
     ("remote_user", "{user}"),
     ("time_local", "{time-common}"),
     ("time_iso8601", "{time}"),
@@ -125,6 +132,7 @@ const ELSEWHERE: [(&str, &str); 17] = [
     ("request_length", "{bytes-from-client}"),
     ("request_time", "{duration}"),
     ("upstream_response_time", "{duration}"),
+    ("upstream_header_time", "{upstream-duration}"),
     ("upstream_addr", "{backend}"),
     ("otel_trace_id", "{trace-id}"),
     ("ssl_cipher", "{cipher-suite}"),
@@ -153,6 +161,14 @@ const COMMON: &str = "{client} - {user} [{time-common}] \"{method} {target} {pro
 const COMBINED: &str = " \"{header.referer}\" \"{header.user-agent}\"";
 
 impl LogFormat {
+    /// Whether lines say what policies took.
+    pub(super) fn says_policies(&self) -> bool {
+        match self {
+            Self::Json => true,
+            Self::Text(pieces) => pieces.contains(&LogPiece::Fact(LogFact::Policies)),
+        }
+    }
+
     /// Reads what is written in the configuration.
     pub(super) fn parse(written: &str) -> Result<Self, String> {
         if let Some(message) = variable(written) {

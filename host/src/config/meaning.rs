@@ -9,9 +9,9 @@ use super::{
     Acme, AdaptiveRequests, Backend, Compression, Conditions, ForwardProxy, H2Limits, HostPattern,
     Layer4, Listener, LogFormat, PathMatch, PoolHealth, PoolProtocol, PoolTls, RequestIds,
     ResolverConfig, RetryPolicy, RouteAnswer, RouteEdits, TargetRights, Timeouts, Tracing, Traffic,
-    TrustedPeers,
+    TrustedPeers, WrittenAt,
 };
-use crate::document::{ConfigWarning, Place};
+use crate::document::ConfigWarning;
 
 /// The whole configuration, with defaults filled in.
 #[derive(Debug, Clone)]
@@ -61,8 +61,8 @@ pub struct Config {
     pub cache_dir: Option<PathBuf>,
     /// The file that holds the number of the process; `None` if there is none.
     pub pid_file: Option<PathBuf>,
-    /// Where files are named that are read later.
-    pub files: Vec<(PathBuf, Place)>,
+    /// Where the file says what.
+    pub written: WrittenAt,
     /// Sentences about settings that are allowed but probably not intended. Only `check` and the
     /// log use them.
     pub warnings: Vec<ConfigWarning>,
@@ -349,6 +349,14 @@ pub struct AccessLog {
     pub format: LogFormat,
     /// `redact-query`: whether values of queries are replaced by three stars. Default false.
     pub redact_query: bool,
+}
+
+impl AccessLog {
+    /// Whether lines say what policies took. Of requests that are refused, nobody knows that while
+    /// policies are asked, so it is not measured for those alone.
+    pub fn times_policies(&self) -> bool {
+        self.requests == LoggedRequests::All && self.format.says_policies()
+    }
 }
 
 /// Which requests the access log records.

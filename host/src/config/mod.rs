@@ -36,6 +36,7 @@ mod log_format;
 mod matches;
 mod meaning;
 mod mirror;
+mod misplaced;
 mod passthrough;
 mod pattern;
 mod pool_health;
@@ -68,6 +69,7 @@ mod unmeant;
 mod upgrade;
 mod values;
 mod variables;
+mod written;
 
 use std::path::Path;
 
@@ -108,6 +110,7 @@ pub use timeouts::Timeouts;
 pub use traffic::{RouteTarget, Traffic};
 pub use trusted::TrustedPeers;
 pub use values::{parse_isolation, parse_listen};
+pub use written::WrittenAt;
 
 pub(crate) use rights::target_rights;
 pub(crate) use sections::{
@@ -160,11 +163,20 @@ impl Config {
         pools
     }
 
+    /// In front of a sentence about a file of this listener: where that is named.
+    pub fn named_by(&self, listener: &Listener, file: &Path) -> String {
+        let all = self.listeners.iter();
+        let at = all
+            .take_while(|other| other.address != listener.address)
+            .count();
+        let found = self.written.file_of_listener(at, file);
+        found.map_or_else(String::new, |place| format!("{place}: "))
+    }
+
     /// In front of a sentence about this file: where it is named.
     pub fn named_at(&self, file: &Path) -> String {
-        let mut files = self.files.iter();
-        let found = files.find(|(named, _)| named == file);
-        found.map_or_else(String::new, |(_, place)| format!("{place}: "))
+        let found = self.written.file(file);
+        found.map_or_else(String::new, |place| format!("{place}: "))
     }
 
     /// Reads and validates a text; paths in it are relative to `base`.

@@ -87,7 +87,7 @@ pub(super) fn resolve(
         cache_dir: cache_dir(file.cache_dir, file.state_dir.as_deref()),
         state_dir: file.state_dir,
         pid_file: file.pid_file,
-        files: findings.take_files(),
+        written: super::WrittenAt::new(findings.take_files(), findings.take_keys()),
         warnings: Vec::new(),
     }
 }

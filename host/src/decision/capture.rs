@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::explain::{Trace, TracedCall};
 use super::record::RecordedRequest;
+use crate::observe::PolicyTime;
 use crate::observe::spans::{CallNote, SpanNotes, clipped};
 use crate::policy::{Fault, Hook, PolicyHandle};
 use crate::recording::Role;
@@ -19,6 +20,8 @@ pub(super) struct Capture {
     pub record: Option<RefCell<RecordedRequest>>,
     /// For the collector of traces.
     pub spans: Option<RefCell<SpanNotes>>,
+    /// What policies took, for the access log.
+    pub times: Option<RefCell<Vec<PolicyTime>>>,
 }
 
 impl Capture {
@@ -43,9 +46,24 @@ impl Capture {
             let said = answer.unwrap_or_else(|fault| fault);
             trace.borrow_mut().asked(&call, said);
         }
+        // Nobody waits for a shadow.
+        if let Some(times) = self.times.as_ref().filter(|_| role != Role::Shadow) {
+            add(&mut times.borrow_mut(), &call);
+        }
         if let Some(spans) = &self.spans {
             spans.borrow_mut().called(|| noted(&call, answer));
         }
+    }
+}
+
+/// A route has few policies, and each has few hooks.
+fn add(times: &mut Vec<PolicyTime>, call: &TracedCall<'_>) {
+    match times.iter_mut().find(|asked| &*asked.name == call.policy) {
+        Some(asked) => asked.took += call.took,
+        None => times.push(PolicyTime {
+            name: call.policy.into(),
+            took: call.took,
+        }),
     }
 }
 

@@ -221,6 +221,7 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
     /// A backend's answer has begun, for which it took so long.
     #[inline]
     pub fn answered(self, took: Option<Duration>) {
+        self.state.took.set(took);
         if self.policies.notes_answers {
             self.state.answered.set(Some((Instant::now(), took)));
         }

@@ -9,6 +9,7 @@ use super::capture::Capture;
 use super::explain::Trace;
 use super::record::RecordedRequest;
 use crate::message::{TlsSession, Version};
+use crate::observe::PolicyTime;
 use crate::observe::spans::{AttemptNote, SpanNotes};
 use crate::recording::Recorder;
 use crate::stats::WorkerShard;
@@ -33,6 +34,8 @@ pub struct RequestPolicyState {
     /// When a backend's answer began, and how long the backend took for it; noted only while
     /// something is on trial, or wants to hear of it.
     pub(super) answered: Cell<Option<(Instant, Option<Duration>)>>,
+    /// How long the backend took for the answer that came last.
+    pub(super) took: Cell<Option<Duration>>,
     /// What is noted of the request: nothing for most.
     pub(super) capture: Option<Box<Capture>>,
 }
@@ -53,6 +56,22 @@ impl RequestPolicyState {
     pub fn keep_spans(&mut self, parent: Option<u64>) {
         let notes = SpanNotes::of(parent);
         self.capture.get_or_insert_default().spans = Some(RefCell::new(notes));
+    }
+
+    /// Has what policies take noted, from now on.
+    pub fn keep_times(&mut self) {
+        self.capture.get_or_insert_default().times = Some(RefCell::default());
+    }
+
+    /// Takes what the policies took that were asked so far, if that is noted.
+    pub fn take_times(&self) -> Vec<PolicyTime> {
+        let times = self.capture.as_ref().and_then(|c| c.times.as_ref());
+        times.map(RefCell::take).unwrap_or_default()
+    }
+
+    /// How long the backend took for the answer that came last.
+    pub fn took(&self) -> Option<Duration> {
+        self.took.get()
     }
 
     /// The request has ended: nothing more is noted of its spans. `None` if nothing was.

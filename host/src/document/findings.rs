@@ -206,6 +206,7 @@ pub(crate) struct Findings {
     errors: Vec<ConfigError>,
     warnings: Vec<ConfigWarning>,
     files: Vec<(PathBuf, Place)>,
+    keys: Vec<(String, Place)>,
     /// What other programs call keys, and what stands in their place.
     foreign: Option<Foreign>,
 }
@@ -251,6 +252,16 @@ impl Findings {
     /// The files that were noted.
     pub(crate) fn take_files(&mut self) -> Vec<(PathBuf, Place)> {
         std::mem::take(&mut self.files)
+    }
+
+    /// Notes where the keys are.
+    pub(crate) fn note_keys(&mut self, keys: Vec<(String, Place)>) {
+        self.keys = keys;
+    }
+
+    /// The keys that were noted.
+    pub(crate) fn take_keys(&mut self) -> Vec<(String, Place)> {
+        std::mem::take(&mut self.keys)
     }
 
     /// The warnings that all of these have.

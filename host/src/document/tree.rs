@@ -86,6 +86,16 @@ impl Section {
         )
     }
 
+    /// Where all keys are: those of the file, of its sections, of named sections in them, and of
+    /// tables in lists, which have their position in brackets.
+    pub(crate) fn index(&self) -> Vec<(String, Place)> {
+        let mut all = Vec::new();
+        for (key, node) in &self.entries {
+            node.index(key, DEEPEST, &mut all);
+        }
+        all
+    }
+
     /// Whether this key is there.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|(name, _)| name == key)
@@ -137,7 +147,30 @@ impl Section {
     }
 }
 
+/// How many levels below the file's own keys are indexed.
+const DEEPEST: usize = 2;
+
 impl Node {
+    fn index(&self, path: &str, deeper: usize, all: &mut Vec<(String, Place)>) {
+        all.push((path.to_owned(), self.place.clone()));
+        let Some(deeper) = deeper.checked_sub(1) else {
+            return;
+        };
+        match &self.value {
+            Value::Table(entries) => {
+                for (key, node) in entries {
+                    node.index(&format!("{path}.{key}"), deeper, all);
+                }
+            }
+            Value::List(nodes) => {
+                for (at, node) in nodes.iter().enumerate().filter(|(_, node)| node.is_table()) {
+                    node.index(&format!("{path}[{at}]"), deeper, all);
+                }
+            }
+            _ => {}
+        }
+    }
+
     pub(crate) fn is_table(&self) -> bool {
         matches!(self.value, Value::Table(_))
     }

@@ -4,13 +4,14 @@
 //! lines, which are counted, but never a worker's time. Other commands write directly.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tracing_subscriber::EnvFilter;
 
 use super::counters;
+use super::json::{self, Json};
 use super::outlet::{Keeper, Outlet, Target};
 use super::output::{Lost, Output, lines};
 
@@ -38,8 +39,21 @@ pub enum Manner {
     Direct,
 }
 
+/// How a line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Text,
+    /// An object of JSON.
+    Json,
+}
+
+/// Whether lines are objects of JSON: all of them, whatever writes them.
+static AS_JSON: AtomicBool = AtomicBool::new(false);
+
 /// Starts the log of this process.
-pub(super) fn start(filter: EnvFilter, manner: Manner) -> io::Result<()> {
+pub(super) fn start(filter: EnvFilter, manner: Manner, form: Form) -> io::Result<()> {
+    AS_JSON.store(form == Form::Json, Relaxed);
     let log = match manner {
         Manner::Queued => Log::Queued(Outlet::start(
             "log",
@@ -51,14 +65,29 @@ pub(super) fn start(filter: EnvFilter, manner: Manner) -> io::Result<()> {
     };
     // A process has one log: a second start changes nothing.
     let _ = LOG.set(log);
-    let _ = tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| Entry)
-        .with_ansi(is_coloured())
         // It would print them directly, which may block.
-        .log_internal_errors(false)
-        .try_init();
+        .log_internal_errors(false);
+    let _ = match form {
+        Form::Text => lines.with_ansi(is_coloured()).try_init(),
+        Form::Json => lines.with_ansi(false).event_format(Json).try_init(),
+    };
     Ok(())
+}
+
+/// A line that is no event of `tracing`, with its time.
+pub(super) fn stated(level: &str, target: &str, message: &str) -> String {
+    match AS_JSON.load(Relaxed) {
+        true => json::object((&level.to_ascii_lowercase(), target), message, ""),
+        false => format!("{} {level:>5} {target}: {message}\n", stamp(Duration::ZERO)),
+    }
+}
+
+/// Whether lines are objects of JSON.
+pub(super) fn is_json() -> bool {
+    AS_JSON.load(Relaxed)
 }
 
 /// Whether a terminal that can show colours reads it (no-color.org).
@@ -97,7 +126,10 @@ pub fn complain(sentence: &str) {
     for (number, part) in lines.chunks(WAITING / 2).enumerate() {
         for (place, text) in part.iter().enumerate() {
             let what = if number + place == 0 { "error: " } else { "" };
-            line(format!("{what}{text}\n").into_bytes());
+            line(match is_json() {
+                true => json::object(("error", "waypost"), text, "").into_bytes(),
+                false => format!("{what}{text}\n").into_bytes(),
+            });
         }
         finish(PART);
     }
@@ -161,11 +193,8 @@ impl Keeper for Reporter {
         self.telling = counters().log_lines_lost.load(Relaxed);
         let lost = self.telling - self.told;
         (lost > 0).then(|| {
-            let now = stamp(Duration::ZERO);
-            format!(
-                "{now}  WARN waypost::log: {lost} lines lost: standard error did not accept them\n"
-            )
-            .into_bytes()
+            let message = format!("{lost} lines lost: standard error did not accept them");
+            stated("WARN", "waypost::log", &message).into_bytes()
         })
     }
 

@@ -6,6 +6,7 @@
 
 mod counters;
 mod fault;
+mod json;
 #[cfg(test)]
 mod limit;
 mod log;
@@ -13,6 +14,7 @@ mod outlet;
 mod output;
 mod panic_hook;
 mod panics;
+mod reopened;
 
 use std::io;
 
@@ -22,15 +24,16 @@ pub use counters::{Counters, counters};
 pub use fault::point as fault_point;
 #[cfg(test)]
 pub use limit::limit_this_test;
-pub use log::{Manner, complain, finish, line, stamp};
+pub use log::{Form, Manner, complain, finish, line, stamp};
 pub use outlet::{Keeper, Outlet, Target};
 pub use output::{Lost, lines, print, print_aside};
 pub use panic_hook::last as last_panic;
 pub use panics::{Panicked, caught, goes_on, keeps_running, stays};
+pub use reopened::{Reopened, Reopening};
 
 /// Starts the log of this process and reports panics in it.
-pub fn start(filter: EnvFilter, manner: Manner) -> io::Result<()> {
-    log::start(filter, manner)?;
+pub fn start(filter: EnvFilter, manner: Manner, form: Form) -> io::Result<()> {
+    log::start(filter, manner, form)?;
     panic_hook::install();
     Ok(())
 }

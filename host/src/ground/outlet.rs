@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::output::{Lost, Output};
+use super::reopened::Reopened;
 use super::{fault, panics};
 
 /// How often callers that may wait retry a full queue.
@@ -37,7 +38,7 @@ pub trait Keeper: Send + 'static {
     fn paid(&mut self) {}
 
     /// The file was reopened; after an error, lines still go to the old file.
-    fn reopened(&mut self, _result: io::Result<()>) {}
+    fn reopened(&mut self, _result: &io::Result<()>) {}
 }
 
 /// The sending end. Cheap to clone; the thread ends when all are gone.
@@ -48,7 +49,7 @@ pub struct Outlet {
 
 enum Message {
     Lines(Vec<u8>),
-    Reopen,
+    Reopen(Reopened),
     Flush(SyncSender<()>),
 }
 
@@ -96,8 +97,8 @@ impl Outlet {
     }
 
     /// Reopens the file by its name after the lines queued so far; false if the queue is full.
-    pub fn reopen(&self) -> bool {
-        self.sink.try_send(Message::Reopen).is_ok()
+    pub fn reopen(&self, reopened: Reopened) -> bool {
+        self.sink.try_send(Message::Reopen(reopened)).is_ok()
     }
 
     /// Waits until the lines queued so far are written, but not beyond this limit; false if some
@@ -152,8 +153,8 @@ fn run(
                     keeper.lost(&lost);
                 }
             }
-            Message::Reopen => match target.open() {
-                Ok(opened) => {
+            Message::Reopen(reopened) => {
+                let result = target.open().map(|opened| {
                     // The rest of a line that begins in the old file does not belong in the new
                     // one.
                     if std::mem::replace(output, opened).is_mid_line() {
@@ -162,10 +163,11 @@ fn run(
                             error: io::Error::other("the file was reopened"),
                         });
                     }
-                    keeper.reopened(Ok(()));
-                }
-                Err(e) => keeper.reopened(Err(e)),
-            },
+                });
+                keeper.reopened(&result);
+                // Nobody may wait for it.
+                let _ = reopened.try_send(result);
+            }
             // The caller may have given up.
             Message::Flush(done) => _ = done.try_send(()),
         }

@@ -1,9 +1,9 @@
 //! Panics are counted and logged.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use super::{counters, log};
 
@@ -17,17 +17,28 @@ pub(super) fn install() {
         // Held only while copying, which does not panic.
         *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(sentence.clone());
         counters().panics.fetch_add(1, Relaxed);
-        let backtrace = std::backtrace::Backtrace::capture();
-        let mut text = format!(
-            "{} ERROR waypost::panic: {sentence}; this is a bug of the proxy\n",
-            log::stamp(Duration::ZERO)
-        );
-        if backtrace.status() == std::backtrace::BacktraceStatus::Captured {
+        let backtrace = Backtrace::capture();
+        let message = format!("{sentence}; this is a bug of the proxy");
+        let mut text = log::stated("ERROR", "waypost::panic", &message);
+        if log::is_json() {
+            return in_lines(&text, &backtrace);
+        }
+        if backtrace.status() == BacktraceStatus::Captured {
             text.push_str(&backtrace.to_string());
             text.push('\n');
         }
         log::line(text.into_bytes());
     }));
+}
+
+/// A backtrace is longer than a value may be: each of its lines is an object.
+fn in_lines(first: &str, backtrace: &Backtrace) {
+    log::line(first.into());
+    if backtrace.status() == BacktraceStatus::Captured {
+        for line in backtrace.to_string().lines() {
+            log::line(log::stated("ERROR", "waypost::panic", line).into());
+        }
+    }
 }
 
 fn sentence(info: &PanicHookInfo<'_>) -> String {

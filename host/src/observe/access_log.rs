@@ -11,7 +11,7 @@ use super::Outcome;
 pub use super::log_line::Moved;
 use super::log_line::Seen;
 use crate::config::{self, LogFormat, LoggedRequests};
-use crate::ground::{self, Keeper, Lost, Outlet, Target};
+use crate::ground::{self, Keeper, Lost, Outlet, Reopening, Target};
 use crate::message::RequestHead;
 use crate::net::ConnectionInfo;
 use crate::stats::WorkerShard;
@@ -104,7 +104,7 @@ impl Keeper for Account {
         });
     }
 
-    fn reopened(&mut self, result: io::Result<()>) {
+    fn reopened(&mut self, result: &io::Result<()>) {
         match result {
             Ok(()) => tracing::info!("the access log was opened again"),
             Err(e) => tracing::warn!(
@@ -160,18 +160,33 @@ impl LogWriter {
         outlet.is_some_and(|outlet| outlet.send(text.as_bytes().to_vec()).is_ok())
     }
 
-    /// Has the file opened again by its name, as after it was moved away.
-    pub fn reopen(&self) {
-        match (&self.to.outlet, &self.target) {
-            (None, _) => tracing::info!("there is no access log to open again"),
-            (_, Target::Stdout | Target::Stderr) => {
+    /// Has the file opened again by its name, as after it was moved away. `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, if the log is behind.
+    pub fn reopen(&self) -> Result<Option<Reopening>, String> {
+        let (outlet, path) = match (&self.to.outlet, &self.target) {
+            (Some(outlet), Target::File(path)) => (outlet, path),
+            (None, _) => {
+                tracing::info!("there is no access log to open again");
+                return Ok(None);
+            }
+            (Some(_), Target::Stdout | Target::Stderr) => {
                 tracing::info!(
                     "the access log goes to standard output, which is never opened again"
                 );
+                return Ok(None);
             }
-            (Some(outlet), Target::File(_)) if outlet.reopen() => {}
-            _ => tracing::warn!("the access log can't be opened again now: it is behind"),
+        };
+        let what = format!("the access log {}", path.display());
+        let (reopened, reopening) = Reopening::new(what.clone());
+        if outlet.reopen(reopened) {
+            return Ok(Some(reopening));
         }
+        let sentence = format!("{what} can't be opened again now: it is behind");
+        tracing::warn!("{sentence}");
+        Err(sentence)
     }
 
     /// Waits until what was handed over is written, but not beyond this limit.

@@ -1,22 +1,19 @@
 //! A line of the access log.
 
 use std::borrow::Cow;
-use std::io::Write as _;
 use std::time::SystemTime;
 
 use http::Method;
-use httpdate::fmt_http_date;
 use serde::Serialize;
 
-use super::seeable::Seeable;
-use super::{Asked, Outcome};
+use super::json_line::{Asking, Line, Seeable, Tls};
+use super::log_text::{common_time, number, seconds, shown};
+use super::redacted::{values_left_out, without_user, without_values};
+use super::{Asked, Outcome, PolicyTime};
 use crate::config::{LogFact, LogFormat, LogPiece};
 use crate::ground;
-use crate::message::{RequestHead, TlsSession};
+use crate::message::RequestHead;
 use crate::net::ConnectionInfo;
-
-/// In place of a value that is not to be written.
-const REDACTED: &str = "***";
 
 /// What a tunnel has carried.
 #[derive(Debug, Clone, Copy)]
@@ -39,104 +36,6 @@ pub(super) struct Seen<'a> {
     pub moved: Option<Moved>,
     /// Whether values of queries are left out.
     pub redact_query: bool,
-}
-
-/// A line in JSON.
-#[derive(Debug, Serialize)]
-struct Line<'a> {
-    /// When the request's head had arrived, RFC 3339 in UTC.
-    time: String,
-    /// The client's address.
-    client: Cow<'a, str>,
-    /// The version of HTTP; nothing if the head could not be read. Of a connection that was passed
-    /// on as it is, `passthrough` or `tcp`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    protocol: Option<&'static str>,
-    /// The TLS session of its connection; nothing if that is not encrypted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls: Option<Tls<'a>>,
-    /// The request method; empty if the head could not be read.
-    method: &'a str,
-    /// The host asked for.
-    host: &'a str,
-    /// Path and query.
-    target: Cow<'a, str>,
-    /// The port of a forward proxy's destination.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    port: Option<u16>,
-    /// The user of a forward proxy.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<&'a str>,
-    /// The status sent; 0 if none was.
-    status: u16,
-    /// Time from the head to the end of the response.
-    duration_microseconds: u64,
-    /// The route.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    route: &'a str,
-    /// The pool.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pool: &'a str,
-    /// The last backend tried.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    backend: Option<&'a str>,
-    /// How often the request was sent.
-    attempts: u32,
-    /// Another attempt would have been made, had the retry budget allowed it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    over_budget: bool,
-    /// What became of an attempt beside another.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hedge: Option<&'static str>,
-    /// Bytes of the request's body; of a tunnel, those after its 101, or of the whole connection.
-    bytes_from_client: u64,
-    /// Bytes of the response's body; of a tunnel, those after its 101.
-    bytes_to_client: u64,
-    /// What the client says it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_agent: Option<Cow<'a, str>>,
-    /// Where it says that it comes from.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    referer: Option<Cow<'a, str>>,
-    /// What it is called, where `[request-id]` or the route says that it has a name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<&'a str>,
-    /// Its trace, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<String>,
-    /// Why the proxy or a policy refused the request, or why it could not be completed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-}
-
-/// The TLS session of a client's connection.
-#[derive(Debug, Serialize)]
-struct Tls<'a> {
-    /// The version of TLS.
-    version: &'static str,
-    /// The cipher suite by its name in IANA's registry.
-    cipher_suite: &'a str,
-    /// The name that the client asked for (SNI).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    server_name: Option<&'a str>,
-    /// The protocol that was agreed to (ALPN).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    application_protocol: Option<&'a str>,
-    /// The subject of the client's certificate, if it has presented one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_subject: Option<&'a str>,
-}
-
-impl<'a> From<&'a TlsSession> for Tls<'a> {
-    fn from(session: &'a TlsSession) -> Self {
-        Self {
-            version: session.version.as_str(),
-            cipher_suite: &session.cipher_suite,
-            server_name: session.server_name.as_deref(),
-            application_protocol: session.protocol.as_deref(),
-            client_subject: session.client.as_deref().map(|own| &*own.subject),
-        }
-    }
 }
 
 impl<'a> Seen<'a> {
@@ -169,6 +68,7 @@ impl<'a> Seen<'a> {
             client: self.client(),
             protocol: self.protocol(),
             tls: self.from.session().map(|session| Tls::from(&**session)),
+            scheme: self.shown_scheme(),
             method: self.understood().map_or("", |head| head.method.as_str()),
             host: self.head.map_or("", |head| &head.host),
             target: self.redacted(self.target()),
@@ -179,6 +79,8 @@ impl<'a> Seen<'a> {
             route: known.map_or("", |known| &known.route),
             pool: known.map_or("", |known| &known.pool),
             backend: self.backend(),
+            upstream_microseconds: self.upstream(),
+            policies: self.policies().map(Asking::from).collect(),
             attempts: outcome.attempts,
             over_budget: outcome.over_budget,
             hedge: outcome.hedge.as_str(),
@@ -206,22 +108,27 @@ impl<'a> Seen<'a> {
                 .and_then(|asked| asked.user.as_deref())
                 .map(Into::into),
             LogFact::Method => self.understood().map(|head| head.method.as_str().into()),
-            LogFact::Scheme => self.understood().map(|head| self.scheme(head).into()),
+            LogFact::Scheme => self.shown_scheme().map(Into::into),
             LogFact::Host => self.head.map(|head| head.host.as_str().into()),
             LogFact::Target => Some(self.redacted(self.target())),
             LogFact::Path => self.target().split('?').next().map(Into::into),
             LogFact::Query => {
                 let query = self.target().split_once('?');
-                query.map(|(_, query)| self.values_left_out(query))
+                query.map(|(_, query)| self.query_shown(query))
             }
             LogFact::Protocol => self.protocol().map(Into::into),
             LogFact::Status => return number(to, format_args!("{:03}", outcome.status)),
             LogFact::BytesFromClient => return number(to, format_args!("{}", self.bytes().0)),
             LogFact::BytesToClient => return number(to, format_args!("{}", self.bytes().1)),
-            LogFact::Duration => {
-                let all = outcome.microseconds();
-                let (seconds, rest) = (all / 1_000_000, all % 1_000_000);
-                return number(to, format_args!("{seconds}.{rest:06}"));
+            LogFact::Duration => return seconds(to, outcome.microseconds()),
+            LogFact::UpstreamDuration => match self.upstream() {
+                Some(took) => return seconds(to, took),
+                None => None,
+            },
+            LogFact::Policies => {
+                let each = self.policies().map(Asking::from);
+                let each = each.map(|asked| format!("{}={}", asked.name, asked.nanoseconds));
+                Some(each.collect::<Vec<_>>().join(",").into())
             }
             LogFact::DurationMicroseconds => {
                 return number(to, format_args!("{}", outcome.microseconds()));
@@ -243,6 +150,24 @@ impl<'a> Seen<'a> {
             LogFact::Header(name) => return shown(self.bytes_of(name).unwrap_or_default(), to),
         };
         shown(text.as_deref().unwrap_or_default().as_bytes(), to);
+    }
+
+    /// A connection that is passed on has none.
+    fn shown_scheme(&self) -> Option<&'static str> {
+        let is_request = self.moved.is_none_or(|moved| moved.layer4.is_none());
+        let head = self.understood().filter(|_| is_request)?;
+        Some(self.scheme(head))
+    }
+
+    /// Microseconds.
+    fn upstream(&self) -> Option<u64> {
+        let took = self.outcome.logged.as_deref()?.upstream?;
+        u64::try_from(took.as_micros()).ok()
+    }
+
+    fn policies(&self) -> impl Iterator<Item = &'a PolicyTime> {
+        let known = self.outcome.logged.as_deref();
+        known.into_iter().flat_map(|known| &known.policies)
     }
 
     /// Before the fields about the client are read, what its connection says.
@@ -315,115 +240,30 @@ impl<'a> Seen<'a> {
         self.head?.fields.first(name)
     }
 
+    /// Without values where these are left out.
+    fn redacted<'t>(&self, target: &'t str) -> Cow<'t, str> {
+        match self.redact_query {
+            true => without_values(target),
+            false => target.into(),
+        }
+    }
+
+    fn query_shown<'t>(&self, query: &'t str) -> Cow<'t, str> {
+        match self.redact_query {
+            true => values_left_out(query).into(),
+            false => query.into(),
+        }
+    }
+
     /// The first field of this name, as policies and the route have left it.
     fn field(&self, name: &str) -> Option<Cow<'a, str>> {
         let value = String::from_utf8_lossy(self.bytes_of(name)?);
         match name == "referer" {
-            true => match self.redacted(&value) {
-                Cow::Borrowed(_) => Some(value),
-                Cow::Owned(left) => Some(left.into()),
-            },
-            false => Some(value),
-        }
-    }
-
-    /// A target, or an address, without the values of its query where these are left out.
-    fn redacted<'t>(&self, target: &'t str) -> Cow<'t, str> {
-        if !self.redact_query {
-            return target.into();
-        }
-        // What is behind a hash may be a token as well.
-        let target = target.split('#').next().unwrap_or_default();
-        match target.split_once('?') {
-            Some((path, query)) => format!("{path}?{}", self.values_left_out(query)).into(),
-            None => target.into(),
-        }
-    }
-
-    fn values_left_out<'t>(&self, query: &'t str) -> Cow<'t, str> {
-        if !self.redact_query {
-            return query.into();
-        }
-        let parts = query.split('&').map(|part| match part.split_once('=') {
-            Some((name, _)) => format!("{name}={REDACTED}"),
-            None if part.is_empty() => String::new(),
-            // What has no name is the value.
-            None => REDACTED.to_owned(),
-        });
-        parts.collect::<Vec<_>>().join("&").into()
-    }
-}
-
-fn number(to: &mut Vec<u8>, number: std::fmt::Arguments<'_>) {
-    // Writing into memory can't fail.
-    let _ = to.write_fmt(number);
-}
-
-/// As `common` has it: `30/Nov/2026:08:49:37 +0000`.
-fn common_time(time: SystemTime) -> String {
-    let date = fmt_http_date(time);
-    let parts: Vec<&str> = date.split(' ').collect();
-    match parts[..] {
-        [_, day, month, year, time, _] => format!("{day}/{month}/{year}:{time} +0000"),
-        _ => date,
-    }
-}
-
-/// A dash if there is nothing.
-fn shown(text: &[u8], to: &mut Vec<u8>) {
-    match text {
-        b"" => to.push(b'-'),
-        text => escaped(text, to),
-    }
-}
-
-/// Quotes, backslashes and whatever is not visible ASCII are written by their bytes.
-fn escaped(text: &[u8], to: &mut Vec<u8>) {
-    for &byte in text {
-        match byte {
-            b' '..=b'~' if !b"\"\\".contains(&byte) => to.push(byte),
-            _ => number(to, format_args!("\\x{byte:02X}")),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_client_sends_ends_no_line_and_no_quoted_text() {
-        let mut to = Vec::new();
-        escaped(b"a \"b\"\\\n\xe9\x7f", &mut to);
-        assert_eq!(to, br"a \x22b\x22\x5C\x0A\xE9\x7F");
-    }
-
-    #[test]
-    fn a_date_is_written_as_in_the_common_format() {
-        let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(784_111_777);
-        assert_eq!(common_time(time), "06/Nov/1994:08:49:37 +0000");
-    }
-
-    #[test]
-    fn values_of_a_query_are_left_out_where_that_is_asked_for() {
-        let (outcome, of) = (Outcome::begin(), ([127, 0, 0, 1], 1).into());
-        let from = ConnectionInfo::new(of, of);
-        let seen = |redact_query| Seen {
-            outcome: &outcome,
-            head: None,
-            from: &from,
-            moved: None,
-            redact_query,
-        };
-        for (target, left) in [
-            ("/a", "/a"),
-            ("/a?", "/a?"),
-            ("/a?b=c&d=e=f&g", "/a?b=***&d=***&***"),
-            ("https://h/a?b=c#d", "https://h/a?b=***"),
-            ("/a#b?c=d", "/a"),
-        ] {
-            assert_eq!(seen(false).redacted(target), target);
-            assert_eq!(seen(true).redacted(target), left);
+            true if self.redact_query => {
+                let left = without_values(&value);
+                Some(without_user(&left).into_owned().into())
+            }
+            _ => Some(value),
         }
     }
 }

@@ -5,10 +5,12 @@
 //! it, and so will whatever else reports requests. Decides nothing, and never holds a request up.
 
 pub mod access_log;
+mod json_line;
 mod log_line;
+mod log_text;
 mod outcome;
-mod seeable;
+mod redacted;
 pub mod spans;
 pub mod traces;
 
-pub use outcome::{Asked, Hedge, Logged, Outcome};
+pub use outcome::{Asked, Hedge, Logged, Outcome, PolicyTime};

@@ -58,6 +58,19 @@ pub struct Logged {
     pub pool: String,
     /// Bytes of the request's body that were passed on.
     pub request_bytes: u64,
+    /// The policies that were asked, if their times were to be kept.
+    pub policies: Vec<PolicyTime>,
+    /// How long the backend took from the whole request to the head of its answer.
+    pub upstream: Option<Duration>,
+}
+
+/// What the calls of one policy took for one request.
+#[derive(Debug, Clone)]
+pub struct PolicyTime {
+    /// The policy.
+    pub name: Box<str>,
+    /// Of all its calls.
+    pub took: Duration,
 }
 
 /// What a client of the forward proxy has asked for.

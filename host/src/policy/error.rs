@@ -32,6 +32,16 @@ pub enum PolicyError {
     },
 }
 
+impl PolicyError {
+    /// Whether the settings are what is wrong.
+    pub fn is_of_settings(&self) -> bool {
+        let Self::Refused { reason, .. } = self else {
+            return false;
+        };
+        matches!(reason, Refusal::Configure(_) | Refusal::SettingsUnwanted)
+    }
+}
+
 /// What is wrong with a policy.
 #[derive(Debug, Error, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {

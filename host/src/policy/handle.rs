@@ -260,9 +260,13 @@ impl PolicyHandle {
             store.data_mut().insert(tape);
         }
         let State {
-            context, deadline, ..
+            context,
+            deadline,
+            asked,
+            ..
         } = store.data_mut();
         context.begin(request, response.as_deref_mut(), pools);
+        asked.begin(hook);
         deadline.begin(self.deadline);
         store.set_epoch_deadline(self.deadline.ticks);
 

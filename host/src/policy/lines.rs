@@ -1,11 +1,13 @@
 //! A policy's lines in the proxy's log: bounded in length and in rate, one line each.
 
 use std::fmt::{self, Write as _};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use tracing::Level;
 
+use super::Hook;
 use super::last_words::LastWords;
 use crate::stats::PolicyShard;
 use crate::text::is_unseen;
@@ -39,6 +41,7 @@ pub struct LogLine {
 /// Where the lines of one instance go.
 pub(super) struct Lines {
     policy: Arc<str>,
+    asked: Arc<Asked>,
     shard: Arc<PolicyShard>,
     /// The lines of this call, if they are kept, including those that the log drops.
     kept: Option<Vec<LogLine>>,
@@ -48,6 +51,25 @@ pub(super) struct Lines {
     last_words: LastWords,
     /// What came on the streams after the last end of a line.
     partial: [Partial; 2],
+}
+
+/// The hook that an instance is in. Written by each call, with a plain store, and read by lines,
+/// which come from other places than the call as well.
+#[derive(Debug, Default)]
+pub(super) struct Asked(AtomicU8);
+
+impl Asked {
+    /// This hook is called.
+    #[inline]
+    pub(super) fn begin(&self, hook: Hook) {
+        self.0.store(hook.index() as u8 + 1, Relaxed);
+    }
+
+    /// `None` while the instance is set up.
+    fn hook(&self) -> Option<Hook> {
+        let number = usize::from(self.0.load(Relaxed)).checked_sub(1)?;
+        Hook::ALL.get(number).copied()
+    }
 }
 
 /// Where a guest prints.
@@ -67,9 +89,10 @@ struct Partial {
 
 impl Lines {
     /// The lines of an instance of this policy; dropped ones are counted in `shard`.
-    pub(super) fn new(policy: Arc<str>, shard: Arc<PolicyShard>) -> Self {
+    pub(super) fn new(policy: Arc<str>, asked: Arc<Asked>, shard: Arc<PolicyShard>) -> Self {
         Self {
             policy,
+            asked,
             shard,
             kept: None,
             is_silent: false,
@@ -162,12 +185,13 @@ impl Lines {
             return;
         }
         let policy = &*self.policy;
+        let hook = self.asked.hook().map(Hook::name);
         let line = one_line(message);
         match level {
-            Level::ERROR => tracing::error!(target: "policy", policy, "{line}"),
-            Level::WARN => tracing::warn!(target: "policy", policy, "{line}"),
-            Level::INFO => tracing::info!(target: "policy", policy, "{line}"),
-            _ => tracing::debug!(target: "policy", policy, "{line}"),
+            Level::ERROR => tracing::error!(target: "policy", policy, hook, "{line}"),
+            Level::WARN => tracing::warn!(target: "policy", policy, hook, "{line}"),
+            Level::INFO => tracing::info!(target: "policy", policy, hook, "{line}"),
+            _ => tracing::debug!(target: "policy", policy, hook, "{line}"),
         }
     }
 }
@@ -253,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_line_without_an_end_explains_the_call_in_which_it_began() {
-        let mut lines = Lines::new("p".into(), Arc::default());
+        let mut lines = Lines::new("p".into(), Arc::default(), Arc::default());
         let first = Instant::now();
         lines.print(Stream::Error, b"fatal: ");
         lines.print(Stream::Output, b"not this");
@@ -280,7 +304,7 @@ mod tests {
 
     #[test]
     fn kept_lines_are_all_lines_and_not_only_logged_ones() {
-        let mut lines = Lines::new("p".into(), Arc::default());
+        let mut lines = Lines::new("p".into(), Arc::default(), Arc::default());
         lines.log(Level::INFO, "before");
         lines.keep();
         (0..KEPT + 10).for_each(|n| lines.log(Level::WARN, &format!("{n}\n")));

@@ -11,7 +11,7 @@ use wasmtime::ResourceLimiter;
 use super::answer::RoutePools;
 use super::deadline::Deadline;
 use super::edits::EditBudget;
-use super::lines::Lines;
+use super::lines::{Asked, Lines};
 use super::store::{Answer, Call, Store};
 use super::tape::{Clock, Tape};
 use super::wasi_context::Wasi;
@@ -41,6 +41,8 @@ pub(super) struct State {
     pub limits: Limits,
     /// Its log; shared with its standard output, if it has one.
     pub lines: Arc<Mutex<Lines>>,
+    /// The hook that it is in, for its lines.
+    pub asked: Arc<Asked>,
     /// Its own generator, so that no instance waits for another.
     pub rng: SmallRng,
     /// The worker's facts; none while it is set up.
@@ -68,14 +70,17 @@ impl State {
         store: &Arc<Store>,
         epoch: Instant,
     ) -> Self {
+        let asked = Arc::new(Asked::default());
         Self {
             context: CallContext::default(),
             deadline: Deadline::default(),
             limits,
             lines: Arc::new(Mutex::new(Lines::new(
                 Arc::clone(policy),
+                Arc::clone(&asked),
                 Arc::clone(shard),
             ))),
+            asked,
             rng: SmallRng::from_rng(&mut rand::rng()),
             facts: None,
             counters: Counters {

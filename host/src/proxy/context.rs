@@ -103,6 +103,14 @@ impl<'a> RequestContext<'a> {
         self.target = settled(self.rule, self.target, self.state);
     }
 
+    /// Counts a request that has ended with this status for the pool that took it.
+    #[inline]
+    pub(super) fn count(self, status: u16) {
+        if let Some(pool) = self.view.pools.pool(self.target.pool) {
+            pool.shard.requests.count(status);
+        }
+    }
+
     /// The policies of the route.
     #[inline]
     pub(super) fn chain(self) -> PolicyChain<'a, WorkerEnvironment<'a>> {

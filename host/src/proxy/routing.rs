@@ -45,6 +45,9 @@ impl<'a> Exchange<'a> {
             self.name(edits, Some(target.pool));
         }
         self.normalise(rule)?;
+        if self.view.settings.times_policies {
+            state.keep_times();
+        }
         self.sample(worker, (rule, target), state);
         Ok((rule, target))
     }

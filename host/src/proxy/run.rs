@@ -129,6 +129,7 @@ impl Exchange<'_> {
             let chain = context.chain();
             chain.end();
             chain.conclude(&exchange.outcome);
+            context.count(exchange.outcome.status);
         }
         exchange.note_logged(context);
         report(&exchange.client, view, exchange.scratch, &exchange.outcome);
@@ -165,6 +166,12 @@ impl Exchange<'_> {
             && self.view.settings.logged.wants(may_fail)
         {
             self.note_route(context.rule.number, Some(context.target));
+            // An answer of the proxy's own may come after one that a backend gave before.
+            let is_of_backend = self.outcome.reason.is_none() || self.outcome.broken;
+            if let Some(logged) = &mut self.outcome.logged {
+                logged.policies = context.state.take_times();
+                logged.upstream = context.state.took().filter(|_| is_of_backend);
+            }
         }
     }
 
@@ -178,6 +185,7 @@ impl Exchange<'_> {
             route: route.map(ToString::to_string).unwrap_or_default(),
             pool: pool.map_or_else(String::new, |pool| pool.topology.name.to_string()),
             request_bytes: self.request_bytes(),
+            ..Logged::default()
         }));
     }
 

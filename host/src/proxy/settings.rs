@@ -38,6 +38,8 @@ pub struct Settings {
     pub stats_path: Option<Arc<str>>,
     /// Which requests the access log has.
     pub logged: LoggedRequests,
+    /// Whether it says what policies took.
+    pub(super) times_policies: bool,
     /// Which requests are recorded, if any are.
     pub sampling: Option<Sampling>,
     /// What requests are called, if they have names.
@@ -84,6 +86,7 @@ impl Settings {
             paths: config.paths,
             stats_path: config.stats_path.as_deref().map(Arc::from),
             logged: config.access_log.requests,
+            times_policies: config.access_log.times_policies(),
             sampling: Sampling::new(config, policies),
             marks: Marks::new(config),
             keeps_spelling: config.routes.iter().any(|route| route.preserve_header_case),

@@ -15,6 +15,7 @@ use crate::message::trace_context::{TRACEPARENT, TRACESTATE};
 use crate::message::{RequestHead, TraceContext};
 use crate::observe::Outcome;
 use crate::observe::spans::{AttemptNote, RequestTrace, SpanNotes, clipped, unix_nanoseconds};
+use crate::stats::Exemplar;
 use crate::upstream::{AttemptOutcome, RequestFailure, Verdict, WorkerEndpoint};
 
 /// Of a `tracestate` this much is exported; what is longer is only passed on.
@@ -152,6 +153,12 @@ impl Awaited<'_, '_> {
         let Some(context) = head.trace else { return };
         if context.sampled || with_errors && has_failed(outcome) {
             let trace = self.trace(context, notes);
+            let took = u64::try_from(outcome.took.as_nanos()).unwrap_or(u64::MAX);
+            self.worker.shard.exemplars.note(Exemplar {
+                ended_unix: trace.began_unix.saturating_add(took),
+                trace: context.trace,
+                microseconds: outcome.microseconds(),
+            });
             self.worker.traces.record(trace);
         }
     }

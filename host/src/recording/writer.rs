@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -13,7 +14,7 @@ use super::file::{Flushed, RecordFile};
 use super::format::{Line, Lineup, Request};
 use super::redact::Redactor;
 use crate::config::RecordingConfig;
-use crate::ground;
+use crate::ground::{self, Reopened, Reopening};
 use crate::stats::{RecordingShard, Stats, WorkerShard};
 
 /// Requests that may wait for the writer ...
@@ -41,11 +42,12 @@ pub struct Recorder {
 pub struct RecordWriter {
     recorder: Recorder,
     thread: JoinHandle<()>,
+    path: PathBuf,
 }
 
 enum Message {
     Request(Arc<Lineup>, Box<Request>, Held),
-    Reopen,
+    Reopen(Reopened),
     End,
 }
 
@@ -94,7 +96,12 @@ impl RecordWriter {
                 ground::keeps_running("the recording's thread", || writer.run(&messages));
             })?;
         let recorder = Recorder { sink, queued };
-        Ok(Self { recorder, thread })
+        let path = record.file.clone();
+        Ok(Self {
+            recorder,
+            thread,
+            path,
+        })
     }
 
     /// A worker's end.
@@ -103,10 +110,20 @@ impl RecordWriter {
     }
 
     /// Begins a new file if the old one was moved away.
-    pub fn reopen(&self) {
-        if self.recorder.sink.try_send(Message::Reopen).is_err() {
-            tracing::warn!("the recording can't be reopened now: its writer is behind");
-        }
+    ///
+    /// # Errors
+    ///
+    /// A sentence, if the writer is behind.
+    pub fn reopen(&self) -> Result<Reopening, String> {
+        let what = format!("the recording {}", self.path.display());
+        let (reopened, reopening) = Reopening::new(what.clone());
+        let message = Message::Reopen(reopened);
+        self.recorder.sink.try_send(message).map_err(|_| {
+            let sentence = format!("{what} can't be reopened now: its writer is behind");
+            tracing::warn!("{sentence}");
+            sentence
+        })?;
+        Ok(reopening)
     }
 
     /// Waits until the queued requests are written, but not beyond this limit.
@@ -182,7 +199,10 @@ impl Writer {
                     self.write(&lineup, request);
                     drop(held);
                 }
-                Ok(Message::Reopen) => self.reopen(),
+                Ok(Message::Reopen(reopened)) => {
+                    // Nobody may wait for it.
+                    let _ = reopened.try_send(self.reopen());
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -250,19 +270,16 @@ impl Writer {
         }
     }
 
-    fn reopen(&mut self) {
+    fn reopen(&mut self) -> io::Result<()> {
         self.flush();
         if self.file.is_in_place() {
             tracing::info!("{} was not moved: the recording continues in it", self.path);
-            return;
+            return Ok(());
         }
-        match self.file.rotate() {
-            Ok(()) => {
-                self.lineups.clear();
-                tracing::info!("the recording continues in a new file {}", self.path);
-            }
-            Err(error) => self.failed(&error),
-        }
+        self.file.rotate().inspect_err(|error| self.failed(error))?;
+        self.lineups.clear();
+        tracing::info!("the recording continues in a new file {}", self.path);
+        Ok(())
     }
 
     fn failed(&mut self, error: &io::Error) {

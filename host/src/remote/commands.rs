@@ -111,7 +111,7 @@ async fn about_process(client: &Client, command: Command, json: bool) -> Result<
         }
         Command::Reopen => {
             let sent = client.send(Method::POST, "/reopen", Bytes::new(), CHANGE);
-            let shown = |_: &Answer| Ok("reopening the logs\n".to_owned());
+            let shown = |_: &Answer| Ok("the logs were opened again\n".to_owned());
             print(&sent.await?, json, shown)
         }
         // It has no other form.

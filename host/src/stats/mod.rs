@@ -5,10 +5,12 @@
 
 mod attempts;
 mod backend;
+mod classes;
 mod compression;
 mod counter;
 mod decisions;
 mod departed;
+mod exemplars;
 mod forward;
 mod histogram;
 mod last_fault;
@@ -22,10 +24,12 @@ mod trial;
 
 pub use attempts::{AttemptShard, RetryReason};
 pub use backend::{BackendShard, BackendStats, HealthReading, HealthReadings, HealthState};
+pub use classes::{ByClass, CLASSES};
 pub use compression::CompressionShard;
 pub use counter::{Counter, Gauge};
 pub use decisions::{DecidedPool, DecisionSums, Decisions, FORGOTTEN, Selections};
 pub use departed::Departed;
+pub use exemplars::{Exemplar, Exemplars};
 pub use forward::{ForwardRefused, ForwardShard};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use last_fault::LastFault;
@@ -210,8 +214,7 @@ impl Stats {
         )
     }
 
-    /// The shards of one pool whose connections are limited or that gets copies, one per worker,
-    /// made if new.
+    /// The shards of one pool, one per worker, made if new.
     pub fn pool(&self, name: &str) -> Vec<Arc<PoolShard>> {
         let new = || self.inner.workers.iter().map(|_| Arc::default()).collect();
         let mut all = locked(&self.inner.pools);
@@ -219,7 +222,7 @@ impl Stats {
         of_name.or_insert_with(new).clone()
     }
 
-    /// The shards of all pools whose connections are limited or that get copies, by name.
+    /// The shards of all pools, by name.
     pub fn pools(&self) -> Named<Vec<Arc<PoolShard>>, PoolShard> {
         locked(&self.inner.pools).clone()
     }

@@ -3,8 +3,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{
-    AttemptShard, CompressionShard, Counter, Decisions, ForwardShard, Gauge, Histogram,
-    MirrorShard, RetryReason,
+    AttemptShard, ByClass, CompressionShard, Counter, Decisions, Exemplars, ForwardShard, Gauge,
+    Histogram, MirrorShard, RetryReason,
 };
 
 /// How many hooks are counted, in the order of [`crate::policy::Hook`].
@@ -84,6 +84,8 @@ pub struct WorkerShard {
     pub hanging_seconds: Gauge,
     /// Time from a request's head to the end of its response, in microseconds.
     pub request_microseconds: Histogram,
+    /// Of these, traced requests: the last of each range.
+    pub exemplars: Exemplars,
 }
 
 /// Counters of one worker's clients that speak HTTP/2.
@@ -154,6 +156,7 @@ impl Default for WorkerShard {
             heartbeats: Counter::default(),
             hanging_seconds: Gauge::default(),
             request_microseconds: Histogram::default(),
+            exemplars: Exemplars::default(),
         }
     }
 }
@@ -187,10 +190,13 @@ impl WorkerShard {
     }
 }
 
-/// Counters of one pool with limited connections or copies of other pools' requests, as one worker
-/// sees it.
+/// Counters of one pool, as one worker sees it.
 #[derive(Debug, Default)]
 pub struct PoolShard {
+    /// Requests of its routes that have ended.
+    pub requests: ByClass,
+    /// 1 where requests may wait or be copied, so that what is counted of that may be more than 0.
+    pub is_limited: Gauge,
     /// Requests that wait for a connection now.
     pub waiting: Gauge,
     /// Requests that waited for a connection and got it.
@@ -206,6 +212,7 @@ pub struct PoolShard {
 impl PoolShard {
     /// Adds the counts of another shard that is no longer written.
     pub(super) fn fold(&self, other: &Self) {
+        self.requests.fold(&other.requests);
         self.waits.add(other.waits.value());
         self.refused.add(other.refused.value());
         self.slow_clients.add(other.slow_clients.value());

@@ -44,8 +44,7 @@ pub struct WorkerPool {
     pub topology: Arc<PoolTopology>,
     /// Its endpoints, by the position that policies use.
     pub endpoints: Box<[Rc<WorkerEndpoint>]>,
-    /// What this worker counts of those that wait and of copies; nothing where connections are not
-    /// limited and no route is mirrored here.
+    /// What this worker counts of its requests, of those that wait and of copies.
     pub shard: Arc<PoolShard>,
     /// When counting began.
     pub(super) started: Instant,
@@ -268,11 +267,10 @@ impl WorkerPool {
         let is_limited = all.any(|e| e.places.is_some() || e.streams.connections > 0);
         let limits_requests = topology.endpoints.iter().any(|e| e.requests.is_some());
         let is_limited = is_limited || limits_requests || topology.requests.is_some();
-        let shard = if is_limited || topology.is_mirror {
-            Arc::clone(&stats.pool(&topology.name)[worker])
-        } else {
-            Arc::default()
-        };
+        let shard = Arc::clone(&stats.pool(&topology.name)[worker]);
+        if is_limited || topology.is_mirror {
+            shard.is_limited.set(1);
+        }
         Self {
             topology: Arc::clone(topology),
             endpoints,

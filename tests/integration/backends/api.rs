@@ -263,7 +263,7 @@ fn what_the_api_has_said_holds_over_a_reload_for_as_long_as_its_pool_stays() {
     reload(&y);
     assert_eq!(call(&proxy, "GET", "/pools/x", "").status, 404);
     reload(&text);
-    let begins_anew = [format!("{} configuration healthy", one.address())];
+    let begins_anew = [format!("{} configuration unproven", one.address())];
     assert_eq!(endpoints(&proxy), begins_anew);
 }
 

@@ -35,7 +35,10 @@ fn a_command_that_names_several_backends_changes_all_or_none() {
     ask(&proxy, &format!("up x {first} {second}"), 0);
     assert_eq!(
         endpoints(&proxy),
-        before,
+        [
+            format!("{first} configuration healthy"),
+            format!("{second} configuration unproven"),
+        ],
         "a weight of 0 drains, and `up` ends that"
     );
 }

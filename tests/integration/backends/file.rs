@@ -33,7 +33,7 @@ fn a_file_is_followed_and_one_that_is_broken_keeps_the_last_good_list() {
     assert_eq!(
         endpoints(&proxy),
         [
-            format!("{} configuration healthy", one.address()),
+            format!("{} configuration unproven", one.address()),
             format!("{} file healthy", two.address()),
         ]
     );
@@ -133,7 +133,7 @@ fn check_reads_the_file_too() {
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(
         said.stdout
-            .contains("error: pool \"x\": `file`: b.json can't be read"),
+            .contains("`pools.x.file`: pool \"x\": `file`: b.json can't be read"),
         "{said:?}"
     );
     scratch.write("b.json", b"[\"127.0.0.1:81\"]");

@@ -32,7 +32,7 @@ fn with_a_state_dir_it_is_there_again_and_without_it_is_not() {
         if state.is_none() {
             assert_eq!(
                 endpoints(&proxy),
-                [format!("{} configuration healthy", one.address())]
+                [format!("{} configuration unproven", one.address())]
             );
             continue;
         }

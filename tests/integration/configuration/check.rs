@@ -78,12 +78,113 @@ fn check_says_as_json_what_it_says_in_lines() {
     assert_eq!((&error["line"], &error["column"]), (&json!(1), &json!(1)));
     assert_eq!(error["key"], json!("nonsense"));
 
-    // What is found beyond the file has no line, and hides nothing.
+    // What is found beyond the file hides nothing.
     let absent = check(&format!(
         "{pool}{route}[policies.random]\ncomponent = \"none.wasm\"\n"
     ));
     assert_eq!(absent["errors"].as_array().unwrap().len(), 1, "{absent:#}");
     assert_eq!(absent["pools"], well["pools"]);
+}
+
+#[test]
+fn what_is_wrong_beyond_the_file_has_the_place_that_names_it() {
+    let scratch = Scratch::new();
+    scratch.write("bad.pem", "no certificate");
+    let text = "state-dir = \"waypost.toml/a\"\n\
+        pid-file = \"none/pid\"\n\
+        [access-log]\n\
+        requests = \"all\"\n\
+        path = \"none/log\"\n\
+        [record]\n\
+        file = \"none/record\"\n\
+        [tracing]\n\
+        endpoint = \"http://127.0.0.1:1/v1/traces\"\n\
+        token-file = \"none/token\"\n\
+        [policies.mine]\n\
+        component = \"none.wasm\"\n\
+        [policies.random]\n\
+        builtin = \"random\"\n\
+        settings = { a = 1 }\n\
+        [pools.a]\n\
+        backends = \"nowhere.invalid:80\"\n\
+        [pools.b]\n\
+        file = \"none.json\"\n\
+        [[listeners]]\n\
+        address = \"127.0.0.1:1\"\n\
+        tls = { certificates = \"bad.pem\" }\n\
+        [[listeners]]\n\
+        address = \"127.0.0.1:2\"\n\
+        tls = { certificates = \"bad.pem\" }\n\
+        [[routes]]\n\
+        pool = \"a\"\n\
+        policies = [\"mine\", \"random\"]\n\
+        [hosts]\n\
+        \"b.test\" = \"elsewhere.invalid:80\"\n";
+    scratch.write("waypost.toml", text);
+    let arguments = ["check", "--json", "--config", "waypost.toml"];
+    let json = waypost(arguments, scratch.path());
+    let found: Value = serde_json::from_str(&json.stdout).unwrap();
+    let errors = found["errors"].as_array().unwrap();
+    let mut places: Vec<(u64, &str)> = Vec::new();
+    for error in errors {
+        assert_eq!(error["file"], "waypost.toml", "{error:#}");
+        let line = error["line"].as_u64().unwrap();
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(&format!("line {line}, ")), "{message}");
+        places.push((line, error["key"].as_str().unwrap()));
+    }
+    places.sort_unstable();
+    let expected = [
+        // The folder for what was compiled is in it.
+        (1, "state-dir"),
+        (1, "state-dir"),
+        (2, "pid-file"),
+        (5, "access-log.path"),
+        (7, "record.file"),
+        (10, "tracing.token-file"),
+        (12, "policies.mine.component"),
+        (15, "policies.random.settings"),
+        (17, "pools.a.backends"),
+        (19, "pools.b.file"),
+        (22, "listeners.tls.certificates"),
+        (25, "listeners.tls.certificates"),
+        (30, "hosts.\"b.test\""),
+    ];
+    let wanted = |(line, _): &&(u64, &str)| cfg!(feature = "otlp") || *line != 10;
+    let expected: Vec<_> = expected.iter().filter(wanted).copied().collect();
+    assert_eq!(places, expected, "{found:#}");
+    // Lines say the same.
+    let lines = waypost(["check", "--config", "waypost.toml"], scratch.path());
+    for error in errors {
+        let line = format!("error: {}", error["message"].as_str().unwrap());
+        assert!(
+            lines.stdout.lines().any(|l| l == line),
+            "{line} in {lines:?}"
+        );
+    }
+    assert_eq!((lines.code, &*lines.stderr), (Some(1), ""));
+}
+
+#[test]
+fn a_mistake_in_the_file_has_the_form_of_all_others() {
+    let scratch = Scratch::new();
+    for (text, count) in [
+        ("nonsense = 1\nworkers = \"x\"\n", "2 errors"),
+        ("[a\n", "1 error"),
+    ] {
+        scratch.write("waypost.toml", text);
+        let check = waypost(["check", "--config", "waypost.toml"], scratch.path());
+        let lines: Vec<&str> = check.stdout.lines().collect();
+        let (last, errors) = lines.split_last().unwrap();
+        assert!(
+            errors
+                .iter()
+                .all(|line| line.starts_with("error: waypost.toml, line ")),
+            "{check:?}"
+        );
+        assert!(last.starts_with(count), "{check:?}");
+        assert_eq!((check.code, &*check.stderr), (Some(1), ""));
+    }
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn a_tcp_probe_asks_for_a_connection_at_its_own_port() {
     let keys = "health = { interval = \"20ms\" }";
     let tcp = proxy(&[alive.address(), dead], keys);
     wait_for(&tcp, dead, "down");
-    assert_eq!(backend(&tcp, alive.address())["state"], "healthy");
+    wait_for(&tcp, alive.address(), "healthy");
     let keys = format!("health = {{ interval = \"20ms\", port = {} }}", dead.port());
     let ported = proxy(&[alive.address(), other.address()], &keys);
     wait_for(&ported, alive.address(), "down");
@@ -151,7 +151,8 @@ fn a_probe_ends_an_ejection() {
     client.ask(post.bytes()).assert_refusal(502);
     let of = |address: &SocketAddr| backend(&proxy, *address)["ejections"] == 1;
     let ejected = *addresses.iter().find(|address| of(address)).unwrap();
-    wait_for(&proxy, ejected, "healthy");
+    // No request has succeeded since.
+    wait_for(&proxy, ejected, "failing");
 }
 
 /// Answers health checks of gRPC with this status.
@@ -199,7 +200,7 @@ fn a_grpc_probe_asks_for_the_health_of_a_service() {
         backend(&proxy, ill.address())["reason"],
         "it says NOT_SERVING"
     );
-    assert_eq!(backend(&proxy, well.address())["state"], "healthy");
+    wait_for(&proxy, well.address(), "healthy");
     status.store(1, SeqCst);
     wait_for(&proxy, ill.address(), "healthy");
     assert_eq!(proxy.get("a.test", "/").text(), "well");
@@ -279,7 +280,7 @@ fn a_reload_keeps_what_probes_have_shown_and_ends_those_that_are_gone() {
         "{shown:#}"
     );
     edit("health = { interval = \"1h\" }", "");
-    wait_for(&proxy, dead, "healthy");
+    wait_for(&proxy, dead, "unproven");
 }
 
 #[test]

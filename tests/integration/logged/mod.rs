@@ -107,6 +107,31 @@ fn values_of_queries_are_left_out_where_that_is_asked_for() {
     assert_eq!(shown["referer"], "https://b.test/z?token=***");
     assert!(!line.contains("secret"), "{line}");
     assert_eq!(backend.only_request().target(), "/x/y?token=secret&b=&c");
+    let request = Request::new("GET", "/x").host("a.test");
+    let request = request.field("Referer", "https://user:secret@b.test/z@?a=b");
+    assert_eq!(proxy.ask(request.bytes()).status, 200);
+    let line = object(&proxy.logged(&["\"GET\""]));
+    assert_eq!(line["referer"], "https://***@b.test/z@?a=***");
+}
+
+#[test]
+fn a_line_of_text_says_what_policies_and_the_backend_took() {
+    let format = "format = \"{scheme} {policies} {upstream-duration} {duration} {path}\"";
+    let (proxy, _backend) = logging(format);
+    assert_eq!(proxy.ask(asked().bytes()).status, 200);
+    let line = proxy.logged(&["/x/y"]);
+    let [scheme, policies, upstream, duration, _] =
+        line.split(' ').collect::<Vec<_>>().try_into().unwrap();
+    assert_eq!(scheme, "http");
+    let (name, nanoseconds) = policies.split_once('=').unwrap();
+    assert_eq!(name, "random");
+    assert!(nanoseconds.parse::<u64>().unwrap() > 0, "{line}");
+    let seconds = |text: &str| text.parse::<f64>().unwrap();
+    assert!(seconds(upstream) <= seconds(duration), "{line}");
+    // Nobody was asked, and nothing was sent.
+    assert_eq!(proxy.ask(get("a.test", "/fixed")).status, 200);
+    let line = proxy.logged(&["/fixed"]);
+    assert!(line.starts_with("http - - 0."), "{line}");
 }
 
 #[test]

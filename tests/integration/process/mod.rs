@@ -5,6 +5,7 @@
 
 mod commands;
 mod logs;
+mod own_log;
 #[cfg(debug_assertions)]
 mod panics;
 mod signals;

@@ -74,8 +74,41 @@ fn reopen_opens_the_access_log_and_the_recording_again() {
         let admin = proxy.admin_address().to_string();
         let exit = waypost(["reopen", "--admin", &admin], proxy.scratch.path());
         assert_eq!(exit.code, Some(0), "{exit:?}");
-        assert_eq!(exit.stdout, "reopening the logs");
+        assert_eq!(exit.stdout.trim_end(), "the logs were opened again");
     });
+}
+
+#[test]
+fn reopen_says_which_file_can_not_be_opened_and_fails() {
+    let upstream = TestUpstream::named("a");
+    let scratch = Scratch::new();
+    let folder = scratch.path().join("logs");
+    std::fs::create_dir(&folder).unwrap();
+    let log = folder.join("access.log");
+    let proxy = TestProxy::builder()
+        .host("*", &[upstream.address()])
+        .access_log(&format!("requests = \"all\"\npath = {log:?}"))
+        .tables("[record]\nfile = \"requests.jsonl\"\nsample = \"100%\"")
+        .start();
+    let admin = proxy.admin_address().to_string();
+    let reopen = || waypost(["reopen", "--admin", &admin], proxy.scratch.path());
+    let moved = scratch.path().join("moved");
+    std::fs::rename(&folder, &moved).unwrap();
+    let exit = reopen();
+    assert_eq!(exit.code, Some(1), "{exit:?}");
+    let said = &exit.stderr;
+    assert!(said.contains(&*log.to_string_lossy()), "{said}");
+    assert!(said.contains("can't be opened again"), "{said}");
+    assert!(!said.contains("requests.jsonl"), "{said}");
+    // The log goes on in the file that was moved.
+    assert_eq!(proxy.get("a.test", "/later").status, 200);
+    eventually("the line is written", || {
+        let text = std::fs::read_to_string(moved.join("access.log")).ok()?;
+        text.contains("/later").then_some(())
+    });
+    std::fs::create_dir(&folder).unwrap();
+    let exit = reopen();
+    assert_eq!(exit.code, Some(0), "{exit:?}");
 }
 
 #[track_caller]

@@ -50,11 +50,29 @@ fn a_line_of_the_access_log_has_time_duration_client_and_backend() {
     );
     let expected = serde_json::json!({
         "time": line["time"], "duration_microseconds": line["duration_microseconds"],
-        "client": "127.0.0.1", "protocol": "HTTP/1.1", "method": "PUT", "host": "a.test", "target": "/timed?x", "status": 200,
+        "client": "127.0.0.1", "protocol": "HTTP/1.1", "scheme": "http", "method": "PUT", "host": "a.test", "target": "/timed?x", "status": 200,
         "backend": upstream.address().to_string(), "attempts": 1, "route": "a.test/", "pool": "a.test",
         "bytes_from_client": 1, "bytes_to_client": 1,
+        "upstream_microseconds": line["upstream_microseconds"], "policies": line["policies"],
     });
     assert_eq!(line, expected);
+    let upstream_took = line["upstream_microseconds"].as_u64().unwrap();
+    assert!(u128::from(upstream_took) <= took.as_micros(), "{line}");
+    assert!(
+        upstream_took >= 140_000,
+        "the backend took most of it: {line}"
+    );
+    let asked = line["policies"].as_array().unwrap();
+    assert_eq!(
+        (asked.len(), &asked[0]["name"]),
+        (1, &"random".into()),
+        "{line}"
+    );
+    let nanoseconds = asked[0]["nanoseconds"].as_u64().unwrap();
+    assert!(
+        nanoseconds > 0 && u128::from(nanoseconds) <= took.as_nanos(),
+        "{line}"
+    );
     let latency = proxy.stat("/requests/latency/p50_microseconds");
     assert!(
         latency >= 100_000,

@@ -3,6 +3,8 @@
 #[cfg(feature = "otlp")]
 mod collector;
 #[cfg(feature = "otlp")]
+mod exemplars;
+#[cfg(feature = "otlp")]
 mod spans;
 
 use serde_json::{Value, json};

@@ -3,11 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use super::sampler::{Calls, Sampler};
-use super::series::{Point, Series};
+use super::series::Series;
 use crate::admin::backends::{EndpointStatus, FileStatus, PoolStatus};
 use crate::admin::control::{Control, PolicyDetails, Readiness};
 use crate::admin::reload::ReloadStatus;
-use crate::admin::report::{Backend, ShownPool, backends};
+use crate::admin::report::{HEALTHY, ShownEndpoint, ShownPool, backends, is_usable};
 use crate::admin::routes::RouteStatus;
 use crate::stats::{Stats, WorkerShard};
 
@@ -65,18 +65,11 @@ impl Picture {
         let counted = backends(stats);
         let pool = |status: PoolStatus| {
             let shown = ShownPool::new(&status, &counted);
-            let endpoint = |e: crate::admin::report::ShownEndpoint| {
-                let rates = series.endpoints.get(&e.said.label).map(|s| &s.now);
-                let (state, reason) = match e.state {
-                    "healthy" => doubted(counted.get(&e.said.label), rates),
-                    state => (state, e.reason),
-                };
-                EndpointPicture {
-                    said: e.said,
-                    state,
-                    reason,
-                    in_flight: e.in_flight,
-                }
+            let endpoint = |e: ShownEndpoint| EndpointPicture {
+                said: e.said,
+                state: e.state,
+                reason: e.reason,
+                in_flight: e.in_flight,
             };
             PoolPicture {
                 name: status.name,
@@ -125,50 +118,12 @@ impl Totals {
 impl PoolPicture {
     /// How many of its endpoints are known to work.
     pub(in crate::admin) fn healthy(&self) -> usize {
-        self.endpoints
-            .iter()
-            .filter(|e| e.state == "healthy")
-            .count()
+        self.endpoints.iter().filter(|e| e.state == HEALTHY).count()
     }
 
     /// How many get requests and are not known to fail.
     pub(in crate::admin) fn usable(&self) -> usize {
-        let usable = |e: &&EndpointPicture| matches!(e.state, "healthy" | "unproven");
-        self.endpoints.iter().filter(usable).count()
-    }
-}
-
-/// A backend that nothing speaks against is not known to work: no ejection comes before enough
-/// requests have failed, and none at all where nothing is sent.
-fn doubted(counted: Option<&Backend>, now: Option<&Point>) -> (&'static str, Option<String>) {
-    let failures = counted.map_or(0, |c| c.consecutive_failures);
-    if failures > 0 {
-        let reason = match failures {
-            1 => "the last attempt failed".to_owned(),
-            n => format!("the last {n} attempts failed"),
-        };
-        return ("failing", Some(reason));
-    }
-    if now.is_some_and(|p| p.errors_per_second > 0.0 && p.errors_per_second >= p.per_second) {
-        let reason = "no attempt of the last seconds succeeded";
-        return ("failing", Some(reason.to_owned()));
-    }
-    // A request is counted when it is sent.
-    let has_answered = |c: &Backend| c.latency.all.0.count > 0 || c.probes > c.failed_probes;
-    if !counted.is_some_and(has_answered) {
-        let reason = match counted.map_or(0, |c| c.in_flight) {
-            0 => "it has answered neither a request nor a probe yet".to_owned(),
-            n => format!("{} it has answered none yet", waiting(n)),
-        };
-        return ("unproven", Some(reason));
-    }
-    ("healthy", None)
-}
-
-fn waiting(requests: u64) -> String {
-    match requests {
-        1 => "a request waits for it, and".to_owned(),
-        n => format!("{n} requests wait for it, and"),
+        self.endpoints.iter().filter(|e| is_usable(e.state)).count()
     }
 }
 
@@ -203,29 +158,6 @@ impl<'a> Moment<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_backend_is_healthy_once_it_has_answered_and_while_it_does() {
-        let state = |change: fn(&mut Backend)| {
-            let mut counted = Backend::none();
-            change(&mut counted);
-            let (state, reason) = doubted(Some(&counted), None);
-            (state, reason.unwrap_or_default())
-        };
-        assert_eq!(doubted(None, None).0, "unproven");
-        // A request that waits is counted, and proves nothing.
-        let (hanging, reason) = state(|b| (b.requests, b.in_flight) = (3, 3));
-        assert_eq!(hanging, "unproven");
-        assert!(reason.starts_with("3 requests wait for it"), "{reason}");
-        assert_eq!(state(|b| b.latency.all.0.count = 1).0, "healthy");
-        assert_eq!(state(|b| b.probes = 1).0, "healthy");
-        assert_eq!(
-            state(|b| (b.probes, b.failed_probes) = (2, 2)).0,
-            "unproven"
-        );
-        let failed = state(|b| (b.latency.all.0.count, b.consecutive_failures) = (1, 1));
-        assert_eq!(failed.0, "failing");
-    }
 
     #[test]
     fn a_degraded_endpoint_is_none_that_works() {

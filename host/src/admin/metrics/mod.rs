@@ -1,7 +1,9 @@
 //! The report as Prometheus text.
 
+mod backends;
 mod certificates;
 mod compression;
+mod exemplars;
 mod families;
 mod forward;
 mod layer4;
@@ -11,15 +13,18 @@ mod pools;
 mod reload;
 mod traces;
 mod traffic;
+mod usage;
 
 use std::fmt::{self, Write as _};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::registry::Registry;
 
 use self::families::Families;
 use super::accept::prefers;
+use super::process::Usage;
 use super::report::{Report, StatsView};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -35,12 +40,19 @@ pub fn metrics_page(
     let mut registry = Registry::with_prefix("waypost");
     registry.register_collector(Box::new(Ready(ready)));
     registry.register_collector(Box::new(Snapshot(Report::new(view))));
+    // Theirs are the names that Prometheus' client libraries have.
+    let mut of_process = Registry::default();
+    of_process.register_collector(Box::new(Usage::now()));
     let mut text = String::new();
-    if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
+    let written = encode_registry(&mut text, &registry)
+        .and_then(|()| encode_registry(&mut text, &of_process))
+        .and_then(|()| encode_eof(&mut text));
+    if written.is_err() {
         // Writing to a string can't fail; an empty exposition would be valid.
         text = "# EOF\n".to_owned();
     }
     if prefers(accept, "application/openmetrics-text", "text/plain") {
+        let text = exemplars::added(text, &exemplars::of_requests(view.stats));
         (OPEN_METRICS, text.into_bytes())
     } else {
         (PLAIN, plain(&text).into_bytes())
@@ -110,8 +122,6 @@ impl Collector for Snapshot {
         self.recording(&mut out)?;
         self.traces(&mut out)?;
         self.backends(&mut out)?;
-        self.health(&mut out)?;
-        self.handshakes(&mut out)?;
         self.pools(&mut out)?;
         self.mirrors(&mut out)?;
         self.topology(&mut out)?;

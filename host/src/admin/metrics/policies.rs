@@ -56,6 +56,7 @@ impl Snapshot {
                 .iter()
                 .map(move |(hook, times)| ([("policy", name.as_str()), ("hook", *hook)], &times.0))
         });
+        let hooks = hooks.filter(|(_, times)| times.count > 0);
         out.histogram(
             "policy_hook_duration",
             "Time of a hook's calls",
@@ -218,7 +219,7 @@ impl Snapshot {
             "policy_decisions",
             "Selections of a backend",
             None,
-            decisions,
+            decisions.filter(|(_, n)| *n > 0),
         )
     }
 

@@ -1,4 +1,4 @@
-//! The families of the process, its requests, connections, backends and pools.
+//! The families of the process, its requests and connections.
 
 use std::fmt;
 
@@ -6,9 +6,6 @@ use prometheus_client::registry::Unit;
 
 use super::Snapshot;
 use super::families::{Families, LATENCY_BOUNDS, MICROSECONDS};
-use super::pools::STATES;
-use crate::admin::pools::Pool;
-use crate::admin::report::Backend;
 
 impl Snapshot {
     pub(super) fn process(&self, out: &mut Families<'_>) -> fmt::Result {
@@ -259,138 +256,6 @@ impl Snapshot {
             "recording_errors",
             "Writes of the recording that failed",
             recording.errors,
-        )
-    }
-
-    pub(super) fn handshakes(&self, out: &mut Families<'_>) -> fmt::Result {
-        let backends = self.0.backends.iter();
-        out.counter(
-            "backend_handshake_failures",
-            "Connections to a backend that failed in the TLS handshake or by their protocol",
-            None,
-            backends.map(|(address, b)| ([("backend", address.as_str())], b.handshake_failures)),
-        )
-    }
-
-    pub(super) fn backends(&self, out: &mut Families<'_>) -> fmt::Result {
-        let each = |value: fn(&Backend) -> u64| {
-            self.0
-                .backends
-                .iter()
-                .map(move |(address, b)| ([("backend", address.as_str())], value(b)))
-        };
-        out.counter(
-            "backend_requests",
-            "Requests sent to a backend",
-            None,
-            each(|b| b.requests),
-        )?;
-        out.counter(
-            "backend_failures",
-            "Attempts at a backend that failed",
-            None,
-            each(|b| b.failures),
-        )?;
-        out.gauge(
-            "backend_in_flight",
-            "Requests not yet answered in full",
-            None,
-            each(|b| b.in_flight),
-        )?;
-        out.gauge(
-            "backend_connections",
-            "Connections open, in use or pooled",
-            None,
-            each(|b| b.connections),
-        )?;
-        let latency = self
-            .0
-            .backends
-            .iter()
-            .map(|(address, b)| ([("backend", address.as_str())], &b.latency.all.0));
-        out.histogram(
-            "backend_latency",
-            "Time to the response head",
-            LATENCY_BOUNDS,
-            MICROSECONDS,
-            latency,
-        )
-    }
-
-    pub(super) fn health(&self, out: &mut Families<'_>) -> fmt::Result {
-        let each = |value: fn(&Backend) -> u64| {
-            self.0
-                .backends
-                .iter()
-                .map(move |(address, b)| ([("backend", address.as_str())], value(b)))
-        };
-        out.gauge(
-            "backend_healthy",
-            "1 if the backend neither fails nor is avoided",
-            None,
-            each(|b| u64::from(b.healthy)),
-        )?;
-        let states = self.0.backends.iter().flat_map(|(address, b)| {
-            STATES.map(|state| {
-                let labels = [("backend", address.as_str()), ("state", state)];
-                (labels, u64::from(b.state == state))
-            })
-        });
-        out.gauge(
-            "backend_state",
-            "1 for the state that the backend is in",
-            None,
-            states,
-        )?;
-        out.counter(
-            "backend_probes",
-            "Probes of a backend",
-            None,
-            each(|b| b.probes),
-        )?;
-        let failed = each(|b| b.failed_probes);
-        out.counter("backend_probes_failed", "Probes that failed", None, failed)?;
-        let failures = each(|b| b.consecutive_failures);
-        out.gauge(
-            "backend_consecutive_failures",
-            "Failures since the last success",
-            None,
-            failures,
-        )
-    }
-
-    pub(super) fn pools(&self, out: &mut Families<'_>) -> fmt::Result {
-        let each = |value: fn(&Pool) -> u64| {
-            self.0
-                .pools
-                .iter()
-                .map(move |(name, pool)| ([("pool", name.as_str())], value(pool)))
-        };
-        out.gauge(
-            "pool_queue_length",
-            "Requests that wait for a connection",
-            None,
-            each(|p| p.queue_length),
-        )?;
-        out.counter(
-            "pool_waits",
-            "Requests that waited for a connection and got it",
-            None,
-            each(|p| p.waits),
-        )?;
-        let refused = each(|p| p.refused);
-        out.counter(
-            "pool_refused",
-            "Requests that found the queue full or waited too long",
-            None,
-            refused,
-        )?;
-        let broken_off = each(|p| p.slow_clients);
-        out.counter(
-            "pool_slow_clients",
-            "Requests aborted because their client was slow",
-            None,
-            broken_off,
         )
     }
 }

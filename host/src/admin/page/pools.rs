@@ -5,7 +5,7 @@ use std::fmt;
 use super::backends::backend_row;
 use super::{Page, table};
 use crate::admin::escaped::Escaped;
-use crate::admin::report::ShownEndpoint;
+use crate::admin::report::{ShownEndpoint, is_usable};
 use crate::units::number;
 
 impl Page<'_> {
@@ -58,10 +58,7 @@ impl Page<'_> {
 }
 
 fn endpoint_row(pool: &str, e: &ShownEndpoint) -> Vec<String> {
-    let class = match e.state {
-        "healthy" => "good",
-        _ => "bad",
-    };
+    let class = if is_usable(e.state) { "good" } else { "bad" };
     vec![
         Escaped(pool).to_string(),
         Escaped(&e.said.address).to_string(),

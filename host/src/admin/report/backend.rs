@@ -16,7 +16,7 @@ pub struct Backend {
     pub in_flight: u64,
     /// It neither fails nor is avoided.
     pub healthy: bool,
-    /// `healthy`, `degraded`, `ejected`, `draining` or `down`.
+    /// In a word, such as `healthy`: see [`super::state`].
     pub state: &'static str,
     /// Why it is in that state; empty if there is nothing to say.
     pub reason: String,
@@ -52,16 +52,6 @@ pub struct BackendLatency {
 }
 
 impl Backend {
-    /// One that no request was sent to.
-    pub(in crate::admin) fn none() -> Self {
-        Self {
-            healthy: true,
-            state: "healthy",
-            share_percent: 100,
-            ..Self::default()
-        }
-    }
-
     /// All that were forgotten.
     pub(super) fn forgotten(sum: &BackendShard) -> Self {
         Self {
@@ -74,7 +64,10 @@ impl Backend {
                     [&sum.latency_microseconds].into_iter(),
                 )),
             },
-            ..Self::none()
+            healthy: true,
+            state: super::state::HEALTHY,
+            share_percent: 100,
+            ..Self::default()
         }
     }
 
@@ -98,7 +91,7 @@ impl Backend {
             failed_probes,
             ..
         } = counted.health.state();
-        Self {
+        let counted = Self {
             requests: shards.iter().map(|s| s.requests.value()).sum(),
             failures: shards.iter().map(|s| s.failures.value()).sum(),
             in_flight: health.iter().map(|h| h.in_flight).sum(),
@@ -119,6 +112,7 @@ impl Backend {
                     shards.iter().map(|s| &s.latency_microseconds),
                 )),
             },
-        }
+        };
+        counted.judged()
     }
 }

@@ -6,6 +6,7 @@ mod compression;
 mod forward;
 mod layer4;
 mod policy;
+mod state;
 mod topology;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ pub use self::compression::Compressed;
 pub use self::forward::Forward;
 pub use self::layer4::Layer4;
 pub use self::policy::{Policy, PolicyMemory, PolicyStore};
+pub(in crate::admin) use self::state::{HEALTHY, is_usable};
 pub use self::topology::{ShownEndpoint, ShownPool};
 use super::backends::PoolStatus;
 use super::control::{CertificateStatus, PolicyStatus};
@@ -93,7 +95,7 @@ pub struct Report {
     pub topology: BTreeMap<String, ShownPool>,
     /// The names of backends, and how their look-ups go.
     pub names: Vec<NameStatus>,
-    /// By name; only pools whose connections are limited.
+    /// Requests by pool, and those that wait.
     pub pools: BTreeMap<String, Pool>,
     /// By name.
     pub policies: BTreeMap<String, Policy>,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Backend;
+use super::state::HEALTHY;
 use crate::admin::backends::{EndpointStatus, FileStatus, PoolStatus};
 
 /// One pool, as answers and statistics show it.
@@ -23,7 +24,7 @@ pub struct ShownEndpoint {
     /// What was said of it.
     #[serde(flatten)]
     pub said: EndpointStatus,
-    /// `healthy`, `degraded`, `ejected`, `draining` or `down`.
+    /// In a word, such as `healthy`: see [`super::state`].
     pub state: &'static str,
     /// Why, unless it is healthy.
     pub reason: Option<String>,
@@ -54,7 +55,7 @@ impl ShownPool {
     /// How many of its endpoints are healthy.
     pub(in crate::admin) fn healthy(&self) -> usize {
         let endpoints = self.endpoints.iter();
-        endpoints.filter(|e| e.state == "healthy").count()
+        endpoints.filter(|e| e.state == HEALTHY).count()
     }
 }
 

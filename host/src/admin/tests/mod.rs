@@ -7,6 +7,7 @@ mod names;
 mod pages;
 mod recorded;
 mod replacing;
+mod series;
 mod watching;
 
 use std::path::PathBuf;
@@ -157,7 +158,9 @@ impl Control for TestControl {
         self.notes.lock().unwrap().clone()
     }
 
-    fn reopen(&self) {}
+    fn reopen(&self) -> ReopenFuture<'_> {
+        Box::pin(async { Vec::new() })
+    }
 
     fn reload(&self, check: bool) -> ReloadFuture<'_> {
         Box::pin(async move {

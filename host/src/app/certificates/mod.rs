@@ -228,13 +228,16 @@ impl ListenerCertificates {
                 }),
                 Err(reason) => errors.push(format!(
                     "{}listener {address}: {reason}",
-                    config.named_at(Path::new(&source.name()))
+                    config.named_by(listener, Path::new(&source.name()))
                 )),
             }
         }
         let clients = tls.clients.as_ref().map(ClientRoots::read).transpose();
         let clients = clients.unwrap_or_else(|reason| {
-            let ca = tls.clients.as_ref().map(|of| config.named_at(&of.ca));
+            let ca = tls
+                .clients
+                .as_ref()
+                .map(|of| config.named_by(listener, &of.ca));
             let at = ca.unwrap_or_default();
             errors.push(format!("{at}listener {address}: `client-ca` {reason}"));
             None

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::super::commands::UNREADABLE;
-use crate::config::{Config, ConfigErrors, ConfigWarning, Place, Policy};
+use crate::config::{Config, ConfigErrors, ConfigWarning, Place, Policy, WrittenAt};
 use crate::ground;
 use crate::policy::Generation;
 use crate::units::counted;
@@ -17,6 +17,7 @@ use crate::upstream::PoolTopology;
 /// What is found, as it is found.
 pub(super) struct Report {
     as_json: bool,
+    written: WrittenAt,
     found: Found,
 }
 
@@ -60,8 +61,14 @@ impl Report {
     pub(super) fn new(as_json: bool) -> Self {
         Self {
             as_json,
+            written: WrittenAt::default(),
             found: Found::default(),
         }
+    }
+
+    /// From now on errors have places.
+    pub(super) fn follow(&mut self, written: &WrittenAt) {
+        self.written = written.clone();
     }
 
     /// Prints a line that says no more than the object does, or nothing that matters to a script.
@@ -72,10 +79,25 @@ impl Report {
         }
     }
 
-    /// Notes an error, and the check goes on.
-    pub(super) fn error(&mut self, message: impl Display) -> Result<()> {
+    /// Notes an error, and the check goes on. If the file says where, its place is where one of
+    /// these keys is, of which the first that is there counts.
+    pub(super) fn error(&mut self, keys: &[&str], message: impl Display) -> Result<()> {
+        let message = message.to_string();
+        let named = self.written.named_in(&message).cloned();
+        let place = named.or_else(|| {
+            let found = keys.iter().find_map(|key| self.written.key(key));
+            found.cloned()
+        });
+        let message = match &place {
+            Some(place) if !message.starts_with(&place.to_string()) => {
+                format!("{place}: {message}")
+            }
+            _ => message,
+        };
         self.line(format_args!("error: {message}"))?;
-        self.found.errors.push(Finding::new(message, None));
+        self.found
+            .errors
+            .push(Finding::new(message, place.as_ref()));
         Ok(())
     }
 
@@ -119,15 +141,19 @@ impl Report {
     }
 
     /// The configuration has mistakes, so that nothing else can be looked at.
-    pub(super) fn unusable(mut self, errors: ConfigErrors) -> Result<ExitCode> {
-        if !self.as_json {
-            return Err(errors.into());
-        }
+    pub(super) fn unusable(mut self, errors: &ConfigErrors) -> Result<ExitCode> {
         let found = errors
             .iter()
             .map(|error| Finding::new(error, Some(&error.place)));
         self.found.errors.extend(found);
-        self.print_object()?;
+        if self.as_json {
+            self.print_object()?;
+        } else {
+            for line in errors.to_string().lines() {
+                print(&format_args!("error: {line}"))?;
+            }
+            self.print_count()?;
+        }
         Ok(match errors.is_of_command_line() {
             true => ExitCode::from(UNREADABLE),
             false => ExitCode::FAILURE,
@@ -142,18 +168,22 @@ impl Report {
             self.print_object()?;
         } else {
             print(&summary(config))?;
-            match self.found.errors.len() {
-                0 => print(&"ok: the proxy would start with this configuration")?,
-                n => print(&format_args!(
-                    "{}: the proxy would not start, or not serve all routes",
-                    counted(n, "error")
-                ))?,
+            match self.found.ok {
+                true => print(&"ok: the proxy would start with this configuration")?,
+                false => self.print_count()?,
             }
         }
         Ok(match self.found.ok {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
         })
+    }
+
+    fn print_count(&self) -> Result<()> {
+        let errors = counted(self.found.errors.len(), "error");
+        print(&format_args!(
+            "{errors}: the proxy would not start, or not serve all routes"
+        ))
     }
 
     fn print_object(&self) -> Result<()> {

@@ -106,7 +106,7 @@ fn settings(former: &Config, next: &Config) -> Vec<&'static str> {
         state_dir: _,
         cache_dir,
         pid_file,
-        files: _,
+        written: _,
         warnings: _,
     } = next;
     let all = [

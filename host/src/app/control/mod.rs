@@ -42,6 +42,7 @@ use super::backend_files::BackendFiles;
 use super::certificates::{ListenerCertificates, PoolFiles};
 use super::names::Names;
 use super::policies;
+use super::reopening::Reopenings;
 use crate::admin::{ChangeError, Readiness};
 use crate::config::{Config, Policy, PolicySource};
 use crate::decision::{PolicyEntry, Tokens};
@@ -91,8 +92,8 @@ pub struct ControlPlane {
     pool_files: PoolFiles,
     reloads: Reloads,
     upgrades: mpsc::Sender<UpgradeRequest>,
-    /// Notified when the logs are to be opened anew.
-    pub(in crate::app) reopening: Notify,
+    /// Those who want the logs opened anew.
+    pub(in crate::app) reopening: Reopenings,
     pub(in crate::app) names: Arc<Names>,
     backend_files: BackendFiles,
     pub(in crate::app) door: Arc<Door>,
@@ -195,7 +196,7 @@ impl ControlPlane {
             settled: Notify::new(),
             reloads,
             upgrades,
-            reopening: Notify::new(),
+            reopening: Reopenings::default(),
             names,
             backend_files,
             door,

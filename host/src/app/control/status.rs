@@ -10,7 +10,8 @@ use super::{ControlPlane, Managed, PolicyState, Purpose};
 use crate::admin::{
     BackendsChange, BackendsFuture, CallCounts, CertificateStatus, Change, ChangeError,
     ChangeFuture, Control, Deployment, FaultStatus, NameStatus, OnTrial, PolicyDetails,
-    PolicyStatus, PoolStatus, Readiness, ReloadFuture, ReloadStatus, RouteStatus, UpgradeFuture,
+    PolicyStatus, PoolStatus, Readiness, ReloadFuture, ReloadStatus, ReopenFuture, RouteStatus,
+    UpgradeFuture,
 };
 use crate::config::{Isolation, OnFailure};
 use crate::policy::{Mode, Trial, WHOLE};
@@ -82,8 +83,8 @@ impl Control for AdminControl {
         self.0.readiness()
     }
 
-    fn reopen(&self) {
-        self.0.reopening.notify_one();
+    fn reopen(&self) -> ReopenFuture<'_> {
+        Box::pin(self.0.reopening.ask())
     }
 
     fn reload(&self, check: bool) -> ReloadFuture<'_> {

@@ -32,6 +32,31 @@ fn keys_of_other_proxies_are_answered_with_what_stands_in_their_place() {
         let text = format!("{POOL}{key}");
         assert_error(&text, 3, &format!("pools.app.{name}"), words);
     }
+    for (key, words) in [
+        ("hsts = true", "strict-transport-security"),
+        ("idle_timeout = \"15s\"", "`idle` in `[timeouts]`"),
+        ("clusters = []", "`[pools.NAME]`"),
+        ("weighted_clusters = {}", "`pools` with weights"),
+        ("domains = [\"a.test\"]", "write `host`"),
+        (
+            "workers = 2",
+            "write `workers` above the first line with brackets",
+        ),
+        ("state-dir = \"x\"", "above the first line with brackets"),
+    ] {
+        let text = format!("{POOL}[[routes]]\npool = \"app\"\n{key}");
+        let name = key.split(' ').next().unwrap();
+        assert_error(&text, 5, &format!("routes.{name}"), words);
+    }
+    let pool = format!("{POOL}lb_policy = \"ROUND_ROBIN\"");
+    assert_error(&pool, 3, "pools.app.lb_policy", "\"least-loaded\"");
+    let pool = format!("{POOL}timeout = \"15s\"");
+    assert_error(&pool, 3, "pools.app.timeout", "timeouts = { response");
+    assert_error("[route_config]", 1, "route_config", "`[[routes]]`");
+    let hosts = "[hosts]\n\"a.test\" = \"b\"\nworkers = 2";
+    assert_error(hosts, 3, "hosts.workers", "write `workers` above");
+    let single = "[routes]\nhost = \"a.test\"";
+    assert_error(single, 1, "routes", "write `[[routes]]`");
     let socket = "[pools.app]\nbackends = \"unix:/run/app.sock\"";
     assert_error(socket, 2, "pools.app.backends", "by TCP only");
     let entry = "[pools.app]\nbackends = [{ address = \"b\", backup = true }]";

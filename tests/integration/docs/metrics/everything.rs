@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 use super::promql::selectors;
 use crate::fixtures::tls::Authority;
 use crate::fixtures::{
-    NameServer, Request, TestProxy, TestUpstream, eventually, guest, refusing_address,
+    self, NameServer, Request, TestProxy, TestUpstream, TlsBackend, eventually, guest,
+    refusing_address,
 };
 
 /// What the older text format says of a metric.
@@ -92,7 +93,11 @@ fn exported() -> String {
     names.addresses("a.test", &["127.0.0.1"]);
     let authority = Authority::new();
     let certificate = authority.issue(&["edge.test"]);
-    let file = format!("[\"{}\"]", upstream.address());
+    let address = upstream.address();
+    let unknown = fixtures::Authority::new().sign(&["localhost"]);
+    let distrusted = TlsBackend::start(fixtures::Authority::server(&unknown, &[]));
+    let distrusted = distrusted.address();
+    let file = format!("[{{ \"address\": \"{address}\", \"weight\": 2 }}]");
     let proxy = TestProxy::builder()
         .keys("state-dir = \"state\"")
         .file("mine.wasm", guest("pick-first"))
@@ -110,11 +115,16 @@ fn exported() -> String {
              [policies.limit.settings]\nrate = 1000\n\
              [pools.all]\nfile = \"backends.json\"\nmax-connections = 10\nmax-requests = 100\n\
              [pools.named]\nbackends = [\"a.test:{}\"]\n\
+             [pools.away]\nbackends = [\"{nobody}\"]\n\
+             health = {{ kind = \"tcp\", interval = \"1s\" }}\n\
+             [pools.strange]\nbackends = [\"{distrusted}\"]\ntls = true\n\
              [[routes]]\nhost = \"a.test\"\npool = \"named\"\npolicies = []\n\
+             [[routes]]\nhost = \"away.test\"\npool = \"away\"\npolicies = []\n\
+             [[routes]]\nhost = \"strange.test\"\npool = \"strange\"\npolicies = []\n\
              [[routes]]\npool = \"all\"\npolicies = [\"limit\", \"mine\"]\n",
             nobody.port(),
             names.address(),
-            upstream.address().port(),
+            address.port(),
         ))
         .listener("tls.certificates = [\"edge.pem\"]")
         .start();
@@ -122,9 +132,17 @@ fn exported() -> String {
     let deployed = proxy.admin(shadow);
     assert_eq!(deployed.status, 200, "{}", deployed.text());
     assert_eq!(proxy.get("b.test", "/").text(), "a");
+    for host in ["away.test", "strange.test"] {
+        assert_eq!(proxy.get(host, "/").status, 502);
+    }
     eventually("the request is counted in all families", || {
         let text = proxy.admin(Request::new("GET", "/metrics")).text();
-        let counted = ["requests_total{status=\"200\"} 1", "policy_counts_total{"];
+        let counted = [
+            "waypost_requests_total{status=\"200\"} 1",
+            "policy_counts_total{",
+            "backend_handshake_failures_total{",
+            "backend_probes_failed_total{",
+        ];
         counted.iter().all(|c| text.contains(c)).then_some(text)
     })
 }

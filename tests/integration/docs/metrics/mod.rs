@@ -18,6 +18,7 @@ const SECTIONS: [Section; 11] = [
         "The process",
         &[
             "build_",
+            "process_",
             "ready",
             "uptime_",
             "workers_",
@@ -25,7 +26,8 @@ const SECTIONS: [Section; 11] = [
             "log_lines_",
             "access_log_",
         ],
-        "",
+        "Those that begin with `process_` are called so by all programs with a client library of \
+         Prometheus; the kernel says them, so they are there on Linux only.",
     ),
     (
         "Configuration and certificates",
@@ -43,8 +45,8 @@ const SECTIONS: [Section; 11] = [
             "retries_",
             "hedges_",
         ],
-        "A status is there from its first response on. `waypost_requests_total` counts responses, \
-         and so what the proxy answered itself; `waypost_requests_received_total` counts requests.",
+        "`waypost_requests_total` counts responses, and so what the proxy answered itself; \
+         `waypost_requests_received_total` counts requests.",
     ),
     (
         "Client connections",
@@ -60,15 +62,19 @@ const SECTIONS: [Section; 11] = [
     (
         "Backends",
         &["backend_", "upstream_"],
-        "A backend that is in several pools is counted once. [Health](health.md#states) says what \
-         its states mean.",
+        "A backend that is in several pools is counted once. Its state is one of \
+         [those that are shown](health.md#states). A backend that nothing was ever sent to has its \
+         state and no other series.",
     ),
     (
         "Pools",
         &["pool_", "endpoint_"],
         "`waypost_endpoint_state` is how a backend is in one pool: what an operator has said, else \
-         the state of the backend. `source` is `configuration`, `file` or `api`. Queues are those of \
-         [limits](retries.md#limits); without one, their counts stay 0.",
+         the state of the backend. `source` is `configuration`, `file` or `api`; a weight of 1 has \
+         no series. `waypost_pool_requests_total` counts requests of routes; its `status` is a class \
+         such as `2xx`, or `none` if the client had left. The first 1,000 pools by name have series \
+         of their own, and the requests of others are those of the pool `other`. Queues are those of \
+         [limits](retries.md#limits); a pool without one, and without copies, has no series of them.",
     ),
     (
         "Names of backends",
@@ -102,7 +108,7 @@ const SECTIONS: [Section; 11] = [
 ];
 
 /// Labels that have few values, all of which are exported from the start.
-const LISTED: [&str; 5] = ["direction", "reason", "result", "side", "state"];
+const LISTED: [&str; 4] = ["direction", "reason", "result", "side"];
 
 const INTRODUCTION: &str = "# Metrics
 
@@ -131,6 +137,18 @@ scrape_configs:
 Counts begin anew with the process, also after an [upgrade](upgrade.md): `rate()` and `increase()`
 see to that. Durations are histograms whose bounds are powers of two: 64 µs to 67 s for requests and
 backends, 128 ns to 67 ms for calls of policies.
+
+Only what has happened has a series: by status, backend, hook and selection, a count begins with the
+first of its kind, and a backend has a series for the state that it is in and none for others. So
+thousands of backends that stand by cost two series each, in one pool. `rate()` and `increase()` see
+a new series from its second scrape on; where the first few matter, as in an alert, write
+`increase(x[10m]) > 0 or (x > 0 unless x offset 10m)`. To count backends in a state that none may be
+in, write `count(waypost_backend_state{state=\"down\"}) or vector(0)`.
+
+With OpenMetrics, a bucket of `waypost_request_duration_seconds` has the last request as an exemplar
+that was handed to the [collector of traces](tracing.md): its `trace_id`, how long it took, and when
+it had ended. Prometheus keeps them with `--enable-feature=exemplar-storage`, and Grafana shows
+them with \"Exemplars\" of the query and of the data source on.
 ";
 
 #[test]
@@ -159,7 +177,7 @@ fn the_page_has_every_metric_and_no_other() {
 /// Which of the sections the metric belongs to.
 #[track_caller]
 fn section(name: &str) -> usize {
-    let below = name.strip_prefix("waypost_").unwrap();
+    let below = name.strip_prefix("waypost_").unwrap_or(name);
     let fitting = SECTIONS.iter().enumerate().flat_map(|(n, (_, all, _))| {
         let fits = all
             .iter()

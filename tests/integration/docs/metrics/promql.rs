@@ -32,13 +32,16 @@ const GROUPING: [&str; 6] = [
     "group_right",
 ];
 
+/// The beginnings of names: those of the process are the same for all programs.
+pub(super) const BEGINNINGS: [&str; 2] = ["waypost_", "process_"];
+
 /// The metrics of Waypost that the expression asks for.
 pub(super) fn selectors(expression: &str) -> Vec<Selector> {
     let tokens = tokens(expression);
     let mut found = Vec::new();
     for (n, token) in tokens.iter().enumerate() {
         let Token::Word(word) = token else { continue };
-        if word.starts_with("waypost_") {
+        if BEGINNINGS.iter().any(|b| word.starts_with(b)) {
             found.push(Selector {
                 metric: word.clone(),
                 matchers: matchers(&tokens[n + 1..]),
