@@ -43,6 +43,11 @@ impl<'e, 'a> Awaited<'e, 'a> {
     /// The request has ended as its outcome says.
     #[inline]
     pub(super) fn end(mut self) {
+        if let Some((_, slot)) = self.exchange.route
+            && self.exchange.outcome.has_failed()
+        {
+            self.worker.shard.routes.failed(slot);
+        }
         if let Some(notes) = self.state.take_spans() {
             self.export(notes);
         }

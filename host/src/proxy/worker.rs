@@ -168,6 +168,12 @@ impl Worker {
         self.date.get()
     }
 
+    /// The second of the last sweep, since 1970.
+    #[inline]
+    pub(super) fn second(&self) -> u64 {
+        self.date_second.get()
+    }
+
     /// Whether the worker only finishes its requests and accepts no new connections.
     pub fn is_draining(&self) -> bool {
         self.draining.get().is_some()

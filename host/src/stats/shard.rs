@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{
     AttemptShard, CompressionShard, Counter, Decisions, ForwardShard, Gauge, Histogram,
-    MirrorShard, RetryReason,
+    MirrorShard, RetryReason, RouteShards,
 };
 
 /// How many hooks are counted, in the order of [`crate::policy::Hook`].
@@ -33,6 +33,8 @@ pub struct WorkerShard {
     pub requests_active: Gauge,
     /// Responses by status code, 100 to 999, index 0 = 100.
     pub by_status: Box<[Counter; STATUSES]>,
+    /// What routes were taken.
+    pub routes: RouteShards,
     /// Requests that ended without a response head, because the client had left.
     pub unanswered: Counter,
     /// Client connections accepted.
@@ -129,6 +131,7 @@ impl Default for WorkerShard {
             requests: Counter::default(),
             requests_active: Gauge::default(),
             by_status: Box::new(std::array::from_fn(|_| Counter::default())),
+            routes: RouteShards::default(),
             unanswered: Counter::default(),
             connections: Counter::default(),
             connections_active: Gauge::default(),

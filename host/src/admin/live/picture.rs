@@ -1,5 +1,6 @@
 //! What is known at one moment, apart from rates.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use super::sampler::{Calls, Sampler};
@@ -7,7 +8,7 @@ use super::series::{Point, Series};
 use crate::admin::backends::{EndpointStatus, FileStatus, PoolStatus};
 use crate::admin::control::{Control, PolicyDetails, Readiness};
 use crate::admin::reload::ReloadStatus;
-use crate::admin::report::{Backend, ShownPool, backends};
+use crate::admin::report::{Backend, CountedRoute, ShownPool, backends, routes};
 use crate::admin::routes::RouteStatus;
 use crate::stats::{Stats, WorkerShard};
 
@@ -21,6 +22,8 @@ pub(in crate::admin) struct Picture {
     pub reload: ReloadStatus,
     pub totals: Totals,
     pub routes: Vec<RouteStatus>,
+    /// By name.
+    pub counted_routes: BTreeMap<String, CountedRoute>,
     pub pools: Vec<PoolPicture>,
     pub policies: Vec<PolicyPicture>,
 }
@@ -95,6 +98,7 @@ impl Picture {
             reload: control.reload_status(),
             totals: Totals::new(stats),
             routes: control.routes(),
+            counted_routes: routes(stats),
             pools: control.pools().into_iter().map(pool).collect(),
             policies: policies
                 .map(|details| {
@@ -193,6 +197,10 @@ impl<'a> Moment<'a> {
 
     pub(in crate::admin) fn endpoint(&self, label: &str) -> Rates<'a> {
         self.series.endpoints.get(label)
+    }
+
+    pub(in crate::admin) fn route(&self, name: &str) -> Rates<'a> {
+        self.series.routes.get(name)
     }
 
     pub(in crate::admin) fn policy(&self, name: &str) -> Rates<'a> {

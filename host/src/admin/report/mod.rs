@@ -6,6 +6,7 @@ mod compression;
 mod forward;
 mod layer4;
 mod policy;
+mod route;
 mod topology;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ pub use self::compression::Compressed;
 pub use self::forward::Forward;
 pub use self::layer4::Layer4;
 pub use self::policy::{Policy, PolicyMemory, PolicyStore};
+pub use self::route::CountedRoute;
+pub(super) use self::route::routes;
 pub use self::topology::{ShownEndpoint, ShownPool};
 use super::backends::PoolStatus;
 use super::control::{CertificateStatus, PolicyStatus};
@@ -89,6 +92,8 @@ pub struct Report {
     pub traces: Traces,
     /// By address.
     pub backends: BTreeMap<String, Backend>,
+    /// By name; the first 1,000 of the configuration, and the others as one, `(other)`.
+    pub routes: BTreeMap<String, CountedRoute>,
     /// The pools that run, by name: where their endpoints come from, and how they are.
     pub topology: BTreeMap<String, ShownPool>,
     /// The names of backends, and how their look-ups go.
@@ -259,6 +264,7 @@ impl Report {
             process: Process::new(),
             recording: Recording::new(view.stats),
             traces: Traces::new(view.stats),
+            routes: routes(view.stats),
             topology: topology(view),
             backends: backends(view.stats),
             names: view.names.to_vec(),

@@ -162,8 +162,10 @@ impl ControlPlane {
         let managed =
             |policy: &Policy| Arc::new(Managed::new(known.ids.id(&policy.name), &policy.name));
         let policies: Vec<Arc<Managed>> = config.policies.iter().map(managed).collect();
-        let loading: Arc<str> = "it is being loaded".into();
-        let no_lists = Arc::new(Lists::new(&[], 0));
+        let (loading, no_lists) = (
+            Arc::from("it is being loaded"),
+            Arc::new(Lists::new(&[], 0)),
+        );
         let entry = |(policy, managed): (&Policy, &Arc<Managed>)| PolicyEntry {
             id: managed.id,
             name: policy.name.as_str().into(),
@@ -174,7 +176,8 @@ impl ControlPlane {
             trial: None,
         };
         let entries = config.policies.iter().zip(&policies).map(entry).collect();
-        let snapshot = Snapshot::next(None, &config, topology, entries, &Arc::default());
+        let bare = (&Arc::default(), &stats);
+        let snapshot = Snapshot::next(None, &config, topology, entries, bare);
         Self {
             adoption: Arc::new(Adoption::new(config.workers)),
             policies: Mutex::new(policies),
