@@ -45,7 +45,7 @@ const ARROWS: &[(&str, &str)] = &[
     ),
     ("remote", "config files ground policy text units"),
     ("rollout", "config files policy stats units"),
-    ("observe", "config ground message net stats upstream"),
+    ("observe", "config ground message net stats text upstream"),
     (
         "decision",
         "config message observe policy recording stats upstream",
@@ -58,10 +58,13 @@ const ARROWS: &[(&str, &str)] = &[
         "rehearsal",
         "config decision document files ground message policy recording stats text units upstream",
     ),
-    ("admin", "decision ground policy proxy rollout stats units"),
+    (
+        "admin",
+        "decision ground observe policy proxy rollout stats text units",
+    ),
     (
         "app",
-        "admin cli config decision files ground net observe origin policy proxy recording rehearsal remote rollout route scaffold stats units upstream users",
+        "admin cli config decision files ground net observe origin policy proxy recording rehearsal remote rollout route scaffold stats text units upstream users",
     ),
 ];
 

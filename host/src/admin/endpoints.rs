@@ -20,10 +20,11 @@ use super::reload::ReloadError;
 use super::reply::{self, Reply};
 use super::report::StatsView;
 use super::shared::Shared;
+use super::tap;
 use super::upgrading::upgrade;
 use crate::decision::{EXPLAIN, TRACE};
 
-const ENDPOINTS: [&str; 26] = [
+const ENDPOINTS: [&str; 27] = [
     "GET /",
     "GET /stats",
     "GET /metrics",
@@ -44,6 +45,7 @@ const ENDPOINTS: [&str; 26] = [
     "POST /pools/NAME/backends/ADDRESS/{drain,up,down}",
     "POST /pools/NAME/backends/ADDRESS/weight?value=N",
     "POST /explain",
+    "GET /tap?route=R",
     "GET /config",
     "POST /reload",
     "POST /upgrade",
@@ -64,6 +66,9 @@ pub(super) async fn answer(
     let path = request.uri().path().to_owned();
     if dashboard::owns(&path) {
         return dashboard::answer(shared, caller, request).await;
+    }
+    if path == "/tap" {
+        return tap::answer(shared, caller, &request);
     }
     if !matches!(path.as_str(), "/healthz" | "/readyz")
         && let Some(refusal) = shared.guard.refusal(&request)

@@ -1,22 +1,20 @@
 //! A line of the access log.
 
 use std::borrow::Cow;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::time::SystemTime;
 
 use http::Method;
 use httpdate::fmt_http_date;
 use serde::Serialize;
 
+use super::redaction::{query_shown, target_shown};
 use super::{Asked, Outcome};
 use crate::config::{LogFact, LogFormat, LogPiece};
 use crate::ground;
 use crate::message::{RequestHead, TlsSession};
 use crate::net::ConnectionInfo;
-use crate::text::is_unseen;
-
-/// In place of a value that is not to be written.
-const REDACTED: &str = "***";
+use crate::text::write_json;
 
 /// What a tunnel has carried.
 #[derive(Debug, Clone, Copy)]
@@ -139,40 +137,11 @@ impl<'a> From<&'a TlsSession> for Tls<'a> {
     }
 }
 
-/// JSON in which no character of a client steers a terminal or ends a line for those that know more
-/// line ends than one: such characters are escaped, which says the same.
-struct Seeable;
-
-impl serde_json::ser::Formatter for Seeable {
-    fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>
-    where
-        W: ?Sized + io::Write,
-    {
-        if fragment.is_ascii() {
-            return writer.write_all(fragment.as_bytes());
-        }
-        for c in fragment.chars() {
-            if is_unseen(c) {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    write!(writer, "\\u{unit:04x}")?;
-                }
-            } else {
-                writer.write_all(c.encode_utf8(&mut [0; 4]).as_bytes())?;
-            }
-        }
-        Ok(())
-    }
-}
-
 impl<'a> Seen<'a> {
     /// Appends the line and its end.
     pub(super) fn write(&self, format: &LogFormat, to: &mut Vec<u8>) {
         match format {
-            // Serialising plain strings and numbers into memory can't fail.
-            LogFormat::Json => {
-                let mut json = serde_json::Serializer::with_formatter(&mut *to, Seeable);
-                drop(self.line().serialize(&mut json));
-            }
+            LogFormat::Json => write_json(&self.line(), to),
             LogFormat::Text(pieces) => {
                 for piece in pieces {
                     match piece {
@@ -237,7 +206,7 @@ impl<'a> Seen<'a> {
             LogFact::Path => self.target().split('?').next().map(Into::into),
             LogFact::Query => {
                 let query = self.target().split_once('?');
-                query.map(|(_, query)| self.values_left_out(query))
+                query.map(|(_, query)| query_shown(query, self.redact_query))
             }
             LogFact::Protocol => self.protocol().map(Into::into),
             LogFact::Status => return number(to, format_args!("{:03}", outcome.status)),
@@ -352,30 +321,8 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// A target, or an address, without the values of its query where these are left out.
     fn redacted<'t>(&self, target: &'t str) -> Cow<'t, str> {
-        if !self.redact_query {
-            return target.into();
-        }
-        // What is behind a hash may be a token as well.
-        let target = target.split('#').next().unwrap_or_default();
-        match target.split_once('?') {
-            Some((path, query)) => format!("{path}?{}", self.values_left_out(query)).into(),
-            None => target.into(),
-        }
-    }
-
-    fn values_left_out<'t>(&self, query: &'t str) -> Cow<'t, str> {
-        if !self.redact_query {
-            return query.into();
-        }
-        let parts = query.split('&').map(|part| match part.split_once('=') {
-            Some((name, _)) => format!("{name}={REDACTED}"),
-            None if part.is_empty() => String::new(),
-            // What has no name is the value.
-            None => REDACTED.to_owned(),
-        });
-        parts.collect::<Vec<_>>().join("&").into()
+        target_shown(target, self.redact_query)
     }
 }
 

@@ -80,6 +80,10 @@ pub struct WorkerShard {
     pub spans_dropped: Counter,
     /// Sampled requests that were not recorded, because the writer could not keep up.
     pub records_dropped: Counter,
+    /// Requests that were sampled for those who watch.
+    pub samples: Counter,
+    /// Samples that one of those did not take in time.
+    pub samples_dropped: Counter,
     /// Sweeps of the worker, which stop when it hangs.
     pub heartbeats: Counter,
     /// How long the worker has hung; 0 if it works. Written by the watchdog.
@@ -154,6 +158,8 @@ impl Default for WorkerShard {
             log_lines_dropped: Counter::default(),
             spans_dropped: Counter::default(),
             records_dropped: Counter::default(),
+            samples: Counter::default(),
+            samples_dropped: Counter::default(),
             heartbeats: Counter::default(),
             hanging_seconds: Gauge::default(),
             request_microseconds: Histogram::default(),

@@ -1,6 +1,7 @@
 //! What is known at one moment, apart from rates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::sampler::{Calls, Sampler};
@@ -10,6 +11,7 @@ use crate::admin::control::{Control, PolicyDetails, Readiness};
 use crate::admin::reload::ReloadStatus;
 use crate::admin::report::{Backend, CountedRoute, ShownPool, backends, routes};
 use crate::admin::routes::RouteStatus;
+use crate::observe::sample::Sample;
 use crate::stats::{Stats, WorkerShard};
 
 /// Everything that the page shows.
@@ -184,6 +186,8 @@ pub(in crate::admin) type Rates<'a> = Option<&'a Series>;
 pub(in crate::admin) struct Moment<'a> {
     pub picture: &'a Picture,
     pub(super) series: &'a Sampler,
+    /// Whether requests are sampled now, and the last ones with their numbers, newest first.
+    pub samples: (bool, &'a VecDeque<(u64, Arc<Sample>)>),
 }
 
 impl<'a> Moment<'a> {

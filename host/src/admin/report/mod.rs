@@ -7,6 +7,7 @@ mod forward;
 mod layer4;
 mod policy;
 mod route;
+mod tap;
 mod topology;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub use self::layer4::Layer4;
 pub use self::policy::{Policy, PolicyMemory, PolicyStore};
 pub use self::route::CountedRoute;
 pub(super) use self::route::routes;
+pub use self::tap::Samples;
 pub use self::topology::{ShownEndpoint, ShownPool};
 use super::backends::PoolStatus;
 use super::control::{CertificateStatus, PolicyStatus};
@@ -90,6 +92,8 @@ pub struct Report {
     pub recording: Recording,
     /// Spans of requests, for a collector.
     pub traces: Traces,
+    /// Requests that were sampled for those who watch.
+    pub tap: Samples,
     /// By address.
     pub backends: BTreeMap<String, Backend>,
     /// By name; the first 1,000 of the configuration, and the others as one, `(other)`.
@@ -264,6 +268,7 @@ impl Report {
             process: Process::new(),
             recording: Recording::new(view.stats),
             traces: Traces::new(view.stats),
+            tap: Samples::new(workers),
             routes: routes(view.stats),
             topology: topology(view),
             backends: backends(view.stats),
