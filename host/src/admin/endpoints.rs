@@ -87,11 +87,7 @@ pub(super) async fn answer(
     let page: fn(&Shared, &HeaderMap) -> Reply = match path.as_str() {
         "/healthz" => |_, _| reply::json(StatusCode::OK, &json!({ "status": "ok" })),
         "/readyz" => |shared, _| ready(shared),
-        "/stats" => |shared, headers| {
-            with_view(shared, |view| {
-                reply::negotiated(stats_page(view, accept(headers).as_deref()))
-            })
-        },
+        "/stats" => stats,
         "/metrics" => |shared, headers| {
             let ready = shared.control.readiness() == Readiness::Ready;
             with_view(shared, |view| {
@@ -118,6 +114,13 @@ pub(super) async fn answer(
         Method::GET | Method::HEAD => page(shared, request.headers()),
         _ => reply::wrong_method(request.method().as_str(), &path, READ),
     }
+}
+
+fn stats(shared: &Shared, headers: &HeaderMap) -> Reply {
+    let accept = accept(headers);
+    with_view(shared, |view| {
+        reply::negotiated(stats_page(view, accept.as_deref()))
+    })
 }
 
 fn reopen(shared: &Shared) -> Reply {

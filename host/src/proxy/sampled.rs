@@ -29,7 +29,7 @@ impl<'a> Exchange<'a> {
         let targets = route.map(|(rule, _)| &*rule.targets).unwrap_or_default();
         let pools = targets.iter().map(|target| target.pool);
         let of = self.traits(policies(route));
-        if worker.tap.wants(of, pools, worker.timers.now()) {
+        if worker.tap.wants(of, &pools, worker.timers.now()) {
             state.keep_sample();
         }
     }

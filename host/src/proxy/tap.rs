@@ -114,7 +114,7 @@ impl WorkerTap {
     pub(super) fn wants(
         &self,
         of: Traits<'_>,
-        pools: impl Iterator<Item = PoolId> + Clone,
+        pools: &(impl Iterator<Item = PoolId> + Clone),
         now: u64,
     ) -> bool {
         let seats = self.seats();

@@ -110,10 +110,12 @@ impl Lines {
                     }
                 }
                 Ok(Some(Err(e))) => {
-                    return Err(RemoteError::Broken {
-                        address: self.address.clone(),
-                        reason: with_causes(&e),
-                    });
+                    let sentence = format!(
+                        "stopped watching: the connection to {} broke ({}); is the proxy running?",
+                        self.address,
+                        with_causes(&e)
+                    );
+                    return Err(RemoteError::Over(sentence));
                 }
             }
         }

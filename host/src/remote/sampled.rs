@@ -137,8 +137,8 @@ impl Display for Choice {
         let (attempt, chosen) = (self.attempt, &self.chosen);
         writeln!(f, "  choice {attempt}: {by} took {chosen} of {candidates}")?;
         writeln!(f, "    {}", self.because)?;
-        let others = self.others.iter();
-        others.map(|other| writeln!(f, "    not {other}")).collect()
+        let mut others = self.others.iter();
+        others.try_for_each(|other| writeln!(f, "    not {other}"))
     }
 }
 

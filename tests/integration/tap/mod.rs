@@ -144,7 +144,7 @@ fn what_the_host_chose_says_why_and_failed_attempts_are_shown() {
     let list: Vec<String> = many.iter().map(|a| format!("\"{a}\"")).collect();
     let proxy = TestProxy::builder()
         .tables(&format!(
-            "[[routes]]\nhost = \"one.test\"\npool = \"one\"\n[pools.one]\nbackends = [\"{}\"]\n\
+            "[[routes]]\nhost = \"one.test\"\npool = \"one\"\npolicies = []\n[pools.one]\nbackends = [\"{}\"]\n\
              [[routes]]\nhost = \"dead.test\"\npool = \"dead\"\n[pools.dead]\n\
              backends = [\"{dead}\"]\n\
              [[routes]]\nhost = \"many.test\"\npool = \"many\"\n[pools.many]\n\
@@ -193,7 +193,7 @@ fn filters_leave_out_the_others() {
     let proxy = TestProxy::builder()
         .tables(&format!(
             "[[routes]]\nhost = \"good.test\"\npool = \"good\"\npolicies = [\"random\"]\n\
-             [[routes]]\nhost = \"dead.test\"\npath = \"/api\"\npool = \"dead\"\n\
+             [[routes]]\nhost = \"dead.test\"\npath = \"/api\"\npool = \"dead\"\npolicies = []\n\
              [policies.random]\nbuiltin = \"random\"\ndeadline = \"5s\"\n\
              [pools.good]\nbackends = [\"{}\"]\n[pools.dead]\nbackends = [\"{dead}\"]\n",
             upstream.address()

@@ -223,10 +223,9 @@ impl Report {
         let sum = |counter: fn(&WorkerShard) -> &Counter| {
             workers.iter().map(|w| counter(w).value()).sum::<u64>()
         };
-        let uptime = view.stats.started().elapsed();
         Self {
             version: env!("CARGO_PKG_VERSION"),
-            uptime_seconds: uptime.as_secs(),
+            uptime_seconds: view.stats.started().elapsed().as_secs(),
             reload: view.reload.clone(),
             bytes: Bytes {
                 from_clients: sum(|w| &w.bytes_from_clients),
