@@ -1,7 +1,11 @@
 //! Text: how are words of clients, backends and guests shown in a log, at a terminal or on a page?
 //!
 //! All such text passes through here. Control sequences, characters that change the direction of
-//! writing and invisible characters are replaced. This room uses no other.
+//! writing and invisible characters are replaced, in JSON escaped. This room uses no other.
+
+use std::io;
+
+use serde::Serialize;
 
 /// The text on one line, with each invisible or steering character replaced by U+FFFD.
 pub fn plain(text: &str) -> String {
@@ -53,6 +57,38 @@ pub fn brief(text: &str, longest: usize) -> String {
         plain_lines(&text[..head]),
         plain_lines(&text[tail..])
     )
+}
+
+/// JSON in which no character of a client steers a terminal or ends a line for those that know more
+/// line ends than one: such characters are escaped, which says the same.
+struct Seeable;
+
+impl serde_json::ser::Formatter for Seeable {
+    fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>
+    where
+        W: ?Sized + io::Write,
+    {
+        if fragment.is_ascii() {
+            return writer.write_all(fragment.as_bytes());
+        }
+        for c in fragment.chars() {
+            if is_unseen(c) {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            } else {
+                writer.write_all(c.encode_utf8(&mut [0; 4]).as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Appends a value as JSON, on one line. Values of plain strings and numbers always can be.
+pub fn write_json(value: &impl Serialize, to: &mut Vec<u8>) {
+    let mut json = serde_json::Serializer::with_formatter(to, Seeable);
+    // Memory takes all.
+    drop(value.serialize(&mut json));
 }
 
 /// Whether a character is a control character, has no width, or turns the direction of others
@@ -133,6 +169,17 @@ mod tests {
         ] {
             assert_eq!(plain(text), text);
         }
+    }
+
+    #[test]
+    fn json_says_the_same_without_what_steers() {
+        let text = "a\n\u{1b}\u{202e}\u{9b}\u{e0041}\u{e9}";
+        let mut written = Vec::new();
+        write_json(&text, &mut written);
+        let written = String::from_utf8(written).unwrap();
+        assert!(!written.chars().any(is_unseen), "{written:?}");
+        assert!(written.contains('\u{e9}'), "{written:?}");
+        assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
     }
 
     #[test]

@@ -80,6 +80,7 @@ mod store;
 mod stream_backends;
 mod strictness;
 mod structure;
+mod tap;
 mod tidy;
 mod tls;
 mod tls_backends;

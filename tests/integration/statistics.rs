@@ -1,6 +1,7 @@
 //! What happened, as JSON, as a page, and as Prometheus text.
 
 mod access_log;
+mod routes;
 
 use std::time::{Duration, Instant};
 

@@ -38,7 +38,7 @@ const ARROWS: &[(&str, &str)] = &[
         "policy",
         "config files ground message stats text units upstream",
     ),
-    ("route", "config message policy units upstream"),
+    ("route", "config message policy stats units upstream"),
     (
         "recording",
         "config document files ground message policy stats text units upstream",
@@ -60,7 +60,7 @@ const ARROWS: &[(&str, &str)] = &[
     ),
     (
         "admin",
-        "decision ground policy proxy rollout stats text units",
+        "decision ground observe policy proxy rollout stats text units",
     ),
     (
         "app",

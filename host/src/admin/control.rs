@@ -13,6 +13,7 @@ use super::reload::{ReloadFuture, ReloadStatus, ReopenFuture};
 use super::routes::RouteStatus;
 use super::times::{rfc3339, rfc3339_of};
 use super::upgrade::UpgradeFuture;
+use crate::observe::tap::Tap;
 use crate::policy::Stickiness;
 use crate::rollout::{Event, GenerationEntry, State, TrialReport};
 use crate::stats::Stats;
@@ -83,6 +84,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// The routes that run, in the order of the configuration.
     fn routes(&self) -> Vec<RouteStatus>;
+
+    /// Where requests are sampled.
+    fn tap(&self) -> &Tap;
 
     /// The configuration that runs, without secrets.
     fn config(&self) -> serde_json::Value;

@@ -20,10 +20,11 @@ use super::reload::ReloadError;
 use super::reply::{self, Reply};
 use super::report::StatsView;
 use super::shared::Shared;
+use super::tap;
 use super::upgrading::upgrade;
 use crate::decision::{EXPLAIN, TRACE};
 
-const ENDPOINTS: [&str; 26] = [
+const ENDPOINTS: [&str; 27] = [
     "GET /",
     "GET /stats",
     "GET /metrics",
@@ -44,6 +45,7 @@ const ENDPOINTS: [&str; 26] = [
     "POST /pools/NAME/backends/ADDRESS/{drain,up,down}",
     "POST /pools/NAME/backends/ADDRESS/weight?value=N",
     "POST /explain",
+    "GET /tap?route=R",
     "GET /config",
     "POST /reload",
     "POST /upgrade",
@@ -65,6 +67,9 @@ pub(super) async fn answer(
     if dashboard::owns(&path) {
         return dashboard::answer(shared, caller, request).await;
     }
+    if path == "/tap" {
+        return tap::answer(shared, caller, &request);
+    }
     if !matches!(path.as_str(), "/healthz" | "/readyz")
         && let Some(refusal) = shared.guard.refusal(&request)
         && !reads_in_a_session(shared, &request)
@@ -82,11 +87,7 @@ pub(super) async fn answer(
     let page: fn(&Shared, &HeaderMap) -> Reply = match path.as_str() {
         "/healthz" => |_, _| reply::json(StatusCode::OK, &json!({ "status": "ok" })),
         "/readyz" => |shared, _| ready(shared),
-        "/stats" => |shared, headers| {
-            with_view(shared, |view| {
-                reply::negotiated(stats_page(view, accept(headers).as_deref()))
-            })
-        },
+        "/stats" => stats,
         "/metrics" => |shared, headers| {
             let ready = shared.control.readiness() == Readiness::Ready;
             with_view(shared, |view| {
@@ -121,6 +122,13 @@ async fn reopen(shared: &Shared) -> Reply {
         true => reply::json(StatusCode::OK, &json!({ "status": "reopened" })),
         false => reply::error(StatusCode::INTERNAL_SERVER_ERROR, &failures.join("\n")),
     }
+}
+
+fn stats(shared: &Shared, headers: &HeaderMap) -> Reply {
+    let accept = accept(headers);
+    with_view(shared, |view| {
+        reply::negotiated(stats_page(view, accept.as_deref()))
+    })
 }
 
 /// What the page links to can be read by a browser that is logged in. It can't change anything so:

@@ -2,12 +2,12 @@
 //!
 //! It serves the statistics as JSON, as a page and as Prometheus text; lists, deploys, promotes and
 //! withdraws policies (`policies`, `deploy`); lists and changes backends (`backends`); issues
-//! explain tokens; reports whether the process is alive and ready; and shows people a live page
-//! with buttons (`dashboard`, from readings of the counters in `live`). `app` starts [`serve()`] on
-//! the control runtime and implements [`Control`], through which this room changes what runs; it
-//! also reads the counters of `stats` and `ground`. `app` hands [`stats_page`] to the workers for
-//! `[stats] path`: that page alone is made on a worker. This room loads no policy and decides
-//! nothing about a request.
+//! explain tokens; streams sampled requests (`tap`); reports whether the process is alive and
+//! ready; and shows people a live page with buttons (`dashboard`, from readings of the counters in
+//! `live`). `app` starts [`serve()`] on the control runtime and implements [`Control`], through
+//! which this room changes what runs; it also reads the counters of `stats` and `ground`. `app`
+//! hands [`stats_page`] to the workers for `[stats] path`: that page alone is made on a worker.
+//! This room loads no policy and decides nothing about a request.
 
 mod accept;
 mod backends;
@@ -39,6 +39,7 @@ mod routes;
 mod serve;
 mod sessions;
 mod shared;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod times;

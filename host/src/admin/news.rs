@@ -15,7 +15,7 @@ use super::crowd::{Caller, Doing};
 #[derive(Debug)]
 pub(super) struct Events {
     pieces: mpsc::Receiver<Bytes>,
-    _watches: OwnedSemaphorePermit,
+    _watches: Option<OwnedSemaphorePermit>,
     /// Told at the end that its connection waits for a request again.
     caller: Arc<Caller>,
 }
@@ -42,10 +42,10 @@ impl Body for Events {
 }
 
 impl Events {
-    /// What comes here, for as long as the page may watch.
+    /// What comes here. What is held by right of a page is given back at the end.
     pub(super) fn new(
         pieces: mpsc::Receiver<Bytes>,
-        watches: OwnedSemaphorePermit,
+        watches: Option<OwnedSemaphorePermit>,
         caller: &Arc<Caller>,
     ) -> Self {
         Self {

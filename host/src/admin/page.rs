@@ -3,6 +3,7 @@
 mod backends;
 mod names;
 mod pools;
+mod routes;
 
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
@@ -53,6 +54,7 @@ impl fmt::Display for Page<'_> {
         self.reload(f)?;
         self.overview(f)?;
         self.statuses(f)?;
+        self.routes(f)?;
         self.pools(f)?;
         self.backends(f)?;
         self.names(f)?;

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::news::Events;
 use crate::proxy::PAGE_FIELDS;
 
-/// The body of an answer: complete in memory, or news for the page.
+/// The body of an answer: complete in memory, or news that go on.
 pub(super) type ReplyBody = Either<Full<Bytes>, Events>;
 
 /// An answer.
@@ -28,6 +28,15 @@ pub(super) fn body(status: StatusCode, content_type: &'static str, body: Vec<u8>
 /// An answer that goes on.
 pub(super) fn events(events: Events) -> Reply {
     of(StatusCode::OK, "text/event-stream", Either::Right(events))
+}
+
+/// The same in lines of JSON.
+pub(super) fn lines(events: Events) -> Reply {
+    of(
+        StatusCode::OK,
+        "application/x-ndjson",
+        Either::Right(events),
+    )
 }
 
 fn of(status: StatusCode, content_type: &'static str, body: ReplyBody) -> Reply {

@@ -3,6 +3,8 @@
 /// One route, in words.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RouteStatus {
+    /// What it is called where it is counted.
+    pub name: String,
     /// The hosts that it matches; of connections that are passed on, what they are called.
     pub host: String,
     /// The paths, and what else a request must have.

@@ -43,6 +43,18 @@ pub(super) async fn ask_for_backends(backends: cli::Backends) -> Result<()> {
     ask(backends.remote, Command::Backends(about_backends(task))).await
 }
 
+/// Prints sampled requests of a running proxy.
+pub(super) async fn ask_for_samples(tap: cli::Tap) -> Result<()> {
+    let wanted = remote::Tap {
+        route: tap.route,
+        status: tap.status,
+        policy: tap.policy,
+        pool: tap.pool,
+        limit: tap.limit,
+    };
+    ask(tap.remote, Command::Tap(wanted)).await
+}
+
 /// Asks a running proxy whether it is ready.
 pub(super) async fn ask_for_health(healthcheck: cli::Healthcheck) -> Result<()> {
     ask(healthcheck.remote(), Command::Health).await

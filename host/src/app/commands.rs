@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use super::ask::{
-    ask_for_backends, ask_for_config, ask_for_health, ask_for_reload, ask_for_upgrade, ask_proxy,
-    ask_to_reopen,
+    ask_for_backends, ask_for_config, ask_for_health, ask_for_reload, ask_for_samples,
+    ask_for_upgrade, ask_proxy, ask_to_reopen,
 };
 use super::check::{How, check};
 use super::pages::{write_completions, write_pages};
@@ -91,6 +91,7 @@ async fn ask_running(command: Command) -> Result<ExitCode> {
         Command::Reopen(remote) => ask_to_reopen(remote).await?,
         Command::Config(remote) => ask_for_config(remote).await?,
         Command::Backends(backends) => ask_for_backends(backends).await?,
+        Command::Tap(tap) => ask_for_samples(tap).await?,
         Command::Healthcheck(healthcheck) => ask_for_health(healthcheck).await?,
         // `execute` and `with_runtime` have handled the others.
         _ => return Ok(ExitCode::FAILURE),

@@ -119,6 +119,7 @@ fn shared(control: &Arc<ControlPlane>) -> Shared {
     let (registry, door) = (control.registry.clone(), Arc::clone(&control.door));
     let look_up = look_up(&control.names);
     let (stats, explain) = (control.stats().clone(), control.explain_tokens());
+    let tap = control.tap.clone();
     let control = Arc::clone(control);
     let page = move |accept: Option<&[u8]>| {
         let view = StatsView {
@@ -134,6 +135,7 @@ fn shared(control: &Arc<ControlPlane>) -> Shared {
     Shared {
         stats,
         explain,
+        tap,
         stats_page: Arc::new(page),
         registry,
         look_up,

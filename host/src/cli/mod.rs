@@ -17,6 +17,7 @@ mod replay;
 #[cfg(feature = "authoring")]
 mod scaffold;
 mod shared_flags;
+mod tap;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +44,7 @@ pub use replay::{Diff, Playing, Rehearsed, Replay};
 #[cfg(feature = "authoring")]
 pub use scaffold::{Begin, Bindings, Lang, New};
 pub use shared_flags::{Compiling, Format};
+pub use tap::Tap;
 
 /// Where `--tls-self-signed` listens.
 const SELF_SIGNED: &str = "127.0.0.1:8443";
@@ -146,6 +148,12 @@ pub enum Command {
     /// Changes hold beside the configuration. A refused command changes nothing.
     #[command(after_long_help = backends::BACKENDS_HELP)]
     Backends(Backends),
+    /// Watch sampled requests of a running proxy: where they went, and why.
+    ///
+    /// For each: what its policies decided and how long that took, which backends there were and
+    /// what was known of them, who chose, and the attempts.
+    #[command(after_long_help = tap::TAP_HELP)]
+    Tap(Tap),
     /// Inspect, test and measure policies; deploy, watch, promote and roll them back in a running
     /// proxy.
     ///
@@ -256,6 +264,7 @@ impl Command {
             | Self::Reopen(_)
             | Self::Config(_)
             | Self::Backends(_)
+            | Self::Tap(_)
             | Self::Healthcheck(_)
             | Self::Completions(_)
             | Self::Man(_) => false,

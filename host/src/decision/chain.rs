@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 
+use super::choice::{Chooser, Unchosen};
 use super::environment::Environment;
 use super::link::{Answer, Answered, Link, replied};
 use super::slot::WorkerPolicies;
@@ -159,8 +160,23 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
 
     /// Asks which backend takes the request.
     pub fn select(self, head: &mut RequestHead, attempt: Attempt<'_>) -> Result<u32, Stop> {
-        let pools = self.route.pools;
         self.state.record(|record| record.attempt(attempt));
+        let (backend, by) = self.selected(head, attempt)?;
+        if let Some(capture) = &self.state.capture {
+            let chosen = (self.route.pools.chosen, backend);
+            by.note(capture, attempt, chosen, self.environment.facts());
+        }
+        Ok(backend)
+    }
+
+    /// The backend, and who has chosen it.
+    #[inline]
+    fn selected(
+        self,
+        head: &mut RequestHead,
+        attempt: Attempt<'_>,
+    ) -> Result<(u32, Chooser<'a>), Stop> {
+        let (pools, mut why) = (self.route.pools, Unchosen::Unasked);
         let question = Select { pools, attempt };
         for link in self.links() {
             let Some(answered) = self.ask(link, &question, &mut Message::request(head)) else {
@@ -168,13 +184,14 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
             };
             match answered.answer {
                 Ok(Selected::Backend(backend)) if self.environment.takes_traffic(backend) => {
-                    return Ok(backend);
+                    return Ok((backend, Chooser::Policy(&link.slot.entry.name)));
                 }
                 // Of weight 0: the operator has the last word, and the next policy is asked.
-                Ok(Selected::Backend(_)) => {}
-                Ok(Selected::NoChoice) => {}
+                Ok(Selected::Backend(_)) => why = Unchosen::Drained,
+                Ok(Selected::NoChoice) => why = Unchosen::NoChoice,
                 Ok(Selected::Answer(reply)) => return Err(replied(answered.handle, reply)),
                 Err(fault) => {
+                    why = Unchosen::Failed;
                     if link.failed(&fault)? == OnFailure::Random {
                         break;
                     }
@@ -182,7 +199,8 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
             }
         }
         let chosen = self.environment.choose(attempt.failed);
-        chosen.ok_or(Stop::NoBackend)
+        let chosen = chosen.ok_or(Stop::NoBackend)?;
+        Ok((chosen, Chooser::Host(why)))
     }
 
     /// Lets the policies edit the fields of a backend's response, the last of the route first.

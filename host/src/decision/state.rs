@@ -74,6 +74,19 @@ impl RequestPolicyState {
         self.took.get()
     }
 
+    /// Has what those who watch may get noted, from now on.
+    pub fn keep_sample(&mut self) {
+        let spans = &mut self.capture.get_or_insert_default().spans;
+        spans.get_or_insert_default().get_mut().tapped = true;
+    }
+
+    /// Whether attempts and calls are noted.
+    #[inline]
+    pub fn keeps_spans(&self) -> bool {
+        let capture = self.capture.as_ref();
+        capture.is_some_and(|capture| capture.spans.is_some())
+    }
+
     /// The request has ended: nothing more is noted of its spans. `None` if nothing was.
     #[inline]
     pub fn take_spans(&mut self) -> Option<SpanNotes> {

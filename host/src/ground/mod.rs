@@ -26,7 +26,7 @@ pub use fault::point as fault_point;
 pub use limit::limit_this_test;
 pub use log::{Form, Manner, complain, finish, line, stamp};
 pub use outlet::{Keeper, Outlet, Target};
-pub use output::{Lost, lines, print, print_aside};
+pub use output::{Lost, lines, print, print_aside, print_on};
 pub use panic_hook::last as last_panic;
 pub use panics::{Panicked, caught, goes_on, keeps_running, stays};
 pub use reopened::{Reopened, Reopening};

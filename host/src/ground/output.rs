@@ -201,6 +201,14 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// The same for a command that goes on: whether the reader is still there.
+pub fn print_on(text: &str) -> io::Result<bool> {
+    match Output::stdout()?.push(text.as_bytes()).1 {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        printed => printed.map(|()| true),
+    }
+}
+
 /// Prints on standard error, for a command that ends. A failure is ignored.
 pub fn print_aside(text: &str) {
     if let Ok(mut stderr) = Output::stderr() {

@@ -1,13 +1,11 @@
 //! A line of the access log as JSON.
 
 use std::borrow::Cow;
-use std::io;
 
 use serde::Serialize;
 
 use super::PolicyTime;
 use crate::message::TlsSession;
-use crate::text::is_unseen;
 
 /// A line in JSON.
 #[derive(Debug, Serialize)]
@@ -121,31 +119,6 @@ impl<'a> From<&'a TlsSession> for Tls<'a> {
             application_protocol: session.protocol.as_deref(),
             client_subject: session.client.as_deref().map(|own| &*own.subject),
         }
-    }
-}
-
-/// JSON in which no character of a client steers a terminal or ends a line for those that know more
-/// line ends than one: such characters are escaped, which says the same.
-pub(super) struct Seeable;
-
-impl serde_json::ser::Formatter for Seeable {
-    fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>
-    where
-        W: ?Sized + io::Write,
-    {
-        if fragment.is_ascii() {
-            return writer.write_all(fragment.as_bytes());
-        }
-        for c in fragment.chars() {
-            if is_unseen(c) {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    write!(writer, "\\u{unit:04x}")?;
-                }
-            } else {
-                writer.write_all(c.encode_utf8(&mut [0; 4]).as_bytes())?;
-            }
-        }
-        Ok(())
     }
 }
 

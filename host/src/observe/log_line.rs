@@ -4,9 +4,8 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use http::Method;
-use serde::Serialize;
 
-use super::json_line::{Asking, Line, Seeable, Tls};
+use super::json_line::{Asking, Line, Tls};
 use super::log_text::{common_time, number, seconds, shown};
 use super::redacted::{values_left_out, without_user, without_values};
 use super::{Asked, Outcome, PolicyTime};
@@ -14,6 +13,7 @@ use crate::config::{LogFact, LogFormat, LogPiece};
 use crate::ground;
 use crate::message::RequestHead;
 use crate::net::ConnectionInfo;
+use crate::text::write_json;
 
 /// What a tunnel has carried.
 #[derive(Debug, Clone, Copy)]
@@ -42,11 +42,7 @@ impl<'a> Seen<'a> {
     /// Appends the line and its end.
     pub(super) fn write(&self, format: &LogFormat, to: &mut Vec<u8>) {
         match format {
-            // Serialising plain strings and numbers into memory can't fail.
-            LogFormat::Json => {
-                let mut json = serde_json::Serializer::with_formatter(&mut *to, Seeable);
-                drop(self.line().serialize(&mut json));
-            }
+            LogFormat::Json => write_json(&self.line(), to),
             LogFormat::Text(pieces) => {
                 for piece in pieces {
                     match piece {

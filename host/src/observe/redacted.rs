@@ -6,7 +6,7 @@ use std::borrow::Cow;
 const REDACTED: &str = "***";
 
 /// A target, or an address, without the values of its query.
-pub(super) fn without_values(target: &str) -> Cow<'_, str> {
+pub fn without_values(target: &str) -> Cow<'_, str> {
     // What is behind a hash may be a token as well.
     let target = target.split('#').next().unwrap_or_default();
     match target.split_once('?') {

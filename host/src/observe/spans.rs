@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::message::TraceContext;
+use crate::upstream::BackendHealth;
 
 /// Attempts that are noted of one request, and calls of policies: more are counted, so that no
 /// route's policies and retries make a trace without a bound.
@@ -21,8 +22,40 @@ pub struct SpanNotes {
     pub attempts: Vec<AttemptNote>,
     /// The calls of policies.
     pub calls: Vec<CallNote>,
-    /// Attempts and calls beyond the limits.
+    /// Attempts, calls and choices beyond the limits.
     pub left_out: u32,
+    /// Whether those who watch may get a sample of it.
+    pub tapped: bool,
+    /// The choices of a backend, if so.
+    pub choices: Vec<ChoiceNote>,
+}
+
+/// A choice of a backend.
+#[derive(Debug)]
+pub struct ChoiceNote {
+    /// Which attempt it is for, from 1.
+    pub attempt: u32,
+    /// The policy that has chosen; `None` if the host has.
+    pub policy: Option<Box<str>>,
+    /// By which rule.
+    pub because: &'static str,
+    /// The backends of the pool.
+    pub candidates: u32,
+    /// The one that was chosen, and the first of the others.
+    pub seen: Vec<SeenBackend>,
+}
+
+/// A backend as it was when one was chosen.
+#[derive(Debug)]
+pub struct SeenBackend {
+    /// Its position in the pool.
+    pub position: u32,
+    /// What is known of its health.
+    pub state: BackendHealth,
+    /// Requests in flight on the worker.
+    pub in_flight: u32,
+    /// How long its answers take, on average.
+    pub latency_microseconds: u64,
 }
 
 /// An attempt at a backend.
@@ -108,6 +141,14 @@ impl SpanNotes {
             if Some(at) != number {
                 self.end(at, 0, Some("given-up"));
             }
+        }
+    }
+
+    /// A backend was chosen, unless that is one time too many.
+    pub fn chose(&mut self, choice: impl FnOnce() -> ChoiceNote) {
+        match self.choices.len() {
+            ATTEMPTS => self.left_out += 1,
+            _ => self.choices.push(choice()),
         }
     }
 

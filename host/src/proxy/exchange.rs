@@ -20,6 +20,7 @@ use crate::decision::Stop;
 use crate::message::{BodyLength, Edited, RequestFacts};
 use crate::observe::Outcome;
 use crate::policy::ByteRange;
+use crate::stats::RouteSlot;
 use crate::upstream::{AttemptOutcome, Doubt};
 
 /// A request on its way.
@@ -59,6 +60,8 @@ pub(super) struct Exchange<'a> {
     pub doubt: Doubt,
     /// What the route changes of every answer, once the route is known; `None` for nothing.
     pub edits: Option<&'a RouteEdits>,
+    /// Its route, once that is known: the place in the configuration, and where it is counted.
+    pub route: Option<(u32, RouteSlot)>,
     /// There is no request: the connection itself is passed on.
     pub layer4: Option<Layer4>,
 }
@@ -116,6 +119,7 @@ impl<'a> Exchange<'a> {
             pace,
             doubt,
             edits: None,
+            route: None,
             layer4: None,
         }
     }

@@ -41,9 +41,10 @@ impl Marks {
         (ids.is_some() || traces.is_some()).then(|| Arc::new(Self { ids, traces }))
     }
 
-    /// Whether spans of requests that fail are exported, sampled or not.
-    pub(super) fn exports_errors(&self) -> bool {
-        self.traces.as_ref().is_some_and(|traces| traces.exports.1)
+    /// Whether spans are exported, and those of requests that fail, sampled or not.
+    pub(super) fn exports(&self) -> (bool, bool) {
+        let traces = self.traces.as_ref();
+        traces.map(|traces| traces.exports).unwrap_or_default()
     }
 
     /// The field that says to clients what their request is called, if any does.

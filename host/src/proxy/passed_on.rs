@@ -141,6 +141,7 @@ impl<'a> Exchange<'a> {
         let Some(target) = rule.targets.first() else {
             return Some(Refusal::NoBackend.into());
         };
+        self.takes((rule.number, rule.slot));
         let mut awaited = Awaited::new(self, &worker);
         awaited.route = Some((rule, target));
         let Awaited {
@@ -212,6 +213,9 @@ impl<'a> Exchange<'a> {
     fn not_passed(&mut self, local: &LocalReply) {
         let worker = self.client.worker();
         worker.shard.layer4.refused.increment();
+        if let Some((_, slot)) = self.route {
+            worker.shard.routes.failed(slot);
+        }
         self.outcome.of_policy = local.is_of_policy();
         if self.outcome.reason.is_none() {
             self.outcome.reason = local.reason();

@@ -18,6 +18,7 @@ use crate::message::{RequestHead, Version, websocket};
 use crate::policy::{PolicyId, RoutePools};
 use crate::recording::Sampling;
 use crate::route::{Action, Rule, RuleTarget, Sureness};
+use crate::stats::RouteSlot;
 
 impl<'a> Exchange<'a> {
     /// Finds the route, and settles what is captured of the request.
@@ -112,6 +113,7 @@ impl<'a> Exchange<'a> {
             host: self.scratch.head.host.clone(),
         })?;
         self.edits = action.edits();
+        self.takes(action.route());
         if let Some(edits) = self.edits.filter(|edits| edits.says_id) {
             self.name(edits, None);
         }
@@ -136,6 +138,14 @@ impl<'a> Exchange<'a> {
             hops::count_down(&mut head.fields)?;
         }
         Ok(rule)
+    }
+
+    /// The request takes this route.
+    #[inline]
+    pub(super) fn takes(&mut self, route: (u32, RouteSlot)) {
+        let worker = self.client.worker();
+        worker.shard.routes.hit(route.1, worker.second());
+        self.route = Some(route);
     }
 
     /// Whether an ambiguous path is sent in normal form, so that no server reads it as one of

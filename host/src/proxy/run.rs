@@ -20,8 +20,8 @@ use crate::route::{Rule, RuleTarget};
 use crate::stats::WorkerShard;
 use crate::upstream::{Completion, RequestFailure};
 
-/// A request of which policies and the collector of traces may hear what becomes of it, however it
-/// ends: also if its task is dropped, or panics.
+/// A request of which policies, those who watch and the collector of traces may hear what becomes
+/// of it, however it ends: also if its task is dropped, or panics.
 pub(super) struct Awaited<'e, 'a> {
     pub(super) exchange: &'e mut Exchange<'a>,
     pub(super) worker: &'e Worker,
@@ -43,6 +43,11 @@ impl<'e, 'a> Awaited<'e, 'a> {
     /// The request has ended as its outcome says.
     #[inline]
     pub(super) fn end(mut self) {
+        if let Some((_, slot)) = self.exchange.route
+            && self.exchange.outcome.has_failed()
+        {
+            self.worker.shard.routes.failed(slot);
+        }
         if let Some(notes) = self.state.take_spans() {
             self.export(notes);
         }
@@ -110,6 +115,9 @@ impl Exchange<'_> {
         } = &mut awaited;
         let begun = exchange.begin(&worker, state);
         *route = begun.as_ref().ok().copied();
+        if worker.tap.is_on() {
+            exchange.tap(&worker, *route, state);
+        }
         let mut context = route.map(|at| RequestContext::new(&worker, &entry, view, at, state));
         let ended = match (begun, context) {
             (Err(local), _) => Err(local),
@@ -124,17 +132,23 @@ impl Exchange<'_> {
             Err(local) => exchange.answer(&worker, (state, context), local).await,
         };
         drop(active);
-        exchange.outcome.end(exchange.scratch.head.client);
-        if let Some(context) = context {
-            let chain = context.chain();
-            chain.end();
-            chain.conclude(&exchange.outcome);
-            context.count(exchange.outcome.status);
-        }
-        exchange.note_logged(context);
+        exchange.conclude(context);
         report(&exchange.client, view, exchange.scratch, &exchange.outcome);
         awaited.end();
         disposition
+    }
+
+    /// The request has ended: its policies may end it too, and what only the log says is noted.
+    #[inline]
+    fn conclude(&mut self, context: Option<RequestContext<'_>>) {
+        self.outcome.end(self.scratch.head.client);
+        if let Some(context) = context {
+            let chain = context.chain();
+            chain.end();
+            chain.conclude(&self.outcome);
+            context.count(self.outcome.status);
+        }
+        self.note_logged(context);
     }
 
     /// What became of the request.

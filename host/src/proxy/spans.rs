@@ -8,6 +8,7 @@ use rand::Rng;
 use super::context::{RequestContext, Target, settled};
 use super::end::ExchangeEnd;
 use super::exchange::{Attempted, Exchange};
+use super::marks::Marks;
 use super::run::Awaited;
 use super::tries::Race;
 use crate::decision::RequestPolicyState;
@@ -31,15 +32,16 @@ pub(super) fn begin(
     head: &mut RequestHead,
     to: (&Rc<WorkerEndpoint>, u32),
 ) -> Option<usize> {
-    let of = head.trace?;
-    begin_noted(context, head, of, to)
+    if head.trace.is_none() && !context.state.keeps_spans() {
+        return None;
+    }
+    begin_noted(context, head, to)
 }
 
 #[cold]
 fn begin_noted(
     context: RequestContext<'_>,
     head: &mut RequestHead,
-    of: TraceContext,
     (endpoint, resent): (&Rc<WorkerEndpoint>, u32),
 ) -> Option<usize> {
     let span = context.worker.rng.borrow_mut().next_u64().max(1);
@@ -51,6 +53,9 @@ fn begin_noted(
         began: Instant::now(),
         ended: None,
     });
+    let Some(of) = head.trace else {
+        return number;
+    };
     // One that is not noted has the request's span as its parent.
     let parent = match number {
         Some(_) => TraceContext { span, ..of },
@@ -125,7 +130,7 @@ pub(super) fn failure_word(outcome: AttemptOutcome) -> String {
 }
 
 /// What has failed of a request, in a word: its status, or what has ended it.
-fn error_of(outcome: &Outcome) -> Option<String> {
+pub(super) fn error_of(outcome: &Outcome) -> Option<String> {
     match outcome.failure {
         _ if outcome.status >= 500 => Some(outcome.status.to_string()),
         Some(failure) if outcome.broken || outcome.status == 0 => Some(failure.to_string()),
@@ -143,15 +148,21 @@ fn has_failed(outcome: &Outcome) -> bool {
 }
 
 impl Awaited<'_, '_> {
-    /// Hands the spans of a request that has ended over to the exporter, if it is to have them.
+    /// What was noted of a request that has ended goes to those who watch, and as spans to the
+    /// exporter, if they are to have it.
     #[cold]
-    pub(super) fn export(&mut self, notes: SpanNotes) {
+    pub(super) fn export(&mut self, mut notes: SpanNotes) {
+        // One that was under way when another one answered, or when the request was cancelled.
+        notes.give_up_but(None);
+        if notes.tapped {
+            self.offer(&notes);
+        }
         let exchange = &*self.exchange;
         let (head, outcome) = (&exchange.scratch.head, &exchange.outcome);
         let marks = exchange.view.settings.marks.as_deref();
-        let with_errors = marks.is_some_and(|marks| marks.exports_errors());
+        let (exports, errors) = marks.map(Marks::exports).unwrap_or_default();
         let Some(context) = head.trace else { return };
-        if context.sampled || with_errors && has_failed(outcome) {
+        if exports && context.sampled || errors && has_failed(outcome) {
             let trace = self.trace(context, notes);
             let took = u64::try_from(outcome.took.as_nanos()).unwrap_or(u64::MAX);
             self.worker.shard.exemplars.note(Exemplar {
@@ -163,11 +174,9 @@ impl Awaited<'_, '_> {
         }
     }
 
-    fn trace(&self, context: TraceContext, mut notes: SpanNotes) -> RequestTrace {
+    fn trace(&self, context: TraceContext, notes: SpanNotes) -> RequestTrace {
         let exchange = &*self.exchange;
         let (head, outcome) = (&exchange.scratch.head, &exchange.outcome);
-        // One that was under way when another one answered, or when the request was cancelled.
-        notes.give_up_but(None);
         let (route, pool) = self.names();
         let authority = match head.authority.as_str() {
             "" => &head.host,
@@ -199,24 +208,25 @@ impl Awaited<'_, '_> {
     }
 
     /// Those of the route and of the pool that took the request.
-    fn names(&self) -> (Box<str>, Box<str>) {
+    pub(super) fn names(&self) -> (Box<str>, Box<str>) {
         let (view, outcome) = (self.exchange.view, &self.exchange.outcome);
         if let Some(logged) = &outcome.logged {
             return (clipped(&logged.route), clipped(&logged.pool));
         }
-        let Some((rule, target)) = self.route else {
-            return Default::default();
-        };
-        let route = view.snapshot.config.routes.get(rule.number as usize);
+        let number = self.exchange.route.map(|(number, _)| number as usize);
+        let route = number.and_then(|number| view.snapshot.config.routes.get(number));
         let route = route.map(|route| clipped(&route.to_string()));
-        let pool = view.pools.pool(settled(rule, target, &self.state).pool);
+        let pool = self
+            .route
+            .map(|(rule, target)| settled(rule, target, &self.state).pool);
+        let pool = pool.and_then(|pool| view.pools.pool(pool));
         let pool = pool.map(|pool| clipped(&pool.topology.name.to_string()));
         (route.unwrap_or_default(), pool.unwrap_or_default())
     }
 }
 
 /// Of a method that a client has made up this much.
-fn method(head: &RequestHead) -> Box<str> {
+pub(super) fn method(head: &RequestHead) -> Box<str> {
     let method = head.method.as_str();
     method.get(..METHOD).unwrap_or(method).into()
 }

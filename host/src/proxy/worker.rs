@@ -18,12 +18,14 @@ use super::settings::Settings;
 use super::slow::Holds;
 use super::snapshot::WorkerSnapshot;
 use super::spares::Spares;
+use super::tap::WorkerTap;
 use crate::config::LoggedRequests;
 use crate::decision::{FaultLog, Tokens};
 use crate::message::RequestHead;
 use crate::net::{Buffers, ConnectionInfo, Timers};
 use crate::observe::Outcome;
 use crate::observe::access_log::AccessLog;
+use crate::observe::tap::Tap;
 use crate::observe::traces::WorkerTraces;
 use crate::stats::{Stats, WorkerShard};
 use crate::upstream::{Destinations, Registry};
@@ -36,6 +38,8 @@ pub struct Shared {
     pub stats: Stats,
     /// Which tokens have a request explained.
     pub explain: Tokens,
+    /// Those who watch requests.
+    pub tap: Tap,
     /// Renders the statistics for the settings' path.
     pub stats_page: StatsPage,
     /// Gives endpoints their ids and connections their budget.
@@ -67,6 +71,8 @@ pub struct Worker {
     pub access_log: AccessLog,
     /// This worker's end of the exporter of traces.
     pub traces: WorkerTraces,
+    /// Those who watch.
+    pub(super) tap: WorkerTap,
     /// For the host's own choices.
     pub rng: RefCell<SmallRng>,
     /// Requests that hold limited connections.
@@ -117,6 +123,7 @@ impl Worker {
             timers: Timers::new(),
             buffers: Buffers::default(),
             access_log,
+            tap: WorkerTap::default(),
             rng: RefCell::new(rand::make_rng()),
             holds: Holds::default(),
             lingering: Rc::default(),
@@ -168,6 +175,12 @@ impl Worker {
         self.date.get()
     }
 
+    /// The second of the last sweep, since 1970.
+    #[inline]
+    pub(super) fn second(&self) -> u64 {
+        self.date_second.get()
+    }
+
     /// Whether the worker only finishes its requests and accepts no new connections.
     pub fn is_draining(&self) -> bool {
         self.draining.get().is_some()
@@ -204,6 +217,7 @@ impl Worker {
         self.update_date();
         self.access_log.flush();
         self.traces.flush();
+        self.tap.follow(&self.shared.tap, self.index);
         self.scratch.trim();
         self.runners.trim();
         self.completions.trim();

@@ -26,7 +26,7 @@ pub(super) const CHANGE: Duration = Duration::from_secs(60);
 /// Time for a deployment: another may be ahead, and a large component takes a while to compile.
 pub(super) const DEPLOY: Duration = Duration::from_secs(600);
 /// The largest answer: enough for thousands of policies.
-const LARGEST: usize = 32 << 20;
+pub(super) const LARGEST: usize = 32 << 20;
 
 /// The admin listener of one proxy.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Client {
         }
     }
 
-    fn request(
+    pub(super) fn request(
         &self,
         method: Method,
         path: &str,
@@ -96,7 +96,7 @@ impl Client {
             .map_err(|e| self.strange(e.to_string()))
     }
 
-    async fn connect(&self) -> Result<TcpStream, RemoteError> {
+    pub(super) async fn connect(&self) -> Result<TcpStream, RemoteError> {
         let target = (self.address.host.as_str(), self.address.port);
         let reason = match timeout(CONNECT, TcpStream::connect(target)).await {
             Ok(Ok(stream)) => return Ok(stream),
@@ -143,7 +143,7 @@ impl Client {
         }
     }
 
-    fn judge(&self, (status, body): (StatusCode, Bytes)) -> Result<Answer, RemoteError> {
+    pub(super) fn judge(&self, (status, body): (StatusCode, Bytes)) -> Result<Answer, RemoteError> {
         let text = String::from_utf8_lossy(&body).into_owned();
         let strange = || {
             self.strange(format!(
@@ -177,7 +177,7 @@ impl Client {
         })
     }
 
-    fn strange(&self, reason: String) -> RemoteError {
+    pub(super) fn strange(&self, reason: String) -> RemoteError {
         RemoteError::Strange {
             address: self.address.clone(),
             reason,
@@ -225,7 +225,7 @@ pub(super) fn segment(name: &str) -> String {
 
 /// Removes control characters: names, reasons and samples may contain text of guests and clients,
 /// which must not control a terminal.
-fn make_printable(value: &mut Value) {
+pub(super) fn make_printable(value: &mut Value) {
     match value {
         Value::String(text) if text.chars().any(is_unseen) => *text = plain(text),
         Value::Array(values) => values.iter_mut().for_each(make_printable),

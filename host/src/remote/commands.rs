@@ -17,6 +17,7 @@ use super::display::Display;
 use super::health;
 use super::options::{Change, Command, Deploy, Proxy, Role, Watching, chosen_by};
 use super::render;
+use super::tap;
 use super::watch::Watch;
 use crate::files;
 use crate::ground;
@@ -78,6 +79,7 @@ where
             let (answer, shown) = backends::ask(&client, command).await?;
             print(&answer, json, shown)
         }
+        Command::Tap(tap) => tap::watch(&client, tap, json, around.interrupted).await,
         command @ (Command::Reload { .. }
         | Command::Upgrade { .. }
         | Command::Reopen

@@ -50,9 +50,26 @@ pub enum Command {
     Config,
     /// Shows or changes backends.
     Backends(Backends),
+    /// Prints sampled requests.
+    Tap(Tap),
     /// Asks whether it is ready: open to all, and so without the token, which is not shown to what
     /// may be another program.
     Health,
+}
+
+/// Which requests are printed, and how many.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tap {
+    /// The beginning of their route's name.
+    pub route: Option<String>,
+    /// Their status.
+    pub status: Option<String>,
+    /// A policy of their route.
+    pub policy: Option<String>,
+    /// Their pool.
+    pub pool: Option<String>,
+    /// So many at most.
+    pub limit: Option<u64>,
 }
 
 /// A command about the backends of pools.

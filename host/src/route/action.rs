@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::rule::Rule;
 use crate::config::{RouteAnswer, RouteEdits};
+use crate::stats::RouteSlot;
 
 /// What becomes of a route's requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Answer {
     pub index: usize,
     /// Its place in the configuration.
     pub number: u32,
+    /// Where it is counted.
+    pub slot: RouteSlot,
     /// The answer.
     pub answer: RouteAnswer,
     /// What it changes; `None` for nothing.
@@ -28,6 +31,15 @@ pub struct Answer {
 }
 
 impl Action {
+    /// The place of the route in the configuration, and where it is counted.
+    #[inline]
+    pub fn route(&self) -> (u32, RouteSlot) {
+        match self {
+            Self::Forward(rule) => (rule.number, rule.slot),
+            Self::Answer(answer) => (answer.number, answer.slot),
+        }
+    }
+
     /// What the route changes of requests and responses; `None` for nothing.
     #[inline]
     pub fn edits(&self) -> Option<&RouteEdits> {

@@ -34,6 +34,7 @@ use crate::config::{FixedResponse, HostPattern, Route, RouteAnswer, TcpForward};
 use crate::message::RequestHead;
 use crate::message::path::{self, PathNotes};
 use crate::policy::PolicyId;
+use crate::stats::{CountedRoute, RouteSlot};
 use crate::upstream::PoolId;
 
 /// All routes, ordered for look-up. The cost of an answer does not grow with the number of hosts.
@@ -48,6 +49,8 @@ pub struct RouteTable {
     /// What becomes of the requests of each route, in the order of the routes.
     actions: Vec<Action>,
     layer4: Layer4Table,
+    /// While they are here, the places of their counters are theirs.
+    _counted: Vec<Option<Arc<CountedRoute>>>,
 }
 
 /// A host or a suffix, which stands in the table itself unless it is long: of ten thousand that are
@@ -81,19 +84,28 @@ impl RouteTable {
         rules.next().filter(|rule| rule.number == number)
     }
 
-    /// Orders the routes of a configuration, whose pools and policies have these ids.
-    pub fn new(routes: &[Route], pools: &[PoolId], policies: &[PolicyId]) -> Self {
+    /// Orders the routes of a configuration, whose pools and policies have these ids, and which are
+    /// counted so.
+    pub fn new(
+        routes: &[Route],
+        pools: &[PoolId],
+        policies: &[PolicyId],
+        counted: Vec<Option<Arc<CountedRoute>>>,
+    ) -> Self {
         let (mut table, mut known) = (Self::default(), Known::default());
         for (number, route) in (0..).zip(routes) {
+            let slot = slot(&counted, number);
             // The configuration has no route to a pool or a policy that is not there; without its
             // policies it would serve what they guard.
             let index = table.actions.len();
             let action = match &route.answer {
-                None => Handling::new(route, pools, policies)
-                    .map(|handling| Action::Forward(Rule::new(number, known.share(handling)))),
+                None => Handling::new(route, pools, policies).map(|handling| {
+                    Action::Forward(Rule::new(number, slot, known.share(handling)))
+                }),
                 Some(answer) => Some(Action::Answer(Arc::new(Answer {
                     index,
                     number,
+                    slot,
                     answer: answer.clone(),
                     edits: edits(route),
                 }))),
@@ -122,6 +134,7 @@ impl RouteTable {
         let hosts = table.exact.values_mut().chain(table.suffix.values_mut());
         let hosts = hosts.chain([&mut table.any]);
         hosts.for_each(|of_host| in_order(of_host));
+        table._counted = counted;
         table
     }
 
@@ -246,6 +259,12 @@ impl RouteTable {
         let suffix = dots.filter_map(move |dot| self.suffix.get(&host.as_bytes()[start + dot..]));
         suffix.chain([&self.any])
     }
+}
+
+/// Where the route with this number is counted.
+fn slot(counted: &[Option<Arc<CountedRoute>>], number: u32) -> RouteSlot {
+    let counted = counted.get(number as usize).and_then(Option::as_ref);
+    counted.map_or_else(RouteSlot::default, |route| route.slot())
 }
 
 #[cfg(test)]

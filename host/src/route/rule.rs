@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::target::{RuleMirror, RuleTarget, numbers};
 use crate::config::{Compression, ProxyHeader, Route, RouteEdits, TargetRights, Timeouts};
 use crate::policy::PolicyId;
+use crate::stats::RouteSlot;
 use crate::upstream::PoolId;
 
 pub(super) fn edits(route: &Route) -> Option<Box<RouteEdits>> {
@@ -18,6 +19,8 @@ pub(super) fn edits(route: &Route) -> Option<Box<RouteEdits>> {
 pub struct Rule {
     /// Its place among the routes of the configuration.
     pub number: u32,
+    /// Where it is counted.
+    pub slot: RouteSlot,
     handling: Arc<Handling>,
 }
 
@@ -53,8 +56,12 @@ pub struct Handling {
 
 impl Rule {
     /// That of the route with this number.
-    pub fn new(number: u32, handling: Arc<Handling>) -> Self {
-        Self { number, handling }
+    pub fn new(number: u32, slot: RouteSlot, handling: Arc<Handling>) -> Self {
+        Self {
+            number,
+            slot,
+            handling,
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod last_fault;
 mod mirror;
 mod named;
 mod recording;
+mod routes;
 mod shard;
 mod store;
 mod traces;
@@ -36,6 +37,7 @@ pub use last_fault::LastFault;
 pub use mirror::MirrorShard;
 pub use named::{Forgotten, Named};
 pub use recording::RecordingShard;
+pub use routes::{COUNTED_ROUTES, CountedRoute, OTHER_ROUTES, RouteShards, RouteSlot, RouteSums};
 pub use shard::{
     HOOKS, Http2Shard, Layer4Shard, MAX_POLICY_COUNTERS, PolicyShard, PoolShard, STATUSES,
     WorkerShard,
@@ -49,6 +51,7 @@ use std::time::Instant;
 
 use last_fault::LastFaultCell;
 use named::are_unshared;
+use routes::Routes;
 
 /// All counters of the process, by worker. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -67,6 +70,7 @@ struct Inner {
     policies: Mutex<Named<Arc<PolicyStats>, PolicyShard>>,
     recording: Arc<RecordingShard>,
     traces: Arc<TraceCounters>,
+    routes: Routes,
 }
 
 /// The counters of one policy name: they outlive its generations.
@@ -163,6 +167,7 @@ impl Stats {
                 policies: Mutex::default(),
                 recording: Arc::default(),
                 traces: Arc::default(),
+                routes: Routes::default(),
             }),
         }
     }
@@ -175,6 +180,24 @@ impl Stats {
     /// The shards of all workers.
     pub fn workers(&self) -> &[Arc<WorkerShard>] {
         &self.inner.workers
+    }
+
+    /// Where the routes with these names are counted; `None` for one beyond the bound. A route that
+    /// was counted before, and is still held, goes on.
+    pub fn claim_routes<'n>(
+        &self,
+        names: impl Iterator<Item = &'n str>,
+    ) -> Vec<Option<Arc<CountedRoute>>> {
+        self.inner.routes.claim(names, &self.route_shards())
+    }
+
+    /// What was counted of routes, by name, those without counters of their own together.
+    pub fn read_routes(&self) -> Vec<(String, RouteSums)> {
+        self.inner.routes.read(&self.route_shards())
+    }
+
+    fn route_shards(&self) -> Vec<&RouteShards> {
+        self.inner.workers.iter().map(|w| &w.routes).collect()
     }
 
     /// Counters of the export of traces.

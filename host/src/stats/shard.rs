@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{
     AttemptShard, ByClass, CompressionShard, Counter, Decisions, Exemplars, ForwardShard, Gauge,
-    Histogram, MirrorShard, RetryReason,
+    Histogram, MirrorShard, RetryReason, RouteShards,
 };
 
 /// How many hooks are counted, in the order of [`crate::policy::Hook`].
@@ -33,6 +33,8 @@ pub struct WorkerShard {
     pub requests_active: Gauge,
     /// Responses by status code, 100 to 999, index 0 = 100.
     pub by_status: Box<[Counter; STATUSES]>,
+    /// What routes were taken.
+    pub routes: RouteShards,
     /// Requests that ended without a response head, because the client had left.
     pub unanswered: Counter,
     /// Client connections accepted.
@@ -78,6 +80,10 @@ pub struct WorkerShard {
     pub spans_dropped: Counter,
     /// Sampled requests that were not recorded, because the writer could not keep up.
     pub records_dropped: Counter,
+    /// Requests that were sampled for those who watch.
+    pub samples: Counter,
+    /// Samples that one of those did not take in time.
+    pub samples_dropped: Counter,
     /// Sweeps of the worker, which stop when it hangs.
     pub heartbeats: Counter,
     /// How long the worker has hung; 0 if it works. Written by the watchdog.
@@ -131,6 +137,7 @@ impl Default for WorkerShard {
             requests: Counter::default(),
             requests_active: Gauge::default(),
             by_status: Box::new(std::array::from_fn(|_| Counter::default())),
+            routes: RouteShards::default(),
             unanswered: Counter::default(),
             connections: Counter::default(),
             connections_active: Gauge::default(),
@@ -153,6 +160,8 @@ impl Default for WorkerShard {
             log_lines_dropped: Counter::default(),
             spans_dropped: Counter::default(),
             records_dropped: Counter::default(),
+            samples: Counter::default(),
+            samples_dropped: Counter::default(),
             heartbeats: Counter::default(),
             hanging_seconds: Gauge::default(),
             request_microseconds: Histogram::default(),

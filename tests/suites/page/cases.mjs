@@ -126,6 +126,37 @@ const cases = {
     await context.close();
   },
 
+  async requests_say_why_and_stay_open(browser) {
+    const { context, page, wrong } = await opened(browser);
+    await page.goto(world.open);
+    await isLive(page);
+    const rows = page.locator("#requests tbody tr");
+    const asked = async (path, what, seen) =>
+      eventually(what, async () => {
+        await fetch(world.proxy + path);
+        return (await rows.count()) > 0 && (await seen());
+      });
+    await asked("why", "a request is shown", async () => true);
+    const first = rows.last();
+    await first.locator("summary").click();
+    const said = await first.innerText();
+    for (const part of ["GET", "selection: choice", "chose", "candidates", "attempt at"])
+      check(said.includes(part), `${part}: ${said}`);
+    const key = await first.getAttribute("data-key");
+    const same = page.locator(`#requests tr[data-key="${key}"]`);
+    const before = await rows.count();
+    await asked(
+      "later",
+      "another one is shown before it",
+      async () => (await rows.count()) > before,
+    );
+    check(await same.locator("details").evaluate((d) => d.open), "what was open is closed");
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+    check(wide <= (await page.evaluate(() => innerWidth)), `the page is ${wide} wide`);
+    check(wrong.length === 0, wrong.join("; "));
+    await context.close();
+  },
+
   async drain_and_take_back(browser) {
     const { context, page, wrong } = await opened(browser);
     await page.goto(world.open);

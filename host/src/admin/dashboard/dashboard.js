@@ -21,14 +21,17 @@
     children(old, next);
   };
   const children = (old, next) => {
-    const [olds, nexts] = [[...old.childNodes], [...next.childNodes]];
+    const nexts = [...next.childNodes];
+    // What only moves down, because something new stands before it, stays the same thing.
+    const stays = new Set(nexts.map((node) => node.dataset?.key).filter(Boolean));
     nexts.forEach((node, at) => {
-      const was = olds[at];
+      const was = old.childNodes[at];
       if (!was) old.appendChild(node);
       else if (alike(was, node)) morph(was, node);
+      else if (stays.has(was.dataset?.key)) old.insertBefore(node, was);
       else old.replaceChild(node, was);
     });
-    olds.slice(nexts.length).forEach((node) => node.remove());
+    [...old.childNodes].slice(nexts.length).forEach((node) => node.remove());
   };
   const show = (event) => {
     for (const [id, html] of Object.entries(JSON.parse(event.data))) {

@@ -37,12 +37,13 @@ pub(super) fn begin(
     let (sender, pieces) = mpsc::channel(1);
     let view = View::of_query(query);
     tokio::spawn(send(Arc::clone(shared), access, view, sender));
-    reply::events(Events::new(pieces, watches, caller))
+    reply::events(Events::new(pieces, Some(watches), caller))
 }
 
 /// Sends news until the browser leaves, its session ends or the listener stops.
 async fn send(shared: Arc<Shared>, access: Access, view: View, to: mpsc::Sender<Bytes>) {
     let mut stopping = shared.stopping.clone();
+    let _sampling = shared.live.sample(&*shared.control);
     let mut ticks = interval(PAUSE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sent = [0; SECTIONS.len()];

@@ -10,6 +10,7 @@ mod overview;
 mod parts;
 mod policies;
 mod pools;
+mod requests;
 mod routes;
 mod sections;
 mod trial;

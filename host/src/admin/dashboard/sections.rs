@@ -7,15 +7,17 @@ use super::overview::overview;
 use super::parts::Shown;
 use super::policies::policies;
 use super::pools::pools;
+use super::requests::requests;
 use super::routes::routes;
 
 /// An identifier, a title, and what makes the section.
 type Section = (&'static str, &'static str, fn(&Shown<'_>) -> Markup);
 
-pub(super) const SECTIONS: [Section; 5] = [
+pub(super) const SECTIONS: [Section; 6] = [
     ("overview", "Overview", overview),
     ("pools", "Pools", pools),
     ("policies", "Policies", policies),
     ("deployments", "Deployments", deployments),
     ("routes", "Routes", routes),
+    ("requests", "Requests", requests),
 ];

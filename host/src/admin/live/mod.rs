@@ -3,9 +3,10 @@
 
 mod picture;
 mod sampler;
+mod samples;
 mod series;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,6 +16,7 @@ pub(super) use self::picture::{
     EndpointPicture, Moment, Picture, PolicyPicture, PoolPicture, Rates,
 };
 use self::sampler::Sampler;
+use self::samples::Samples;
 pub(super) use self::series::{POINTS, Point, Series, WINDOW};
 use super::control::Control;
 
@@ -34,6 +36,16 @@ pub(super) struct Live {
 struct State {
     sampler: Sampler,
     picture: Option<(Instant, Picture)>,
+    samples: Samples,
+}
+
+/// While it is there, requests are sampled for the page.
+pub(super) struct Sampling<'a>(&'a Live);
+
+impl Drop for Sampling<'_> {
+    fn drop(&mut self) {
+        self.0.state().samples.end();
+    }
 }
 
 impl Live {
@@ -41,6 +53,7 @@ impl Live {
         let state = State {
             sampler: Sampler::new(Instant::now()),
             picture: None,
+            samples: Samples::default(),
         };
         Self {
             state: Mutex::new(state),
@@ -48,10 +61,25 @@ impl Live {
         }
     }
 
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has requests sampled for as long as a page gets news.
+    pub(super) fn sample(&self, control: &dyn Control) -> Sampling<'_> {
+        self.state().samples.begin(control);
+        Sampling(self)
+    }
+
     /// Shows what happens now.
     pub(super) fn look<T>(&self, control: &dyn Control, show: impl FnOnce(&Moment<'_>) -> T) -> T {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { sampler, picture } = &mut *state;
+        let mut state = self.state();
+        let State {
+            sampler,
+            picture,
+            samples,
+        } = &mut *state;
+        samples.take();
         let now = Instant::now();
         picture.take_if(|(at, _)| now.duration_since(*at) >= FRESH);
         let (_, picture) = picture.get_or_insert_with(|| {
@@ -61,13 +89,13 @@ impl Live {
         show(&Moment {
             picture,
             series: sampler,
+            samples: samples.last(),
         })
     }
 
     /// Something was changed: the next look is at what is then.
     pub(super) fn renew(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.picture = None;
+        self.state().picture = None;
     }
 
     /// Keeps the history also while no page is open: one reading for each of its points.
@@ -76,8 +104,7 @@ impl Live {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.sampler.read(&*control, Instant::now());
+            self.state().sampler.read(&*control, Instant::now());
         }
     }
 

@@ -1,5 +1,7 @@
 //! What is known at one moment, apart from rates.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::sampler::{Calls, Sampler};
@@ -7,8 +9,11 @@ use super::series::Series;
 use crate::admin::backends::{EndpointStatus, FileStatus, PoolStatus};
 use crate::admin::control::{Control, PolicyDetails, Readiness};
 use crate::admin::reload::ReloadStatus;
-use crate::admin::report::{HEALTHY, ShownEndpoint, ShownPool, backends, is_usable};
+use crate::admin::report::{
+    CountedRoute, HEALTHY, ShownEndpoint, ShownPool, backends, is_usable, routes,
+};
 use crate::admin::routes::RouteStatus;
+use crate::observe::sample::Sample;
 use crate::stats::{Stats, WorkerShard};
 
 /// Everything that the page shows.
@@ -21,6 +26,8 @@ pub(in crate::admin) struct Picture {
     pub reload: ReloadStatus,
     pub totals: Totals,
     pub routes: Vec<RouteStatus>,
+    /// By name.
+    pub counted_routes: BTreeMap<String, CountedRoute>,
     pub pools: Vec<PoolPicture>,
     pub policies: Vec<PolicyPicture>,
 }
@@ -88,6 +95,7 @@ impl Picture {
             reload: control.reload_status(),
             totals: Totals::new(stats),
             routes: control.routes(),
+            counted_routes: routes(stats),
             pools: control.pools().into_iter().map(pool).collect(),
             policies: policies
                 .map(|details| {
@@ -135,6 +143,8 @@ pub(in crate::admin) type Rates<'a> = Option<&'a Series>;
 pub(in crate::admin) struct Moment<'a> {
     pub picture: &'a Picture,
     pub(super) series: &'a Sampler,
+    /// Whether requests are sampled now, and the last ones with their numbers, newest first.
+    pub samples: (bool, &'a VecDeque<(u64, Arc<Sample>)>),
 }
 
 impl<'a> Moment<'a> {
@@ -148,6 +158,10 @@ impl<'a> Moment<'a> {
 
     pub(in crate::admin) fn endpoint(&self, label: &str) -> Rates<'a> {
         self.series.endpoints.get(label)
+    }
+
+    pub(in crate::admin) fn route(&self, name: &str) -> Rates<'a> {
+        self.series.routes.get(name)
     }
 
     pub(in crate::admin) fn policy(&self, name: &str) -> Rates<'a> {

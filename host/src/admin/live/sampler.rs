@@ -23,6 +23,8 @@ pub(super) struct Sampler {
     /// By an endpoint's name in the statistics.
     pub endpoints: HashMap<String, Series>,
     pub pools: HashMap<String, Series>,
+    /// By name, of those that are counted.
+    pub routes: HashMap<String, Series>,
     pub policies: HashMap<String, Calls>,
 }
 
@@ -44,6 +46,7 @@ impl Sampler {
             requests: Series::default(),
             endpoints: HashMap::new(),
             pools: HashMap::new(),
+            routes: HashMap::new(),
             policies: HashMap::new(),
         }
     }
@@ -55,9 +58,11 @@ impl Sampler {
         let (stats, round) = (control.stats(), self.round);
         self.requests.read(requests(stats), &self.clock, round);
         self.read_endpoints(stats, &control.pools());
+        self.read_routes(stats);
         self.read_policies(stats);
         self.endpoints.retain(|_, series| series.round == round);
         self.pools.retain(|_, series| series.round == round);
+        self.routes.retain(|_, series| series.round == round);
         self.policies.retain(|_, calls| calls.series.round == round);
         self.clock = self.clock.turned();
     }
@@ -90,6 +95,19 @@ impl Sampler {
             let series = entry(&mut self.pools, &pool.name);
             series.add(sum, &self.clock);
             series.round = self.round;
+        }
+    }
+
+    /// There is a bounded number of them.
+    fn read_routes(&mut self, stats: &Stats) {
+        for (name, sums) in stats.read_routes() {
+            let reading = Reading {
+                errors: sums.errors,
+                count: sums.requests,
+                ..Reading::default()
+            };
+            let series = self.routes.entry(name).or_default();
+            series.read(reading, &self.clock, self.round);
         }
     }
 

@@ -6,7 +6,9 @@ mod compression;
 mod forward;
 mod layer4;
 mod policy;
+mod route;
 mod state;
+mod tap;
 mod topology;
 
 use std::collections::BTreeMap;
@@ -20,7 +22,10 @@ pub use self::compression::Compressed;
 pub use self::forward::Forward;
 pub use self::layer4::Layer4;
 pub use self::policy::{Policy, PolicyMemory, PolicyStore};
+pub use self::route::CountedRoute;
+pub(super) use self::route::routes;
 pub(in crate::admin) use self::state::{HEALTHY, is_usable};
+pub use self::tap::Samples;
 pub use self::topology::{ShownEndpoint, ShownPool};
 use super::backends::PoolStatus;
 use super::control::{CertificateStatus, PolicyStatus};
@@ -89,8 +94,12 @@ pub struct Report {
     pub recording: Recording,
     /// Spans of requests, for a collector.
     pub traces: Traces,
+    /// Requests that were sampled for those who watch.
+    pub tap: Samples,
     /// By address.
     pub backends: BTreeMap<String, Backend>,
+    /// By name; the first 1,000 of the configuration, and the others as one, `(other)`.
+    pub routes: BTreeMap<String, CountedRoute>,
     /// The pools that run, by name: where their endpoints come from, and how they are.
     pub topology: BTreeMap<String, ShownPool>,
     /// The names of backends, and how their look-ups go.
@@ -216,10 +225,9 @@ impl Report {
         let sum = |counter: fn(&WorkerShard) -> &Counter| {
             workers.iter().map(|w| counter(w).value()).sum::<u64>()
         };
-        let uptime = view.stats.started().elapsed();
         Self {
             version: env!("CARGO_PKG_VERSION"),
-            uptime_seconds: uptime.as_secs(),
+            uptime_seconds: view.stats.started().elapsed().as_secs(),
             reload: view.reload.clone(),
             bytes: Bytes {
                 from_clients: sum(|w| &w.bytes_from_clients),
@@ -261,6 +269,8 @@ impl Report {
             process: Process::new(),
             recording: Recording::new(view.stats),
             traces: Traces::new(view.stats),
+            tap: Samples::new(workers),
+            routes: routes(view.stats),
             topology: topology(view),
             backends: backends(view.stats),
             names: view.names.to_vec(),

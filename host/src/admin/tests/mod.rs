@@ -25,12 +25,14 @@ use self::recorded::record;
 use super::serve::serve_within;
 use super::shared::Limits;
 use super::*;
+use crate::observe::tap::Tap;
 use crate::rollout::State;
 use crate::stats::Stats;
 
 /// Accepts components that start with `good`; waits for [`Self::gate`] first if there is one.
 pub(super) struct TestControl {
     pub(super) stats: Stats,
+    pub(super) tap: Tap,
     policies: Mutex<Vec<PolicyStatus>>,
     readiness: Mutex<Readiness>,
     notes: Mutex<Vec<String>>,
@@ -53,6 +55,7 @@ impl TestControl {
         record(&stats);
         Self {
             stats,
+            tap: Tap::new(0),
             policies: Mutex::new(vec![status("spread"), status("my policy")]),
             readiness: Mutex::new(Readiness::Ready),
             notes: Mutex::default(),
@@ -195,6 +198,10 @@ impl Control for TestControl {
 
     fn routes(&self) -> Vec<RouteStatus> {
         vec![dashboard::route()]
+    }
+
+    fn tap(&self) -> &Tap {
+        &self.tap
     }
 
     fn config(&self) -> serde_json::Value {

@@ -253,7 +253,8 @@ impl ControlPlane {
             *self.policies.lock().unwrap_or_else(PoisonError::into_inner) = all;
             let entry = |(next, policy)| self.next_entry(previous, next, policy);
             let entries = policies.iter().zip(&config.policies).map(entry).collect();
-            Snapshot::next(Some(previous), config, topology, entries, equipment)
+            let side = (equipment, &self.stats);
+            Snapshot::next(Some(previous), config, topology, entries, side)
         });
         for (next, entry) in policies.iter().zip(&self.snapshot().policies) {
             for generation in generations(&next.managed) {

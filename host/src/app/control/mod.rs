@@ -46,6 +46,7 @@ use super::reopening::Reopenings;
 use crate::admin::{ChangeError, Readiness};
 use crate::config::{Config, Policy, PolicySource};
 use crate::decision::{PolicyEntry, Tokens};
+use crate::observe::tap::Tap;
 use crate::policy::{Engine, Generation, Lists, PolicyId, PolicySpec};
 use crate::proxy::{Equipment, Snapshot};
 use crate::rollout::StateDir;
@@ -84,6 +85,7 @@ pub struct ControlPlane {
     adoption: Arc<Adoption>,
     readiness: Mutex<Readiness>,
     explain: Tokens,
+    pub(in crate::app) tap: Tap,
     state_dir: Option<StateDir>,
     carried: Mutex<Carried>,
     /// Whether deployments have to wait for another process.
@@ -143,6 +145,19 @@ impl Managed {
     }
 }
 
+/// What a policy is published as before it is loaded.
+fn unloaded((policy, managed): (&Policy, &Arc<Managed>), lists: &Arc<Lists>) -> PolicyEntry {
+    PolicyEntry {
+        id: managed.id,
+        name: policy.name.as_str().into(),
+        on_failure: policy.on_failure,
+        while_absent: policy.while_absent,
+        lists: Arc::clone(lists),
+        active: Err("it is being loaded".into()),
+        trial: None,
+    }
+}
+
 impl ControlPlane {
     /// The control side of a proxy whose policies are not loaded yet.
     pub fn new(config: Arc<Config>, topology: &Arc<Topology>, process: Process) -> Self {
@@ -163,21 +178,14 @@ impl ControlPlane {
         let managed =
             |policy: &Policy| Arc::new(Managed::new(known.ids.id(&policy.name), &policy.name));
         let policies: Vec<Arc<Managed>> = config.policies.iter().map(managed).collect();
-        let loading: Arc<str> = "it is being loaded".into();
         let no_lists = Arc::new(Lists::new(&[], 0));
-        let entry = |(policy, managed): (&Policy, &Arc<Managed>)| PolicyEntry {
-            id: managed.id,
-            name: policy.name.as_str().into(),
-            on_failure: policy.on_failure,
-            while_absent: policy.while_absent,
-            lists: Arc::clone(&no_lists),
-            active: Err(Arc::clone(&loading)),
-            trial: None,
-        };
+        let entry = |of| unloaded(of, &no_lists);
         let entries = config.policies.iter().zip(&policies).map(entry).collect();
-        let snapshot = Snapshot::next(None, &config, topology, entries, &Arc::default());
+        let bare = (&Arc::default(), &stats);
+        let snapshot = Snapshot::next(None, &config, topology, entries, bare);
         Self {
             adoption: Arc::new(Adoption::new(config.workers)),
+            tap: Tap::new(config.workers),
             policies: Mutex::new(policies),
             ids: Mutex::new(known),
             current: Mutex::new(Arc::clone(&config)),

@@ -119,7 +119,8 @@ impl ControlPlane {
                 equipment,
                 ..
             } = current;
-            Snapshot::next(Some(current), config, topology, policies, equipment)
+            let side = (equipment, &self.stats);
+            Snapshot::next(Some(current), config, topology, policies, side)
         })
     }
 

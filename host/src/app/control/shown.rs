@@ -101,6 +101,7 @@ fn route_status(route: &Route, config: &Config) -> RouteStatus {
         Some(_) => (route.to_string(), String::new()),
     };
     RouteStatus {
+        name: route_name(route),
         host,
         path,
         pools: match &route.answer {

@@ -2,23 +2,25 @@
 
 use std::sync::Arc;
 
+use super::changes::route_name;
 use super::{ControlPlane, policies};
 use crate::config::Config;
 use crate::decision::PolicyEntry;
 use crate::policy::{Lists, PolicyId};
 use crate::proxy::{Equipment, Settings, Snapshot};
 use crate::route::RouteTable;
+use crate::stats::Stats;
 use crate::upstream::{PoolId, Topology};
 
 impl Snapshot {
     /// The snapshot that follows `previous`. What did not change is the same as there. The policies
-    /// are those of the configuration, in its order.
+    /// are those of the configuration, in its order. `stats` count its routes.
     pub fn next(
         previous: Option<&Self>,
         config: &Arc<Config>,
         topology: &Arc<Topology>,
         mut policies: Vec<PolicyEntry>,
-        equipment: &Arc<Equipment>,
+        (equipment, stats): (&Arc<Equipment>, &Stats),
     ) -> Self {
         let same = previous.filter(|p| Arc::ptr_eq(&p.config, config));
         let same_lists = same.filter(|p| p.topology.generation == topology.generation);
@@ -38,7 +40,11 @@ impl Snapshot {
         };
         let routes = match same_lists {
             Some(previous) => Arc::clone(&previous.routes),
-            None => Arc::new(RouteTable::new(&config.routes, &pools(), &ids())),
+            None => {
+                let names: Vec<String> = config.routes.iter().map(route_name).collect();
+                let counted = stats.claim_routes(names.iter().map(String::as_str));
+                Arc::new(RouteTable::new(&config.routes, &pools(), &ids(), counted))
+            }
         };
         if same.is_none() {
             for (entry, policy) in policies.iter_mut().zip(&config.policies) {

@@ -14,6 +14,7 @@ use crate::admin::{
     UpgradeFuture,
 };
 use crate::config::{Isolation, OnFailure};
+use crate::observe::tap::Tap;
 use crate::policy::{Mode, Trial, WHOLE};
 use crate::rollout::{Score, State, report};
 use crate::stats::{Counter, HistogramSnapshot, LastFault, PolicyShard, Stats};
@@ -113,6 +114,10 @@ impl Control for AdminControl {
 
     fn routes(&self) -> Vec<RouteStatus> {
         self.0.shown_routes()
+    }
+
+    fn tap(&self) -> &Tap {
+        &self.0.tap
     }
 
     fn config(&self) -> serde_json::Value {

@@ -10,6 +10,7 @@ use crate::message::websocket::WEBSOCKET;
 use crate::policy::PolicyId;
 use crate::proxy::refusal::ForwardRefusal;
 use crate::route::{Handling, Rule, RuleTarget};
+use crate::stats::RouteSlot;
 use crate::upstream::PoolId;
 
 /// Addresses of one host that are tried.
@@ -77,7 +78,8 @@ fn rule() -> Rule {
         compress: None,
         proxy_protocol: None,
     };
-    Rule::new(u32::MAX, handling.into())
+    // It is no route, and counted as none.
+    Rule::new(u32::MAX, RouteSlot::default(), handling.into())
 }
 
 impl ForwardRules {

@@ -14,7 +14,7 @@ fn written(routes: &[&str]) -> RouteTable {
         ));
     }
     let config = Config::from_toml(&text, Path::new("")).unwrap_or_else(|e| panic!("{e}"));
-    RouteTable::new(&config.routes, &pools(1), &[])
+    RouteTable::new(&config.routes, &pools(1), &[], Vec::new())
 }
 
 /// The number of the route that is found for a request of this method with these fields.

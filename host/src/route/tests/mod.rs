@@ -16,7 +16,7 @@ fn table(routes: &[(HostPattern, &str)]) -> RouteTable {
             route(host.clone(), path, traffic)
         })
         .collect();
-    RouteTable::new(&routes, &pools(routes.len()), &[])
+    RouteTable::new(&routes, &pools(routes.len()), &[], Vec::new())
 }
 
 fn route(host: HostPattern, path: &str, traffic: Traffic) -> Route {
@@ -66,7 +66,7 @@ fn routes_that_say_the_same_share_it() {
         route("c", 1, None),
         route("d", 0, Some(1)),
     ];
-    let table = RouteTable::new(&routes, &pools(2), &[]);
+    let table = RouteTable::new(&routes, &pools(2), &[], Vec::new());
     let rules = ["a", "b", "c", "d"].map(|host| find(&table, host, "/").unwrap());
     assert_eq!(rules.map(|rule| rule.number), [0, 1, 2, 3]);
     let shared = rules.map(|rule| std::ptr::eq::<Handling>(&**rule, &**rules[0]));
