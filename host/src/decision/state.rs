@@ -55,7 +55,7 @@ impl RequestPolicyState {
         self.capture.get_or_insert_default().spans = Some(RefCell::new(notes));
     }
 
-    /// Has what those who watch may get noted, from now on.
+    /// Has what watchers may get noted, from now on.
     pub fn keep_sample(&mut self) {
         let spans = &mut self.capture.get_or_insert_default().spans;
         spans.get_or_insert_default().get_mut().tapped = true;
