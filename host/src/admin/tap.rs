@@ -29,11 +29,11 @@ const LOOK: Duration = Duration::from_millis(5);
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Line<'a> {
-    /// The workers sample from now on: so many of so many.
+    /// The workers sample from now on, of all that there are.
     Watching { workers: usize, of: usize },
     /// A request.
     Sample(&'a Sample),
-    /// So many samples were lost since the line before that says so.
+    /// Samples that were lost since the last line that says so.
     Dropped { samples: u64 },
     /// What was sent and lost so far.
     Alive { samples: u64, dropped: u64 },

@@ -108,11 +108,11 @@ async fn watch_file(control: Arc<ControlPlane>, file: PathBuf) {
         let read = spawn_blocking(move || read(&reading)).await;
         match read.unwrap_or_else(|e| Err(e.to_string())) {
             Ok(users) => {
-                if !std::mem::take(&mut is_first) {
-                    let users = users.len();
-                    tracing::info!(users, "{} was read again", file.display());
-                }
+                let count = users.len();
                 control.door.follow(&file, users);
+                if !std::mem::take(&mut is_first) {
+                    tracing::info!(users = count, "{} was read again", file.display());
+                }
             }
             Err(reason) => {
                 is_first = false;

@@ -151,7 +151,7 @@ pub enum Command {
     /// Watch sampled requests of a running proxy: where they went, and why.
     ///
     /// For each: what its policies decided and how long that took, which backends there were and
-    /// what was known of them, who chose, and the attempts.
+    /// what was known of them, what chose, and the attempts.
     #[command(after_long_help = tap::TAP_HELP)]
     Tap(Tap),
     /// Inspect, test and measure policies; deploy, watch, promote and roll them back in a running

@@ -35,7 +35,7 @@ Examples:
   waypost tap --json | jq -c '[.status, .choices[0].chosen.backend, .microseconds]'
 
 A worker samples at most 50 requests a second for each command that watches, of which there may be
-8; a proxy that nobody watches samples none. What is lost because it is not read in time is said on
+8; a proxy without watchers samples none. What is lost because it is not read in time is said on
 standard error. --json prints each request as one line. docs/tap.md explains what is shown.
 
 Exit codes:

@@ -169,7 +169,7 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
         Ok(backend)
     }
 
-    /// The backend, and who has chosen it.
+    /// The backend, and what has chosen it.
     #[inline]
     fn selected(
         self,

@@ -1,4 +1,4 @@
-//! Who has chosen a backend, and by what: for those who watch.
+//! What has chosen a backend, and by which rule: for watchers.
 
 use super::capture::Capture;
 use crate::observe::spans::{ChoiceNote, SeenBackend};
@@ -8,7 +8,7 @@ use crate::upstream::BackendFacts;
 /// Backends that are noted beside the one that was chosen.
 const OTHERS: usize = 8;
 
-/// Who has chosen.
+/// What has chosen.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Chooser<'a> {
     /// The policy of this name.

@@ -3,7 +3,7 @@
 //! A [`PolicyChain`] asks the policies of one route about one request: hook by hook, policy by
 //! policy, and handles absent and failing policies (`chain`, [`Stop`]). Each `Link` asks one
 //! policy: its active generation, or the one on trial (`trial`, `shadow`), and notes the calls if
-//! the request is captured (`capture`: a trace in `explain`, a record in `record`, who has chosen
+//! the request is captured (`capture`: a trace in `explain`, a record in `record`, what has chosen
 //! in `choice`). After the request the policies that were asked hear what became of it
 //! (`completion`). What a worker holds of each policy is a [`PolicySlot`], made from the snapshot's
 //! [`PolicyEntry`].

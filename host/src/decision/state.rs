@@ -74,7 +74,7 @@ impl RequestPolicyState {
         self.took.get()
     }
 
-    /// Has what those who watch may get noted, from now on.
+    /// Has what watchers may get noted, from now on.
     pub fn keep_sample(&mut self) {
         let spans = &mut self.capture.get_or_insert_default().spans;
         spans.get_or_insert_default().get_mut().tapped = true;

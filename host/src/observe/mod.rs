@@ -2,7 +2,7 @@
 //!
 //! An [`Outcome`] is the one record of what became of a request. `proxy` fills it in on the way and
 //! ends it once; the statistics, the access log, the trials of `decision` and the recording read
-//! it. Those who watch (`tap`) get some requests as a [`sample::Sample`], made of the outcome and
+//! it. Watchers (`tap`) get some requests as a [`sample::Sample`], made of the outcome and
 //! of the notes that traces are made of (`spans`). Decides nothing, and never holds a request up.
 
 pub mod access_log;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// A request that has ended, for those who watch. All text of clients in it is of bounded length.
+/// A request that has ended, for watchers. All text of clients in it is of bounded length.
 #[derive(Debug, Serialize)]
 pub struct Sample {
     /// When its head had arrived, RFC 3339 in UTC.

@@ -24,7 +24,7 @@ pub struct SpanNotes {
     pub calls: Vec<CallNote>,
     /// Attempts, calls and choices beyond the limits.
     pub left_out: u32,
-    /// Whether those who watch may get a sample of it.
+    /// Whether watchers may get a sample of it.
     pub tapped: bool,
     /// The choices of a backend, if so.
     pub choices: Vec<ChoiceNote>,

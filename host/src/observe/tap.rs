@@ -1,7 +1,7 @@
-//! From workers to those who watch: sampled requests, by a bounded queue for each of them.
+//! From workers to watchers: sampled requests, by a bounded queue for each of them.
 //!
-//! Nothing of it is in a request's path while nobody watches. Workers learn at their sweeps who
-//! does, and say so; what a watcher does not take in time is dropped and counted.
+//! Nothing of it is in a request's path without a watcher. Workers learn at their sweeps of
+//! watchers, and say so; what a watcher does not take in time is dropped and counted.
 
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::sample::Sample;
 
-/// Those who may watch at a time, beside the page.
+/// Watchers at a time, beside the page.
 pub const WATCHES: usize = 8;
 /// Samples that each of them gets from a worker in a second, at most.
 pub const PER_SECOND: u32 = 50;
@@ -76,7 +76,7 @@ struct Shared {
     followed: Box<[AtomicU64]>,
 }
 
-/// One who watches, as workers see it.
+/// A watcher, as workers see it.
 #[derive(Debug)]
 pub struct Watching {
     /// Which requests.
@@ -148,7 +148,7 @@ impl Tap {
         })
     }
 
-    /// Those who watch, if that is not as in this version of it.
+    /// The watchers, if they are not those of this version.
     pub fn changed_since(&self, version: u64) -> Option<(u64, Vec<Arc<Watching>>)> {
         if self.0.version.load(Ordering::Acquire) == version {
             return None;
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_takes_nothing_loses_samples_and_the_others_none() {
+    fn one_that_takes_nothing_loses_samples_and_the_others_none() {
         let tap = Tap::new(2);
         let slow = tap.watch(Wanted::default()).unwrap();
         let mut quick = tap.watch(Wanted::default()).unwrap();
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_watch_are_bounded_and_the_page_is_apart() {
+    fn watchers_are_bounded_and_the_page_is_apart() {
         let tap = Tap::new(1);
         let mut all: Vec<_> = (0..WATCHES).map(|_| tap.watch(Wanted::default())).collect();
         assert!(all.iter().all(Option::is_some));

@@ -20,7 +20,7 @@ use crate::route::{Rule, RuleTarget};
 use crate::stats::WorkerShard;
 use crate::upstream::{Completion, RequestFailure};
 
-/// A request of which policies, those who watch and the collector of traces may hear what becomes
+/// A request of which policies, watchers and the collector of traces may hear what becomes
 /// of it, however it ends: also if its task is dropped, or panics.
 pub(super) struct Awaited<'e, 'a> {
     pub(super) exchange: &'e mut Exchange<'a>,

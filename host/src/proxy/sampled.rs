@@ -1,4 +1,4 @@
-//! Samples of requests for those who watch: settled when the route is known, made at the end.
+//! Samples of requests for watchers: settled when the route is known, made at the end.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::route::{Rule, RuleTarget};
 use crate::upstream::{PoolId, WorkerPool};
 
 impl<'a> Exchange<'a> {
-    /// Has the request noted if anybody who watches may want it.
+    /// Has the request noted if a watcher may want it.
     #[cold]
     pub(super) fn tap(
         &self,
@@ -61,7 +61,7 @@ fn policies<'a>(route: Option<(&'a Rule, &'a RuleTarget)>) -> &'a [PolicyId] {
 }
 
 impl Awaited<'_, '_> {
-    /// Hands a sample of a request that has ended to those who want it.
+    /// Hands a sample of a request that has ended to the watchers that want it.
     #[cold]
     pub(super) fn offer(&self, notes: &SpanNotes) {
         let exchange = &*self.exchange;

@@ -148,7 +148,7 @@ fn has_failed(outcome: &Outcome) -> bool {
 }
 
 impl Awaited<'_, '_> {
-    /// What was noted of a request that has ended goes to those who watch, and as spans to the
+    /// What was noted of a request that has ended goes to watchers, and as spans to the
     /// exporter, if they are to have it.
     #[cold]
     pub(super) fn export(&mut self, mut notes: SpanNotes) {

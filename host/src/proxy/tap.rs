@@ -1,4 +1,4 @@
-//! A worker's side of those who watch: which requests they want, and how many of them.
+//! A worker's side of watchers: which requests they want, and how many of them.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -9,20 +9,20 @@ use crate::observe::tap::{Tap, Watching};
 use crate::policy::PolicyId;
 use crate::upstream::PoolId;
 
-/// Requests of which notes are taken in a second for one who wants those with some status, which is
+/// Requests of which notes are taken in a second for a watcher of some status, which is
 /// known last.
 const NOTED: u32 = 2_000;
 
-/// Those who watch, as this worker knows them.
+/// The watchers, as this worker knows them.
 #[derive(Debug, Default)]
 pub(super) struct WorkerTap {
-    /// Whether anybody does: all that a request looks at.
+    /// Whether there are any: all that a request looks at.
     on: Cell<bool>,
     version: Cell<u64>,
     seats: RefCell<Rc<[Rc<Seat>]>>,
 }
 
-/// One who watches.
+/// A watcher.
 #[derive(Debug)]
 pub(super) struct Seat {
     pub watching: Arc<Watching>,
@@ -40,7 +40,7 @@ struct KnownRoutes {
     wanted: Vec<Option<bool>>,
 }
 
-/// So many in a second, and as many at once at most.
+/// A number in a second, and as many at once at most.
 #[derive(Debug)]
 struct Allowance {
     /// In microseconds.
@@ -81,13 +81,13 @@ impl Allowance {
 }
 
 impl WorkerTap {
-    /// Whether anybody watches.
+    /// Whether there is a watcher.
     #[inline]
     pub(super) fn is_on(&self) -> bool {
         self.on.get()
     }
 
-    /// Learns who watches, and says that it has. Those who stay keep what they have used.
+    /// Learns of watchers, and says that it has. Those that stay keep what they have used.
     pub(super) fn follow(&self, tap: &Tap, worker: usize) {
         let Some((version, all)) = tap.changed_since(self.version.get()) else {
             return;

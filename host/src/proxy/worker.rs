@@ -38,7 +38,7 @@ pub struct Shared {
     pub stats: Stats,
     /// Which tokens have a request explained.
     pub explain: Tokens,
-    /// Those who watch requests.
+    /// The watchers of requests.
     pub tap: Tap,
     /// Renders the statistics for the settings' path.
     pub stats_page: StatsPage,
@@ -71,7 +71,7 @@ pub struct Worker {
     pub access_log: AccessLog,
     /// This worker's end of the exporter of traces.
     pub traces: WorkerTraces,
-    /// Those who watch.
+    /// The watchers.
     pub(super) tap: WorkerTap,
     /// For the host's own choices.
     pub rng: RefCell<SmallRng>,

@@ -68,7 +68,7 @@ pub struct Tap {
     pub policy: Option<String>,
     /// Their pool.
     pub pool: Option<String>,
-    /// So many at most.
+    /// The most that are printed.
     pub limit: Option<u64>,
 }
 

@@ -180,7 +180,7 @@ mod tests {
         let sample = serde_json::json!({
             "time": "2026-11-30T21:27:54.123456Z", "method": "GET", "host": "a.test", "path": "/x",
             "status": 502, "route": "a.test/", "pool": "web", "backend": "127.0.0.1:81",
-            "microseconds": 1500, "reason": "nobody answers",
+            "microseconds": 1500, "reason": "none answers",
             "policies": [{"hook": "selection", "policy": "p", "generation": 2, "role": "canary",
                 "decision": "trap", "failed": true, "nanoseconds": 640}],
             "choices": [{"attempt": 1, "because": "of this", "candidates": 2,
@@ -195,7 +195,7 @@ mod tests {
         for part in [
             "21:27:54.123 GET a.test/x: 502, 1.5 ms",
             "route a.test/, pool web, backend 127.0.0.1:81",
-            "nobody answers",
+            "none answers",
             "selection: p (generation 2, canary) failed: trap, 640 ns",
             "choice 1: the host took 127.0.0.1:81 (healthy, 1 in flight, latency not measured",
             "not 127.0.0.1:82 (ejected",

@@ -80,9 +80,9 @@ pub struct WorkerShard {
     pub spans_dropped: Counter,
     /// Sampled requests that were not recorded, because the writer could not keep up.
     pub records_dropped: Counter,
-    /// Requests that were sampled for those who watch.
+    /// Requests that were sampled for watchers.
     pub samples: Counter,
-    /// Samples that one of those did not take in time.
+    /// Samples that a watcher did not take in time.
     pub samples_dropped: Counter,
     /// Sweeps of the worker, which stop when it hangs.
     pub heartbeats: Counter,

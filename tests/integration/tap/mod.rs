@@ -10,7 +10,7 @@ use crate::fixtures::{
 };
 use crate::reload::{edit, editable, reload};
 
-/// One who watches, from when the workers sample.
+/// A watcher, from when the workers sample.
 struct Watching(Client);
 
 /// Begins to watch; the answer's status if it is refused.
@@ -256,7 +256,7 @@ fn values_of_queries_are_left_out_where_the_log_leaves_them_out() {
 }
 
 #[test]
-fn nothing_is_sampled_while_nobody_watches_and_after_one_has_left() {
+fn nothing_is_sampled_without_a_watcher_and_after_one_has_left() {
     let upstream = TestUpstream::named("a");
     let proxy = TestProxy::in_front_of(&upstream);
     for _ in 0..5 {
@@ -280,7 +280,7 @@ fn nothing_is_sampled_while_nobody_watches_and_after_one_has_left() {
 }
 
 #[test]
-fn those_who_read_nothing_hold_nobody_up_and_are_bounded() {
+fn watchers_that_read_nothing_hold_nothing_up_and_are_bounded() {
     let upstream = TestUpstream::named("a");
     let proxy = TestProxy::in_front_of(&upstream);
     let mut silent: Vec<_> = (0..8).map(|_| watch(&proxy, "")).collect();

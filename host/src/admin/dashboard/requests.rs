@@ -25,7 +25,9 @@ pub(super) fn requests(shown: &Shown<'_>) -> Markup {
     html! {
         p.dim {
             @match (sampled, rows.is_empty()) {
-                (_, false) => { "The last that were sampled, newest first; at most 5 a second of each worker." }
+                (_, false) => {
+                    "The last that were sampled, newest first; at most 5 a second of each worker."
+                }
                 (true, true) => { "None that was sampled matches yet." }
                 (false, true) => { "Requests are sampled while a page with its script is open." }
             }

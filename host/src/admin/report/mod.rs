@@ -94,7 +94,7 @@ pub struct Report {
     pub recording: Recording,
     /// Spans of requests, for a collector.
     pub traces: Traces,
-    /// Requests that were sampled for those who watch.
+    /// Requests that were sampled for watchers.
     pub tap: Samples,
     /// By address.
     pub backends: BTreeMap<String, Backend>,

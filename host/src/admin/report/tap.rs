@@ -1,4 +1,4 @@
-//! Samples of requests for those who watch.
+//! Samples of requests for watchers.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use crate::stats::WorkerShard;
 /// Requests that were sampled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Samples {
-    /// Those of which a sample was made: none while nobody watches.
+    /// Those of which a sample was made: none without a watcher.
     pub made: u64,
-    /// Samples that one of those who watch did not take in time.
+    /// Samples that a watcher did not take in time.
     pub dropped: u64,
 }
 
