@@ -63,7 +63,7 @@ fn a_pid_file_that_can_not_be_written_is_said_by_check_and_refuses_a_reload() {
         }
         let check = waypost(["check", "--config", "waypost.toml"], folder);
         assert_eq!(check.code, Some(1), "{check:?}");
-        assert!(check.stdout.contains("error: `pid-file`"), "{check:?}");
+        assert!(check.stdout.contains("`pid-file`: `pid-file`"), "{check:?}");
     }
 }
 
