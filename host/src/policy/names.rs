@@ -16,8 +16,8 @@ const SHOWN: usize = 200;
 const MANGLED: usize = 2048;
 
 /// How the names of functions begin that no author of a policy has written: the end of a panic in
-/// Rust's library, allocators, and what a tool generates around a hook.
-const GLUE: [&str; 19] = [
+/// Rust's and Zig's library, allocators, and what a tool generates around a hook.
+const GLUE: [&str; 24] = [
     "std::",
     "core::",
     "alloc::",
@@ -27,6 +27,11 @@ const GLUE: [&str; 19] = [
     "<&",
     "__",
     "rust_",
+    "debug.FullPanic",
+    "debug.panic",
+    "debug.simple_panic",
+    "hooks.exported(",
+    "waypost.panicked",
     "abort",
     "cabi_",
     "compiler_builtins::",
@@ -118,9 +123,14 @@ mod tests {
             "<p::_::Component as p::exports::waypost::policy::selection::Guest>::select",
             "waypost:policy/selection@0.1.0#select",
             "main",
+            "waypost.panicked",
+            "debug.panicExtra__func_17",
+            "debug.FullPanic((function 'panicked')).outOfBounds",
+            "hooks.exported(policy).select",
+            "debug.wait",
         ];
         let known = known_functions(names.into_iter());
-        assert_eq!(known, " in probe::act::spin_forever < main");
+        assert_eq!(known, " in probe::act::spin_forever < main < debug.wait");
         assert_eq!(known_functions(names.into_iter().take(3)), "");
         assert_eq!(known_functions(["a"; 9].into_iter()), " in a < a < a < a");
     }

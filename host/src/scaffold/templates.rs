@@ -13,6 +13,8 @@ pub enum Language {
     Python,
     /// C.
     C,
+    /// Zig.
+    Zig,
 }
 
 /// One file.
@@ -34,6 +36,7 @@ impl Language {
             Self::JavaScript => &JAVASCRIPT,
             Self::Python => &PYTHON,
             Self::C => &C,
+            Self::Zig => &ZIG,
         };
         let contract: &[File] = if self == Self::Rust { &SDK } else { &CONTRACT };
         [&COMMON, own, contract].concat()
@@ -43,7 +46,7 @@ impl Language {
     /// component, and a small one must not miss its time because a laptop is busy.
     pub(super) fn limits(self) -> &'static str {
         match self {
-            Self::Rust | Self::C => {
+            Self::Rust | Self::C | Self::Zig => {
                 "# Wide, because this machine may be busy. The default is 1ms, and `waypost policy\n\
                  # bench` measures a call.\n\
                  deadline = \"20ms\"\n"
@@ -64,6 +67,7 @@ impl fmt::Display for Language {
             Self::JavaScript => "JavaScript",
             Self::Python => "Python",
             Self::C => "C",
+            Self::Zig => "Zig",
         })
     }
 }
@@ -84,6 +88,17 @@ macro_rules! program {
             path: $path,
             text: include_str!(concat!("templates/", $source)),
             executable: true,
+        }
+    };
+}
+
+/// A file that knows the contract in Zig's terms, as it is.
+macro_rules! zig {
+    ($name:literal) => {
+        File {
+            path: concat!("waypost/", $name),
+            text: include_str!(concat!("../../embedded/zig/", $name)),
+            executable: false,
         }
     };
 }
@@ -146,6 +161,17 @@ const C: [File; 6] = [
     program!("build" from "c/build"),
     text!("README.md" from "c/README.md"),
     text!(".gitignore" from "c/gitignore"),
+];
+
+const ZIG: [File; 8] = [
+    text!("policy.zig" from "zig/policy.zig"),
+    text!("settings.zig" from "zig/settings.zig"),
+    program!("build" from "zig/build"),
+    text!("README.md" from "zig/README.md"),
+    text!(".gitignore" from "zig/gitignore"),
+    zig!("waypost.zig"),
+    zig!("hooks.zig"),
+    zig!("abi.zig"),
 ];
 
 /// A test finds out if one is missing.
