@@ -1,6 +1,8 @@
 //! Hashing that is the same on all workers and in all versions: for sharding, not against who
 //! chooses the input.
 
+pub use crate::ring::Ring;
+
 /// A hash of these bytes, all of whose bits are good. Another seed gives another hash.
 pub fn of(seed: u64, bytes: &[u8]) -> u64 {
     // FNV-1a.
@@ -34,7 +36,7 @@ pub fn rendezvous(key: &[u8], candidates: impl Iterator<Item = (u32, u64, u32)>)
 }
 
 /// Every bit of the input changes about half of the bits of the result.
-fn mix(hash: u64) -> u64 {
+pub(crate) fn mix(hash: u64) -> u64 {
     let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)

@@ -175,7 +175,7 @@ const ZIG: [File; 8] = [
 ];
 
 /// A test finds out if one is missing.
-pub(super) const SDK: [File; 34] = [
+pub(super) const SDK: [File; 35] = [
     sdk!("README.md"),
     sdk!("wit/policy.wit"),
     sdk!("src/allocator.rs"),
@@ -195,6 +195,7 @@ pub(super) const SDK: [File; 34] = [
     sdk!("src/peer.rs"),
     sdk!("src/request.rs"),
     sdk!("src/response.rs"),
+    sdk!("src/ring.rs"),
     sdk!("src/settings.rs"),
     sdk!("src/testing/contract.rs"),
     sdk!("src/testing/contract/types.rs"),
