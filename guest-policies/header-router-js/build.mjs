@@ -29,7 +29,10 @@ function reportException(e) {
   const first = thrown === null ? e : thrown.value;
   const frames = String(first?.stack ?? '').split('\\n');
   const own = frames.filter((frame) => frame && !frame.includes('export_'));
-  import_waypost_policy_log_0_1_0$write('error', ['uncaught ' + described(first), ...own].join(' < '));
+  // The proxy quotes 1 KiB, and the frames are to be among it.
+  const reason = described(first);
+  const shown = reason.length > 600 ? reason.slice(0, 600) + '...' : reason;
+  import_waypost_policy_log_0_1_0$write('error', ['uncaught ' + shown, ...own].join(' < '));
 }
 `;
 
