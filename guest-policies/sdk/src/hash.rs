@@ -59,6 +59,18 @@ mod tests {
         assert_eq!(part(1, b"a", 0), 0);
     }
 
+    /// The helpers of projects in Python and JavaScript have the same numbers in their tests.
+    #[test]
+    fn hashes_are_those_of_other_languages() {
+        assert_eq!(of(0, b""), 0xf52a_15e9_a9b5_e89b);
+        assert_eq!(of(7, b"10.0.0.1:80"), 0x1962_6b87_3f54_b46e);
+        assert_eq!(part(0, b"tenant-1", 1000), 510);
+        let seeds = (0..4).map(|n| (n, of(0, format!("10.0.0.{n}:80").as_bytes()), 1 + n % 2));
+        let chosen = |n| rendezvous(format!("key-{n}").as_bytes(), seeds.clone());
+        let chosen: Vec<u32> = (0..12).filter_map(chosen).collect();
+        assert_eq!(chosen, [0, 2, 3, 1, 1, 0, 0, 1, 3, 3, 2, 0]);
+    }
+
     #[test]
     fn weights_decide_the_shares_and_only_what_must_move_moves() {
         let seeds: Vec<u64> = (0..4_u32)

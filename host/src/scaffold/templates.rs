@@ -138,8 +138,10 @@ const RUST: [File; 6] = [
     text!("waypost-policy/Cargo.toml" from "rust/sdk.toml"),
 ];
 
-const JAVASCRIPT: [File; 6] = [
+const JAVASCRIPT: [File; 8] = [
     text!("policy.js" from "js/policy.js"),
+    text!("waypost.js" from "js/waypost.js"),
+    text!("waypost.test.mjs" from "js/waypost.test.mjs"),
     text!("build.mjs" from "js/build.mjs"),
     text!("package.json" from "js/package.json"),
     program!("build" from "js/build"),
@@ -147,8 +149,10 @@ const JAVASCRIPT: [File; 6] = [
     text!(".gitignore" from "js/gitignore"),
 ];
 
-const PYTHON: [File; 4] = [
+const PYTHON: [File; 6] = [
     text!("policy.py" from "python/policy.py"),
+    text!("waypost.py" from "python/waypost.py"),
+    text!("test_waypost.py" from "python/test_waypost.py"),
     program!("build" from "python/build"),
     text!("README.md" from "python/README.md"),
     text!(".gitignore" from "python/gitignore"),
