@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use wasmtime::WasmBacktrace;
 
+use super::glue::is_glue;
 use super::lines::Bounded;
 
 /// Guest functions that a message names.
@@ -15,38 +16,6 @@ const SHOWN: usize = 200;
 /// gigabytes.
 const MANGLED: usize = 2048;
 
-/// How the names of functions begin that no author of a policy has written: the end of a panic in
-/// Rust's and Zig's library, allocators, and what a tool generates around a hook.
-const GLUE: [&str; 24] = [
-    "std::",
-    "core::",
-    "alloc::",
-    "<std::",
-    "<core::",
-    "<alloc::",
-    "<&",
-    "__",
-    "rust_",
-    "debug.FullPanic",
-    "debug.panic",
-    "debug.simple_panic",
-    "hooks.exported(",
-    "waypost.panicked",
-    "abort",
-    "cabi_",
-    "compiler_builtins::",
-    "dlmalloc::",
-    "<dlmalloc::",
-    "hashbrown::",
-    "waypost:policy/",
-    "waypost_policy::",
-    "<waypost_policy::",
-    "wit_",
-];
-
-/// In the names of what wit-bindgen generates for each hook.
-const GENERATED: &str = "exports::waypost::policy::";
-
 /// The innermost guest functions that the policy's author may know, as ` in a < b`; nothing if the
 /// component has no names of functions.
 pub(super) fn guest_functions(backtrace: &WasmBacktrace) -> String {
@@ -54,9 +23,13 @@ pub(super) fn guest_functions(backtrace: &WasmBacktrace) -> String {
     known_functions(names)
 }
 
+/// Whether a fault may name a function that is called this in the component.
+#[cfg(feature = "authoring")]
+pub(super) fn is_shown(name: &str) -> bool {
+    !is_glue(&function_name(name))
+}
+
 fn known_functions<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let is_glue =
-        |name: &str| name.contains(GENERATED) || GLUE.iter().any(|glue| name.starts_with(glue));
     let known = names.map(function_name).filter(|name| !is_glue(name));
     let mut text = String::new();
     for name in known.take(NAMED_FRAMES) {

@@ -3,15 +3,13 @@
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
-use wasmparser::BinaryReader;
 use wit_component::ComponentEncoder;
 
 use super::super::error::Refusal;
 use super::super::inspect::{Anatomy, Form, inspected};
 use super::super::lines::sentence;
-
-/// The magic number and the version.
-const MODULE_HEADER: usize = 8;
+use super::super::names::is_shown;
+use super::sections::slimmed;
 
 /// The component that this module becomes.
 pub(super) fn pack(module: &[u8]) -> Result<Vec<u8>, Refusal> {
@@ -43,9 +41,10 @@ fn imports_preview1(found: &Anatomy) -> bool {
 fn encode(module: &[u8], adapt: bool) -> Result<Vec<u8>, Refusal> {
     let encoded = || {
         let mut encoder = ComponentEncoder::default();
+        let slim = slimmed(module, is_shown);
         encoder
             .validate(true)
-            .module(&without_debug_info(module)?)?;
+            .module(slim.as_deref().unwrap_or(module))?;
         if adapt {
             encoder.adapter(
                 WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
@@ -60,25 +59,4 @@ fn encode(module: &[u8], adapt: bool) -> Result<Vec<u8>, Refusal> {
             sentence(format_args!("{e:#}"))
         ))
     })
-}
-
-/// The module without what only a debugger reads, which is most of a build with `-g`. The names of
-/// functions stay: a fault names them.
-fn without_debug_info(module: &[u8]) -> wasmparser::Result<Vec<u8>> {
-    const CUSTOM: u8 = 0;
-    let mut reader = BinaryReader::new(module, 0);
-    let mut kept = reader.read_bytes(MODULE_HEADER)?.to_vec();
-    while !reader.eof() {
-        let from = reader.original_position();
-        let (id, size) = (reader.read_u8()?, reader.read_var_u32()?);
-        let content = reader.read_bytes(size as usize)?;
-        let debugs = id == CUSTOM
-            && BinaryReader::new(content, 0)
-                .read_string()?
-                .starts_with(".debug");
-        if !debugs {
-            kept.extend_from_slice(&module[from..reader.original_position()]);
-        }
-    }
-    Ok(kept)
 }
