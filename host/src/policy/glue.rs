@@ -4,7 +4,7 @@
 /// How the names of functions begin that no author of a policy has written: the end of a panic in
 /// Rust's and Zig's library, the end of a program, allocators, readers of settings, and what a tool
 /// generates around a hook.
-const GLUE: [&str; 30] = [
+const GLUE: [&str; 33] = [
     "std::",
     "core::",
     "alloc::",
@@ -26,6 +26,9 @@ const GLUE: [&str; 30] = [
     "_Exit",
     "Py_",
     "_Py",
+    "PyErr_",
+    "pyo3::",
+    "<pyo3::",
     "cabi_",
     "compiler_builtins::",
     "dlmalloc::",

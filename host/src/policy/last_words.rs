@@ -77,23 +77,21 @@ impl Traceback {
         }
     }
 
-    /// The exception with its place, cut, if it is of this call.
-    fn since(&self, start: Instant) -> Option<(&str, String)> {
-        let (_, exception) = self.exception.as_ref().filter(|(at, _)| *at >= start)?;
-        let place = self.place.iter().map(|(_, line)| line.as_str());
-        let whole = place
-            .chain([exception.as_str()])
-            .collect::<Vec<_>>()
-            .join(SEPARATOR);
-        let end = whole.floor_char_boundary(MAX_QUOTED);
-        Some((exception, whole[..end].to_owned()))
+    /// The exception after its place, if it is of this call.
+    fn since(&self, start: Instant) -> Vec<&str> {
+        let is_new = |exception: &&Line| exception.0 >= start;
+        let Some(exception) = self.exception.as_ref().filter(is_new) else {
+            return Vec::new();
+        };
+        let lines = self.place.iter().chain([exception]);
+        lines.map(|(_, line)| line.as_str()).collect()
     }
 }
 
 impl LastWords {
     /// A line of `log` with the level `error`, which is a whole statement.
     pub(super) fn said(&mut self, line: String) {
-        self.lines.clear();
+        *self = Self::default();
         self.lines.push_back((Instant::now(), line));
     }
 
@@ -114,10 +112,13 @@ impl LastWords {
     /// without its beginning, or an exception with the beginning of its message.
     pub(super) fn since(&self, start: Instant) -> Option<String> {
         let last = self.last(start)?;
-        match self.traceback.since(start) {
-            Some((exception, text)) if !last.contains(exception) => Some(text),
-            _ => Some(last),
+        let exception = self.traceback.since(start);
+        if exception.iter().all(|line| last.contains(line)) {
+            return Some(last);
         }
+        let mut text = exception.join(SEPARATOR);
+        text.truncate(text.floor_char_boundary(MAX_QUOTED));
+        Some(text)
     }
 
     fn last(&self, start: Instant) -> Option<String> {
@@ -214,7 +215,6 @@ mod tests {
         words.printed(Instant::now(), TRACEBACK);
         words.printed(Instant::now(), "  File \"policy.py\", line 4, in select");
         words.printed(Instant::now(), &format!("E: {}", "\u{20ac}".repeat(340)));
-        words.printed(Instant::now(), "tail");
         let quoted = words.since(start).unwrap();
         assert!(
             quoted.starts_with("File \"policy.py\", line 4, in select | E: \u{20ac}"),

@@ -19,7 +19,8 @@ const REPORT = `
 let thrown = null;
 function described(e) {
   try {
-    return e instanceof Error || typeof e !== 'object' ? String(e) : JSON.stringify(e);
+    // An error of the policy's own realm is no `Error` of this one.
+    return typeof e !== 'object' || typeof e?.stack === 'string' ? String(e) : JSON.stringify(e);
   } catch {
     return 'what can not be shown';
   }
