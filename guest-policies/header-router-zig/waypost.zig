@@ -205,6 +205,17 @@ pub const log = struct {
     }
 };
 
+/// For a policy that wants its panics to say why, in the file with its hooks:
+///
+///     pub const panic = std.debug.FullPanic(waypost.panicked);
+///
+/// The line is not allocated: there may be no memory left.
+pub fn panicked(message: []const u8, _: ?usize) noreturn {
+    @branchHint(.cold);
+    log.write(.@"error", message);
+    @trap();
+}
+
 pub const random = struct {
     pub fn below(bound: u32) u32 {
         return @bitCast(abi.random.below(@bitCast(bound)));

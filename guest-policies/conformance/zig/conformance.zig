@@ -12,6 +12,9 @@ comptime {
     waypost.hooks(@This());
 }
 
+/// So that it can be seen why a command trapped.
+pub const panic = std.debug.FullPanic(waypost.panicked);
+
 pub var greeting: []const u8 = "";
 var pick: ?u32 = null;
 pub var calls: u64 = 0;

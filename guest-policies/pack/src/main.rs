@@ -1,6 +1,11 @@
 //! `pack INPUT COMPONENT.wasm`: makes a component of a core module that `wit-bindgen` put its types
 //! into, and a binary of WebAssembly text (`.wat`).
 
+#[path = "../../../host/src/policy/glue.rs"]
+mod glue;
+#[path = "../../../host/src/policy/compiling/sections.rs"]
+mod sections;
+
 use std::{env, fs, path::Path, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
@@ -32,8 +37,11 @@ fn run() -> Result<()> {
             .map(|binary| binary.into_owned())
             .with_context(|| format!("{input} is no valid text"))?
     } else {
+        // As `waypost policy pack` does it.
+        let shown = |name: &str| !glue::is_glue(&format!("{:#}", rustc_demangle::demangle(name)));
+        let slim = sections::slimmed(&bytes, shown);
         ComponentEncoder::default()
-            .module(&bytes)
+            .module(slim.as_deref().unwrap_or(&bytes))
             .and_then(|encoder| encoder.validate(true).encode())
             .with_context(|| format!("{input} is not a policy's core module"))?
     };

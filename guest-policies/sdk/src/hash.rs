@@ -1,6 +1,8 @@
 //! Hashing that is the same on all workers and in all versions: for sharding, not against who
 //! chooses the input.
 
+pub use crate::ring::Ring;
+
 /// A hash of these bytes, all of whose bits are good. Another seed gives another hash.
 pub fn of(seed: u64, bytes: &[u8]) -> u64 {
     // FNV-1a.
@@ -34,7 +36,7 @@ pub fn rendezvous(key: &[u8], candidates: impl Iterator<Item = (u32, u64, u32)>)
 }
 
 /// Every bit of the input changes about half of the bits of the result.
-fn mix(hash: u64) -> u64 {
+pub(crate) fn mix(hash: u64) -> u64 {
     let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)
@@ -55,6 +57,18 @@ mod tests {
         assert!(parts.iter().all(|n| (900..1100).contains(n)), "{parts:?}");
         assert!((800..1200).contains(&same), "{same}");
         assert_eq!(part(1, b"a", 0), 0);
+    }
+
+    /// The helpers of projects in Python and JavaScript have the same numbers in their tests.
+    #[test]
+    fn hashes_are_those_of_other_languages() {
+        assert_eq!(of(0, b""), 0xf52a_15e9_a9b5_e89b);
+        assert_eq!(of(7, b"10.0.0.1:80"), 0x1962_6b87_3f54_b46e);
+        assert_eq!(part(0, b"tenant-1", 1000), 510);
+        let seeds = (0..4).map(|n| (n, of(0, format!("10.0.0.{n}:80").as_bytes()), 1 + n % 2));
+        let chosen = |n| rendezvous(format!("key-{n}").as_bytes(), seeds.clone());
+        let chosen: Vec<u32> = (0..12).filter_map(chosen).collect();
+        assert_eq!(chosen, [0, 2, 3, 1, 1, 0, 0, 1, 3, 3, 2, 0]);
     }
 
     #[test]

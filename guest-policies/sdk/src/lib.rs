@@ -46,6 +46,7 @@ mod panics;
 mod peer;
 mod request;
 mod response;
+mod ring;
 mod settings;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;

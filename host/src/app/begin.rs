@@ -41,5 +41,6 @@ fn language(lang: Lang) -> Language {
         Lang::Js => Language::JavaScript,
         Lang::Python => Language::Python,
         Lang::C => Language::C,
+        Lang::Zig => Language::Zig,
     }
 }

@@ -56,6 +56,8 @@ pub enum Lang {
     Python,
     /// C.
     C,
+    /// Zig.
+    Zig,
 }
 
 const NEW_HELP: &str = "\

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use wasmtime::component::Resource;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
 
 use super::answer::{Fault, FaultKind};
 use super::component::Compiled;
@@ -334,6 +335,10 @@ fn explain(error: &wasmtime::Error) -> (FaultKind, String) {
             format!("it missed its deadline{place}"),
         ),
         Some(trap) => (FaultKind::Trap, format!("{trap}{place}")),
+        None if let Some(I32Exit(status)) = error.downcast_ref() => (
+            FaultKind::Trap,
+            format!("it ended itself with exit status {status}{place}"),
+        ),
         // With frames, the guest was in a call of the host; without them, its return value could
         // not be read.
         None if frames.is_some() => (

@@ -8,7 +8,7 @@ use std::time::Instant;
 use tracing::Level;
 
 use super::Hook;
-use super::last_words::LastWords;
+use super::last_words::{LastWords, meaning};
 use crate::stats::PolicyShard;
 use crate::text::is_unseen;
 
@@ -85,6 +85,8 @@ struct Partial {
     text: Vec<u8>,
     /// When it began.
     began: Option<Instant>,
+    /// Whether its beginning was written already, and the rest is left out.
+    is_cut: bool,
 }
 
 impl Lines {
@@ -132,31 +134,35 @@ impl Lines {
     /// Takes what came on a stream, and writes the lines that have ended.
     pub(super) fn print(&mut self, stream: Stream, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|&b| b == b'\n') {
+            let ends = piece.ends_with(b"\n");
             let partial = &mut self.partial[stream as usize];
+            if partial.is_cut {
+                partial.is_cut = !ends;
+                continue;
+            }
             partial.began.get_or_insert_with(Instant::now);
             partial.text.extend_from_slice(piece);
-            if partial.text.ends_with(b"\n") || partial.text.len() >= LONGEST {
+            if ends || partial.text.len() >= LONGEST {
                 self.end_line(stream);
+                self.partial[stream as usize].is_cut = !ends;
             }
         }
     }
 
     /// Writes the line that a stream has begun, if it has.
     fn end_line(&mut self, stream: Stream) {
-        let Partial { text, began } = std::mem::take(&mut self.partial[stream as usize]);
+        let Partial { text, began, .. } = std::mem::take(&mut self.partial[stream as usize]);
         let text = String::from_utf8_lossy(&text);
         let text = text.trim_end_matches(['\r', '\n']);
         let Some(began) = began.filter(|_| !text.is_empty()) else {
             return;
         };
-        let level = match stream {
-            Stream::Output => Level::INFO,
-            Stream::Error => Level::WARN,
-        };
-        if stream == Stream::Error {
-            self.last_words.printed(began, one_line(text.trim()));
+        if stream == Stream::Output {
+            self.write(Level::INFO, text);
+        } else if let Some(text) = meaning(text) {
+            self.last_words.printed(began, &one_line(&text));
+            self.write(Level::WARN, &text);
         }
-        self.write(level, text);
     }
 
     /// What was written since this moment that may explain a fault, for the end of a message. A
@@ -289,6 +295,23 @@ mod tests {
         assert_eq!(lines.explaining(second), "");
         lines.print(Stream::Error, b"this one\r\n");
         assert_eq!(lines.explaining(second), "; it wrote: this one");
+    }
+
+    #[test]
+    fn of_a_line_that_is_too_long_only_the_beginning_is_written() {
+        let mut lines = Lines::new("p".into(), Arc::default());
+        lines.keep();
+        let start = Instant::now();
+        lines.print(
+            Stream::Error,
+            &[b"head", [b'x'; LONGEST].as_slice()].concat(),
+        );
+        lines.print(Stream::Error, &[b'x'; 3 * LONGEST]);
+        lines.print(Stream::Error, b"tail\nnext\n");
+        let kept = lines.take_kept();
+        assert!(kept[0].text.starts_with("headx") && kept[0].text.len() == MAX_LINE);
+        assert_eq!((kept.len(), kept[1].text.as_str()), (2, "next"));
+        assert_eq!(lines.explaining(start), "; it wrote: next");
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod engine;
 mod entropy;
 mod error;
 mod generation;
+mod glue;
 mod handle;
 mod hook;
 mod host;

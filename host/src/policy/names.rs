@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use wasmtime::WasmBacktrace;
 
+use super::glue::is_glue;
 use super::lines::Bounded;
 
 /// Guest functions that a message names.
@@ -15,33 +16,6 @@ const SHOWN: usize = 200;
 /// gigabytes.
 const MANGLED: usize = 2048;
 
-/// How the names of functions begin that no author of a policy has written: the end of a panic in
-/// Rust's library, allocators, and what a tool generates around a hook.
-const GLUE: [&str; 19] = [
-    "std::",
-    "core::",
-    "alloc::",
-    "<std::",
-    "<core::",
-    "<alloc::",
-    "<&",
-    "__",
-    "rust_",
-    "abort",
-    "cabi_",
-    "compiler_builtins::",
-    "dlmalloc::",
-    "<dlmalloc::",
-    "hashbrown::",
-    "waypost:policy/",
-    "waypost_policy::",
-    "<waypost_policy::",
-    "wit_",
-];
-
-/// In the names of what wit-bindgen generates for each hook.
-const GENERATED: &str = "exports::waypost::policy::";
-
 /// The innermost guest functions that the policy's author may know, as ` in a < b`; nothing if the
 /// component has no names of functions.
 pub(super) fn guest_functions(backtrace: &WasmBacktrace) -> String {
@@ -49,9 +23,13 @@ pub(super) fn guest_functions(backtrace: &WasmBacktrace) -> String {
     known_functions(names)
 }
 
+/// Whether a fault may name a function that is called this in the component.
+#[cfg(feature = "authoring")]
+pub(super) fn is_shown(name: &str) -> bool {
+    !is_glue(&function_name(name))
+}
+
 fn known_functions<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let is_glue =
-        |name: &str| name.contains(GENERATED) || GLUE.iter().any(|glue| name.starts_with(glue));
     let known = names.map(function_name).filter(|name| !is_glue(name));
     let mut text = String::new();
     for name in known.take(NAMED_FRAMES) {
@@ -118,9 +96,14 @@ mod tests {
             "<p::_::Component as p::exports::waypost::policy::selection::Guest>::select",
             "waypost:policy/selection@0.1.0#select",
             "main",
+            "waypost.panicked",
+            "debug.panicExtra__func_17",
+            "debug.FullPanic((function 'panicked')).outOfBounds",
+            "hooks.exported(policy).select",
+            "debug.wait",
         ];
         let known = known_functions(names.into_iter());
-        assert_eq!(known, " in probe::act::spin_forever < main");
+        assert_eq!(known, " in probe::act::spin_forever < main < debug.wait");
         assert_eq!(known_functions(names.into_iter().take(3)), "");
         assert_eq!(known_functions(["a"; 9].into_iter()), " in a < a < a < a");
     }

@@ -240,3 +240,72 @@ fn state(head: &RequestHead) -> Box<str> {
         _ => Box::default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::policy::FaultKind;
+    use crate::upstream::Failure;
+
+    /// What `error.type` can be beside a status, with the span that has it.
+    fn all() -> BTreeSet<(&'static str, String)> {
+        let failures = [
+            Failure::Connect,
+            Failure::ConnectTimeout,
+            Failure::Closed,
+            Failure::Other,
+        ];
+        let faults = [
+            FaultKind::Trap,
+            FaultKind::Deadline,
+            FaultKind::Invalid,
+            FaultKind::Rebuilding,
+            FaultKind::Unavailable,
+            FaultKind::Suspended,
+            FaultKind::Paused,
+        ];
+        // A new one does not compile before it is in the lists above.
+        for failure in failures {
+            match failure {
+                Failure::Connect | Failure::ConnectTimeout | Failure::Closed | Failure::Other => {}
+            }
+        }
+        for fault in faults {
+            match fault {
+                FaultKind::Trap | FaultKind::Deadline | FaultKind::Invalid => {}
+                FaultKind::Rebuilding | FaultKind::Unavailable => {}
+                FaultKind::Suspended | FaultKind::Paused => {}
+            }
+        }
+        let of_attempts = failures.map(|failure| ("attempt", failure.to_string()));
+        let of_policies = faults.map(|fault| ("policy", fault.to_string()));
+        let of_requests = RequestFailure::ALL.map(|failure| ("request", failure.to_string()));
+        let more = [
+            failure_word(AttemptOutcome::NoResponse),
+            "given-up".to_owned(),
+        ];
+        let more = more.map(|word| ("attempt", word));
+        let all = of_attempts.into_iter().chain(of_policies);
+        all.chain(of_requests).chain(more).collect()
+    }
+
+    #[test]
+    fn the_page_has_every_value_of_error_type_and_no_other() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/tracing.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let (_, section) = page.split_once("### Values of `error.type`").unwrap();
+        let (section, _) = section.split_once("\n### ").unwrap();
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| "));
+        let cells = rows.filter_map(|row| row.split_once(" |"));
+        let listed: BTreeSet<(&str, String)> = cells
+            .filter_map(|(span, rest)| {
+                let value = rest.split_once("| `")?.1.split_once('`')?.0;
+                Some((span.trim(), value.to_owned()))
+            })
+            .filter(|(span, value)| *span != "span" && value != "500")
+            .collect();
+        assert_eq!(listed, all());
+    }
+}

@@ -46,7 +46,7 @@ pub(super) struct Failure {
     pub run: Option<u32>,
     /// At least one.
     pub differences: Vec<Difference>,
-    /// What the policy wrote in a step in which it failed: the last lines.
+    /// What the policy wrote in a step in which it failed: the first and the last lines.
     pub wrote: Vec<LogLine>,
 }
 
@@ -189,13 +189,20 @@ fn take(host: &mut Host, scenario: &Scenario, step: &Step) -> Option<Failure> {
     (!differences.is_empty()).then(|| failure(None, differences, Vec::new()))
 }
 
-/// The last lines that the policy wrote, if it failed.
+/// The first and last lines that the policy wrote, if it failed.
 fn beside_faults(decisions: Decisions) -> Vec<LogLine> {
     if decisions.faults().next().is_none() {
         return Vec::new();
     }
     let mut lines = decisions.lines;
-    lines.drain(..lines.len().saturating_sub(SHOWN_LINES));
+    let left_out = lines.len().saturating_sub(SHOWN_LINES);
+    if left_out > 0 {
+        let note = LogLine {
+            level: lines[SHOWN_LINES / 2].level,
+            text: format!("({left_out} lines are left out)"),
+        };
+        lines.splice(SHOWN_LINES / 2..SHOWN_LINES / 2 + left_out, [note]);
+    }
     lines
 }
 

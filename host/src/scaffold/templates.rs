@@ -13,6 +13,8 @@ pub enum Language {
     Python,
     /// C.
     C,
+    /// Zig.
+    Zig,
 }
 
 /// One file.
@@ -34,6 +36,7 @@ impl Language {
             Self::JavaScript => &JAVASCRIPT,
             Self::Python => &PYTHON,
             Self::C => &C,
+            Self::Zig => &ZIG,
         };
         let contract: &[File] = if self == Self::Rust { &SDK } else { &CONTRACT };
         [&COMMON, own, contract].concat()
@@ -43,7 +46,7 @@ impl Language {
     /// component, and a small one must not miss its time because a laptop is busy.
     pub(super) fn limits(self) -> &'static str {
         match self {
-            Self::Rust | Self::C => {
+            Self::Rust | Self::C | Self::Zig => {
                 "# Wide, because this machine may be busy. The default is 1ms, and `waypost policy\n\
                  # bench` measures a call.\n\
                  deadline = \"20ms\"\n"
@@ -64,6 +67,7 @@ impl fmt::Display for Language {
             Self::JavaScript => "JavaScript",
             Self::Python => "Python",
             Self::C => "C",
+            Self::Zig => "Zig",
         })
     }
 }
@@ -84,6 +88,17 @@ macro_rules! program {
             path: $path,
             text: include_str!(concat!("templates/", $source)),
             executable: true,
+        }
+    };
+}
+
+/// A file that knows the contract in Zig's terms, as it is.
+macro_rules! zig {
+    ($name:literal) => {
+        File {
+            path: concat!("waypost/", $name),
+            text: include_str!(concat!("../../embedded/zig/", $name)),
+            executable: false,
         }
     };
 }
@@ -123,8 +138,10 @@ const RUST: [File; 6] = [
     text!("waypost-policy/Cargo.toml" from "rust/sdk.toml"),
 ];
 
-const JAVASCRIPT: [File; 6] = [
+const JAVASCRIPT: [File; 8] = [
     text!("policy.js" from "js/policy.js"),
+    text!("waypost.js" from "js/waypost.js"),
+    text!("waypost.test.mjs" from "js/waypost.test.mjs"),
     text!("build.mjs" from "js/build.mjs"),
     text!("package.json" from "js/package.json"),
     program!("build" from "js/build"),
@@ -132,8 +149,10 @@ const JAVASCRIPT: [File; 6] = [
     text!(".gitignore" from "js/gitignore"),
 ];
 
-const PYTHON: [File; 4] = [
+const PYTHON: [File; 6] = [
     text!("policy.py" from "python/policy.py"),
+    text!("waypost.py" from "python/waypost.py"),
+    text!("test_waypost.py" from "python/test_waypost.py"),
     program!("build" from "python/build"),
     text!("README.md" from "python/README.md"),
     text!(".gitignore" from "python/gitignore"),
@@ -148,8 +167,19 @@ const C: [File; 6] = [
     text!(".gitignore" from "c/gitignore"),
 ];
 
+const ZIG: [File; 8] = [
+    text!("policy.zig" from "zig/policy.zig"),
+    text!("settings.zig" from "zig/settings.zig"),
+    program!("build" from "zig/build"),
+    text!("README.md" from "zig/README.md"),
+    text!(".gitignore" from "zig/gitignore"),
+    zig!("waypost.zig"),
+    zig!("hooks.zig"),
+    zig!("abi.zig"),
+];
+
 /// A test finds out if one is missing.
-pub(super) const SDK: [File; 34] = [
+pub(super) const SDK: [File; 35] = [
     sdk!("README.md"),
     sdk!("wit/policy.wit"),
     sdk!("src/allocator.rs"),
@@ -169,6 +199,7 @@ pub(super) const SDK: [File; 34] = [
     sdk!("src/peer.rs"),
     sdk!("src/request.rs"),
     sdk!("src/response.rs"),
+    sdk!("src/ring.rs"),
     sdk!("src/settings.rs"),
     sdk!("src/testing/contract.rs"),
     sdk!("src/testing/contract/types.rs"),

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use super::templates::SDK;
 use super::*;
 
-const LANGUAGES: [Language; 4] = [
+const LANGUAGES: [Language; 5] = [
     Language::Rust,
     Language::JavaScript,
     Language::Python,
     Language::C,
+    Language::Zig,
 ];
 
 fn folder(name: &str) -> PathBuf {

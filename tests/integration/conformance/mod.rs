@@ -81,16 +81,32 @@ fn zig_keeps_the_contract() {
     run(&ZIG);
 }
 
-fn run(language: &Language) {
+/// The line of its module `waypost` that logs a panic.
+#[test]
+fn a_panic_in_zig_is_logged_with_its_message() {
+    let [router, conformance] = components(&ZIG);
+    let subject = Subject::start(&ZIG, router, conformance);
+    subject.told(&[b"select trap"]);
+    let fault = |line: &str| line.contains("it wrote: ").then(|| line.to_owned());
+    let line = subject.proxy.stderr.find(fault).expect("it is logged");
+    assert!(line.contains("; it wrote: told to"), "{line}");
+}
+
+/// `header-router` and `conformance`.
+fn components(language: &Language) -> [Vec<u8>; 2] {
     let files = [
         language.router.to_owned(),
         format!("{}/conformance.wasm", language.conformance),
     ];
     let paths = files.map(|file| repository().join("guest-policies").join(file));
-    let [router, conformance] = paths.map(|path| {
+    paths.map(|path| {
         std::fs::read(&path)
             .unwrap_or_else(|e| panic!("{}: {}: {e}", language.name, path.display()))
-    });
+    })
+}
+
+fn run(language: &Language) {
+    let [router, conformance] = components(language);
     let subject = Subject::start(language, router, conformance);
     let cases = [
         router::CASES,

@@ -20,8 +20,8 @@ fn settings(name: &str) -> String {
 }
 
 #[test]
-fn there_are_sixteen() {
-    assert_eq!(names().len(), 16, "{:?}", names());
+fn there_are_nineteen() {
+    assert_eq!(names().len(), 19, "{:?}", names());
 }
 
 #[test]

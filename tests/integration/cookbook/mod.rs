@@ -3,6 +3,7 @@
 
 mod balancing;
 mod documented;
+mod guards;
 mod loads;
 mod visitors;
 mod ways;

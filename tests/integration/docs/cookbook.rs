@@ -16,7 +16,7 @@ fn the_cookbook_is_what_its_policies_say() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut about: Vec<(String, String)> = entries.map(|name| (name.clone(), top(&name))).collect();
     about.sort();
-    let mut page = "# Cookbook: balancing policies to start from\n\n\
+    let mut page = "# Cookbook: policies to start from\n\n\
         <!-- Generated from guest-policies/cookbook by tests/integration/docs/cookbook.rs; don't edit. -->\n\n\
         Each is one file of Rust on the [SDK](../guest-policies/sdk/README.md), with tests of its own, a file of \
         [scenarios](scenarios.md), and the built component beside it, ready to be named by `component`.\n\n\
@@ -30,6 +30,11 @@ fn the_cookbook_is_what_its_policies_say() {
             first.replace('\n', " ")
         );
     }
+    page.push_str(
+        "\nSome of what other proxies have modules for needs no policy: a route [redirects and answers](routes.md#answers-without-a-backend), \
+         allows requests of other origins ([CORS](routes.md#cors)), divides requests between [several pools](routes.md#several-pools) \
+         and [mirrors](routes.md#mirroring) them.\n",
+    );
     page.push_str(
         "\nTo change one, copy its `src/lib.rs` into a project of `waypost policy new NAME --lang rust`. To see that it decides as \
          its scenarios say:\n\n```sh\nwaypost policy test guest-policies/cookbook/weighted/weighted.wasm \

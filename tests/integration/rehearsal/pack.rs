@@ -79,6 +79,41 @@ fn a_module_with_types_becomes_the_component_that_the_usual_tool_makes() {
     assert_works(&scratch);
 }
 
+/// A custom section of this name.
+fn custom(name: &str, content: &[u8]) -> Vec<u8> {
+    let named = [&[name.len() as u8], name.as_bytes(), content].concat();
+    assert!(named.len() < 128, "the size is one byte");
+    [&[0, named.len() as u8], named.as_slice()].concat()
+}
+
+#[test]
+fn what_only_a_debugger_reads_is_left_out() {
+    let scratch = Scratch::new();
+    let mut module = with_types(selecting(""));
+    let kept = custom("author", b"kept");
+    module.extend(
+        [
+            custom(".debug_info", b"left"),
+            kept,
+            custom(".debug_line", b"out"),
+        ]
+        .concat(),
+    );
+    scratch.write("module.wasm", &module);
+    well(
+        scratch.path(),
+        &["pack", "module.wasm", "-o", "packed.wasm"],
+    );
+    let packed = std::fs::read(scratch.path().join("packed.wasm")).unwrap();
+    let has = |text: &str| packed.windows(text.len()).any(|at| at == text.as_bytes());
+    assert!(!has(".debug") && has("kept"));
+    assert_works(&scratch);
+    module.extend(b"\0\x7f");
+    scratch.write("cut.wasm", &module);
+    let sentence = refused(scratch.path(), &["pack", "cut.wasm", "-o", "out.wasm"], 1);
+    assert!(sentence.lines().count() == 1, "{sentence}");
+}
+
 #[test]
 fn a_module_for_preview_1_gets_its_adapter() {
     let scratch = Scratch::new();

@@ -13,6 +13,8 @@ mod end;
 #[cfg(feature = "authoring")]
 mod pack;
 mod sandbox;
+#[cfg(feature = "authoring")]
+mod sections;
 mod turns;
 mod work;
 

@@ -8,6 +8,8 @@ use wit_component::ComponentEncoder;
 use super::super::error::Refusal;
 use super::super::inspect::{Anatomy, Form, inspected};
 use super::super::lines::sentence;
+use super::super::names::is_shown;
+use super::sections::slimmed;
 
 /// The component that this module becomes.
 pub(super) fn pack(module: &[u8]) -> Result<Vec<u8>, Refusal> {
@@ -39,7 +41,10 @@ fn imports_preview1(found: &Anatomy) -> bool {
 fn encode(module: &[u8], adapt: bool) -> Result<Vec<u8>, Refusal> {
     let encoded = || {
         let mut encoder = ComponentEncoder::default();
-        encoder.validate(true).module(module)?;
+        let slim = slimmed(module, is_shown);
+        encoder
+            .validate(true)
+            .module(slim.as_deref().unwrap_or(module))?;
         if adapt {
             encoder.adapter(
                 WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,

@@ -19,7 +19,8 @@ const REPORT = `
 let thrown = null;
 function described(e) {
   try {
-    return e instanceof Error || typeof e !== 'object' ? String(e) : JSON.stringify(e);
+    // An error of the policy's own realm is no `Error` of this one.
+    return typeof e !== 'object' || typeof e?.stack === 'string' ? String(e) : JSON.stringify(e);
   } catch {
     return 'what can not be shown';
   }
@@ -29,7 +30,10 @@ function reportException(e) {
   const first = thrown === null ? e : thrown.value;
   const frames = String(first?.stack ?? '').split('\\n');
   const own = frames.filter((frame) => frame && !frame.includes('export_'));
-  import_waypost_policy_log_0_1_0$write('error', ['uncaught ' + described(first), ...own].join(' < '));
+  // The proxy quotes 1 KiB, and the frames are to be among it.
+  const reason = described(first);
+  const shown = reason.length > 600 ? reason.slice(0, 600) + '...' : reason;
+  import_waypost_policy_log_0_1_0$write('error', ['uncaught ' + shown, ...own].join(' < '));
 }
 `;
 

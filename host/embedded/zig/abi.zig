@@ -1,0 +1,1 @@
+../../../guest-policies/header-router-zig/abi.zig
