@@ -52,7 +52,12 @@ fuzz_target!(|bytes: &[u8]| {
         upgrade: Vec::new(),
     };
     let pools = Registry::new(1).pools(["all", "admin"]);
-    let routes = RouteTable::new(&[route("/", 0), route("/admin", 1)], &pools, &[]);
+    let routes = RouteTable::new(
+        &[route("/", 0), route("/admin", 1)],
+        &pools,
+        &[],
+        Vec::new(),
+    );
     let mut head = RequestHead {
         host: authority.to_owned(),
         ..RequestHead::default()
