@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::log::stamp;
+use super::moment::stamp;
 
 /// Bytes of the message as it is written. All of a line has to fit into one of the log, because an
 /// object that was cut is none.

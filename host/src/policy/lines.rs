@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tracing::Level;
 
-use super::Hook;
+use super::hook::Hook;
 use super::last_words::LastWords;
 use crate::stats::PolicyShard;
 use crate::text::is_unseen;

@@ -126,10 +126,7 @@ impl Exchange<'_> {
         drop(active);
         exchange.outcome.end(exchange.scratch.head.client);
         if let Some(context) = context {
-            let chain = context.chain();
-            chain.end();
-            chain.conclude(&exchange.outcome);
-            context.count(exchange.outcome.status);
+            context.end(&exchange.outcome);
         }
         exchange.note_logged(context);
         report(&exchange.client, view, exchange.scratch, &exchange.outcome);
