@@ -16,8 +16,8 @@ pub(in crate::admin) fn is_usable(state: &str) -> bool {
 /// Why an endpoint that no worker knows yet is unproven.
 pub(super) const UNASKED: &str = "it has answered neither a request nor a probe yet";
 
-/// What is said in place of `healthy`, and why: a backend that nothing speaks against is not known to
-/// work. No ejection comes before enough requests have failed, and none at all where nothing is
+/// What is said in place of `healthy`, and why: a backend that nothing speaks against is not known
+/// to work. No ejection comes before enough requests have failed, and none at all where nothing is
 /// sent.
 pub(super) fn doubted(
     consecutive_failures: u64,
