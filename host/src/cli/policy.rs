@@ -311,8 +311,8 @@ Examples:
   waypost reopen
   mv access.log access.log.1 && waypost reopen
 
-Exits with 0 if both are open, with 1 if one can't be opened, which is said, or if the proxy can't be
-asked, and with 2 if the token file can't be read.";
+Exits with 0 if both are open, with 1 if one can't be opened, which is said, or if the proxy can't
+be asked, and with 2 if the token file can't be read.";
 
 pub(super) const CONFIG_HELP: &str = "\
 Examples:

@@ -134,8 +134,8 @@ const WORDS: &[(&[&str], &str)] = &[
     (&["proxy_redirect"], "write `location-rewrite` in a route"),
     (
         &["hsts", "strict_transport_security"],
-        "write response-headers = { set = { strict-transport-security = \"max-age=31536000\" } } in \
-         a route",
+        "write response-headers = { set = { strict-transport-security = \"max-age=31536000\" } } \
+         in a route",
     ),
     (
         &["domains"],
@@ -215,8 +215,8 @@ const WORDS: &[(&[&str], &str)] = &[
     ),
     (
         &["outlier_detection", "circuit_breakers"],
-        "write `max-failures` and `ejection` in a pool, and `max-connections` and `max-requests` for \
-         limits",
+        "write `max-failures` and `ejection` in a pool, and `max-connections` and `max-requests` \
+         for limits",
     ),
     (&["max_conns"], "write `max-connections` in a pool"),
     (

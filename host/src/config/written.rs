@@ -1,4 +1,5 @@
-//! Where the file says what, for what turns out to be wrong when files are read and names looked up.
+//! Where the file says what, for what turns out to be wrong when files are read and names are
+//! looked up.
 
 use std::path::{Path, PathBuf};
 

@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::log::stamp;
+use super::moment::stamp;
 
 /// Bytes of the message as it is written. All of a line has to fit into one of the log, because an
 /// object that was cut is none.
@@ -48,7 +48,8 @@ pub(super) fn object((level, target): (&str, &str), message: &str, rest: &str) -
     let time = stamp(Duration::ZERO);
     let (target, message) = (quoted(target, VALUE), quoted(message, MESSAGE));
     format!(
-        "{{\"time\":\"{time}\",\"level\":\"{level}\",\"target\":{target},\"message\":{message}{rest}}}\n"
+        "{{\"time\":\"{time}\",\"level\":\"{level}\",\"target\":{target},\
+         \"message\":{message}{rest}}}\n"
     )
 }
 
@@ -129,8 +130,13 @@ fn quoted(text: &str, most: usize) -> String {
 
 /// What moves a cursor, ends a line for some, or turns text around.
 fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    let ranges = [
+        0x200b..=0x200f,
+        0x2028..=0x202e,
+        0x2060..=0x206f,
+        0xfeff..=0xfeff,
+    ];
+    c.is_control() || ranges.iter().any(|range| range.contains(&u32::from(c)))
 }
 
 #[cfg(test)]

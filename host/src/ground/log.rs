@@ -6,12 +6,13 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
 use super::counters;
 use super::json::{self, Json};
+use super::moment::stamp;
 use super::outlet::{Keeper, Outlet, Target};
 use super::output::{Lost, Output, lines};
 
@@ -141,11 +142,6 @@ pub fn finish(limit: Duration) -> bool {
         Some(Log::Queued(outlet)) => outlet.flush(limit),
         Some(Log::Direct(_)) | None => true,
     }
-}
-
-/// The present moment less `ago`, as RFC 3339 in UTC.
-pub fn stamp(ago: Duration) -> String {
-    humantime::format_rfc3339_micros(SystemTime::now() - ago).to_string()
 }
 
 /// A line is bounded, so that the queue is.

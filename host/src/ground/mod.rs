@@ -10,6 +10,7 @@ mod json;
 #[cfg(test)]
 mod limit;
 mod log;
+mod moment;
 mod outlet;
 mod output;
 mod panic_hook;
@@ -24,7 +25,8 @@ pub use counters::{Counters, counters};
 pub use fault::point as fault_point;
 #[cfg(test)]
 pub use limit::limit_this_test;
-pub use log::{Form, Manner, complain, finish, line, stamp};
+pub use log::{Form, Manner, complain, finish, line};
+pub use moment::stamp;
 pub use outlet::{Keeper, Outlet, Target};
 pub use output::{Lost, lines, print, print_aside, print_on};
 pub use panic_hook::last as last_panic;

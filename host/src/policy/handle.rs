@@ -259,14 +259,11 @@ impl PolicyHandle {
         if let Some(tape) = self.tape.take() {
             store.data_mut().insert(tape);
         }
+        store.data_mut().asked.begin(hook);
         let State {
-            context,
-            deadline,
-            asked,
-            ..
+            context, deadline, ..
         } = store.data_mut();
         context.begin(request, response.as_deref_mut(), pools);
-        asked.begin(hook);
         deadline.begin(self.deadline);
         store.set_epoch_deadline(self.deadline.ticks);
 

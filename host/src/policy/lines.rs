@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tracing::Level;
 
-use super::Hook;
+use super::hook::Hook;
 use super::last_words::{LastWords, meaning};
 use crate::stats::PolicyShard;
 use crate::text::is_unseen;
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn of_a_line_that_is_too_long_only_the_beginning_is_written() {
-        let mut lines = Lines::new("p".into(), Arc::default());
+        let mut lines = Lines::new("p".into(), Arc::default(), Arc::default());
         lines.keep();
         let start = Instant::now();
         lines.print(

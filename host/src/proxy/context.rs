@@ -12,6 +12,7 @@ use super::worker::Worker;
 use crate::config::Timeouts;
 use crate::decision::{Caller, ChainRoute, Environment, PolicyChain, RequestPolicyState, Stop};
 use crate::message::RequestHead;
+use crate::observe::Outcome;
 use crate::policy::{Ask, Attempt, ByteRange, Fault, Message, PolicyHandle, Positions, RoutePools};
 use crate::route::{Rule, RuleTarget};
 use crate::upstream::{
@@ -103,11 +104,14 @@ impl<'a> RequestContext<'a> {
         self.target = settled(self.rule, self.target, self.state);
     }
 
-    /// Counts a request that has ended with this status for the pool that took it.
+    /// The request has ended: counts it for its policies, and for the pool that took it.
     #[inline]
-    pub(super) fn count(self, status: u16) {
+    pub(super) fn end(self, outcome: &Outcome) {
+        let chain = self.chain();
+        chain.end();
+        chain.conclude(outcome);
         if let Some(pool) = self.view.pools.pool(self.target.pool) {
-            pool.shard.requests.count(status);
+            pool.shard.requests.count(outcome.status);
         }
     }
 

@@ -143,10 +143,7 @@ impl Exchange<'_> {
     fn conclude(&mut self, context: Option<RequestContext<'_>>) {
         self.outcome.end(self.scratch.head.client);
         if let Some(context) = context {
-            let chain = context.chain();
-            chain.end();
-            chain.conclude(&self.outcome);
-            context.count(self.outcome.status);
+            context.end(&self.outcome);
         }
         self.note_logged(context);
     }

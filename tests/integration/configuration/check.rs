@@ -162,7 +162,7 @@ fn what_is_wrong_beyond_the_file_has_the_place_that_names_it() {
             "{line} in {lines:?}"
         );
     }
-    assert_eq!((lines.code, &*lines.stderr), (Some(1), ""));
+    assert_eq!(lines.code, Some(1));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Microseconds;
+use super::state::{HEALTHY, UNASKED, UNPROVEN, doubted};
 use crate::stats::{BackendShard, BackendStats, HealthState, HistogramSnapshot};
 
 /// One backend address.
@@ -52,6 +53,28 @@ pub struct BackendLatency {
 }
 
 impl Backend {
+    /// One that no request was sent to.
+    pub(in crate::admin) fn none() -> Self {
+        Self {
+            healthy: true,
+            state: UNPROVEN,
+            reason: UNASKED.to_owned(),
+            share_percent: 100,
+            ..Self::default()
+        }
+    }
+
+    /// With the word that is shown.
+    fn judged(mut self) -> Self {
+        // A request is counted when it is sent.
+        let has_answered = self.latency.all.0.count > 0 || self.probes > self.failed_probes;
+        let doubted = doubted(self.consecutive_failures, has_answered, self.in_flight);
+        if let Some(doubted) = doubted.filter(|_| self.state == HEALTHY) {
+            (self.state, self.reason) = doubted;
+        }
+        self
+    }
+
     /// All that were forgotten.
     pub(super) fn forgotten(sum: &BackendShard) -> Self {
         Self {
@@ -65,7 +88,7 @@ impl Backend {
                 )),
             },
             healthy: true,
-            state: super::state::HEALTHY,
+            state: HEALTHY,
             share_percent: 100,
             ..Self::default()
         }
@@ -114,5 +137,37 @@ impl Backend {
             },
         };
         counted.judged()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::FAILING;
+    use super::*;
+
+    #[test]
+    fn a_backend_is_healthy_once_it_has_answered_and_while_it_does() {
+        let state = |change: fn(&mut Backend)| {
+            let mut counted = Backend {
+                state: HEALTHY,
+                reason: String::new(),
+                ..Backend::none()
+            };
+            change(&mut counted);
+            let judged = counted.judged();
+            (judged.state, judged.reason)
+        };
+        assert_eq!(state(|_| {}), (UNPROVEN, UNASKED.to_owned()));
+        // A request that waits is counted, and proves nothing.
+        let (hanging, reason) = state(|b| (b.requests, b.in_flight) = (3, 3));
+        assert_eq!(hanging, UNPROVEN);
+        assert!(reason.starts_with("3 requests wait for it"), "{reason}");
+        assert_eq!(state(|b| b.latency.all.0.count = 1).0, HEALTHY);
+        assert_eq!(state(|b| b.probes = 1).0, HEALTHY);
+        assert_eq!(state(|b| (b.probes, b.failed_probes) = (2, 2)).0, UNPROVEN);
+        let failed = state(|b| (b.latency.all.0.count, b.consecutive_failures) = (1, 1));
+        assert_eq!(failed.0, FAILING);
+        let ejected = state(|b| (b.state, b.consecutive_failures) = ("ejected", 3));
+        assert_eq!(ejected.0, "ejected", "routing's own word is kept");
     }
 }

@@ -214,6 +214,7 @@ impl ListenerCertificates {
         tickets: &Tickets,
     ) -> Result<Served, Vec<String>> {
         let address = listener.address.to_string();
+        let named = |file: &Path| config.named_by(listener, file);
         let mut errors = Vec::new();
         let mut certificates = Vec::new();
         for source in self.sources(tls) {
@@ -228,16 +229,13 @@ impl ListenerCertificates {
                 }),
                 Err(reason) => errors.push(format!(
                     "{}listener {address}: {reason}",
-                    config.named_by(listener, Path::new(&source.name()))
+                    named(Path::new(&source.name()))
                 )),
             }
         }
         let clients = tls.clients.as_ref().map(ClientRoots::read).transpose();
         let clients = clients.unwrap_or_else(|reason| {
-            let ca = tls
-                .clients
-                .as_ref()
-                .map(|of| config.named_by(listener, &of.ca));
+            let ca = tls.clients.as_ref().map(|of| named(&of.ca));
             let at = ca.unwrap_or_default();
             errors.push(format!("{at}listener {address}: `client-ca` {reason}"));
             None
