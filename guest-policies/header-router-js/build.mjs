@@ -19,7 +19,7 @@ const REPORT = `
 let thrown = null;
 function described(e) {
   try {
-    // An error of the policy's own realm is no `Error` of this one.
+    // An error of the policy's own realm is not an Error of this one.
     return typeof e !== 'object' || typeof e?.stack === 'string' ? String(e) : JSON.stringify(e);
   } catch {
     return 'what can not be shown';

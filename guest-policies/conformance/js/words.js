@@ -7,7 +7,6 @@ const ways = {
   text: () => {
     throw 'the reason';
   },
-  'another type': () => 'nope',
   long: () => {
     throw new Error('the head ' + 'x'.repeat(20_000) + ' the tail');
   },

@@ -112,7 +112,6 @@ fn javascript_says_why_a_hook_failed() {
             ("throw", "it wrote: uncaught TypeError: the reason < "),
             ("a property of nothing", "it wrote: uncaught TypeError: "),
             ("text", "it wrote: uncaught the reason"),
-            ("another type", "selection: "),
             ("long", "it wrote: uncaught Error: the head xxx"),
         ],
     );
