@@ -298,12 +298,12 @@ mod tests {
         let (_, section) = page.split_once("### Values of `error.type`").unwrap();
         let (section, _) = section.split_once("\n### ").unwrap();
         let rows = section.lines().filter_map(|line| line.strip_prefix("| "));
-        let cells = rows.filter_map(|row| row.split_once(" |"));
-        let listed: BTreeSet<(&str, String)> = cells
-            .filter_map(|(span, rest)| {
-                let value = rest.split_once("| `")?.1.split_once('`')?.0;
-                Some((span.trim(), value.to_owned()))
-            })
+        let cells = rows.filter_map(|row| row.split_once('|'));
+        let values = cells.filter_map(|(span, rest)| {
+            let value = rest.trim().strip_prefix('`')?.split_once('`')?.0;
+            Some((span.trim(), value.to_owned()))
+        });
+        let listed: BTreeSet<(&str, String)> = values
             .filter(|(span, value)| *span != "span" && value != "500")
             .collect();
         assert_eq!(listed, all());

@@ -135,7 +135,7 @@ mod tests {
             (
                 0,
                 // The module, the functions 3 and 200, locals.
-                b"\x04name\x00\x02\x01m\x01\x0b\x02\x03\x03own\xc8\x01\x03std\x02\x01\x00",
+                b"\x04name\x00\x02\x01m\x01\x0c\x02\x03\x03own\xc8\x01\x03std\x02\x01\x00",
             ),
             (0, &long),
         ]);
