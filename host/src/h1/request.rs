@@ -189,14 +189,11 @@ fn field_lines<'a>(
     let after = head::fields(rest, Side::Request, limits, fields, |name, value| {
         match name {
             b"host" => {
-                read.hosts += 1;
-                if read.hosts > 1 {
-                    return Err(Malformed::HostRepeated);
-                }
-                let host = std::str::from_utf8(value).map_err(|_| Malformed::Host)?;
-                match absolute {
-                    false => take_authority(host, authority, named)?,
-                    true => drop(syntax::host_of_authority(host).ok_or(Malformed::Host)?),
+                let host = only_host(value, &mut read.hosts)?;
+                if absolute {
+                    syntax::host_of_authority(host).ok_or(Malformed::Host)?;
+                } else {
+                    take_authority(host, authority, named)?;
                 }
             }
             b"content-length" => read_length(&mut read.lengths.content_length, value)?,
@@ -211,6 +208,15 @@ fn field_lines<'a>(
         return Err(Malformed::HostMissing);
     }
     Ok(after)
+}
+
+/// The value of a `Host` field, of which a head has one.
+fn only_host<'v>(value: &'v [u8], hosts: &mut u32) -> Result<&'v str, Malformed> {
+    *hosts += 1;
+    if *hosts > 1 {
+        return Err(Malformed::HostRepeated);
+    }
+    std::str::from_utf8(value).map_err(|_| Malformed::Host)
 }
 
 /// Whether a request can ask for another protocol (RFC 9110 section 7.8). Not one with a body,
