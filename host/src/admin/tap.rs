@@ -20,7 +20,7 @@ use crate::observe::tap::{WATCHES, Wanted, Watch};
 use crate::text::write_json;
 
 /// A line comes this often also if nothing happens, so that both sides see when the other is gone.
-const ALIVE: Duration = Duration::from_secs(5);
+const ALIVE: Duration = Duration::from_secs(1);
 /// How long workers may take to learn of it; one that hangs never does.
 const WORKERS: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(5);

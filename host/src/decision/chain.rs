@@ -187,11 +187,11 @@ impl<'a, E: Environment> PolicyChain<'a, E> {
                     return Ok((backend, Chooser::Policy(&link.slot.entry.name)));
                 }
                 // Of weight 0: the operator has the last word, and the next policy is asked.
-                Ok(Selected::Backend(_)) => why = Unchosen::Drained,
-                Ok(Selected::NoChoice) => why = Unchosen::NoChoice,
+                Ok(Selected::Backend(_)) => why = why.max(Unchosen::Drained),
+                Ok(Selected::NoChoice) => why = why.max(Unchosen::NoChoice),
                 Ok(Selected::Answer(reply)) => return Err(replied(answered.handle, reply)),
                 Err(fault) => {
-                    why = Unchosen::Failed;
+                    why = why.max(Unchosen::Failed);
                     if link.failed(&fault)? == OnFailure::Random {
                         break;
                     }

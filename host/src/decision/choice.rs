@@ -17,17 +17,17 @@ pub(super) enum Chooser<'a> {
     Host(Unchosen),
 }
 
-/// Why no policy has chosen.
-#[derive(Debug, Clone, Copy)]
+/// Why no policy has chosen. Of several reasons the last in this order is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Unchosen {
     /// None has the hook.
     Unasked,
-    /// The last that was asked made no choice.
+    /// Those that were asked made no choice.
     NoChoice,
-    /// It chose a backend of weight 0.
-    Drained,
-    /// It failed.
+    /// One failed.
     Failed,
+    /// One chose a backend of weight 0.
+    Drained,
 }
 
 impl Chooser<'_> {
@@ -35,20 +35,19 @@ impl Chooser<'_> {
         match self {
             Self::Policy(_) => "the policy chose it",
             Self::Host(Unchosen::Unasked) => {
-                "no policy of the route selects, so the host chose at random among those that are \
-                 well and untried"
+                "no policy of the route selects, so the host chose at random, well and untried ones \
+                 first"
             }
             Self::Host(Unchosen::NoChoice) => {
-                "the policies made no choice, so the host chose at random among those that are \
-                 well and untried"
+                "the policies made no choice, so the host chose at random, well and untried ones \
+                 first"
             }
             Self::Host(Unchosen::Drained) => {
-                "the policy chose a backend that gets no requests, so the host chose at random \
-                 among those that are well and untried"
+                "a policy chose a backend that gets no requests, so the host chose at random, well \
+                 and untried ones first"
             }
             Self::Host(Unchosen::Failed) => {
-                "the policy failed, so the host chose at random among those that are well and \
-                 untried"
+                "a policy failed, so the host chose at random, well and untried ones first"
             }
         }
     }

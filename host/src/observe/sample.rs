@@ -103,7 +103,7 @@ pub struct Candidate {
 pub struct SampledAttempt {
     /// The backend.
     pub backend: Box<str>,
-    /// The status that it answered; 0 if none.
+    /// The status with which its answer was passed on; 0 if it was not.
     pub status: u16,
     /// `answered`, or what has failed, in a word.
     pub outcome: Box<str>,

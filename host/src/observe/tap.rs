@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::sample::Sample;
 
@@ -168,11 +169,15 @@ impl Tap {
 impl Watching {
     /// Hands a sample over, or counts it as dropped; whether it was handed over.
     pub fn send(&self, sample: &Arc<Sample>) -> bool {
-        let sent = self.sink.try_send(Arc::clone(sample)).is_ok();
-        if !sent {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        match self.sink.try_send(Arc::clone(sample)) {
+            Ok(()) => true,
+            // One that has left loses nothing.
+            Err(TrySendError::Closed(_)) => false,
+            Err(TrySendError::Full(_)) => {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+                false
+            }
         }
-        sent
     }
 }
 

@@ -131,10 +131,9 @@ impl WorkerTap {
 impl Seat {
     fn new(watching: Arc<Watching>) -> Self {
         let sent = watching.per_second;
-        let noted = match watching.wanted.status {
-            Some(_) => NOTED.max(sent),
-            None => sent,
-        };
+        // Both are known last.
+        let is_late = watching.wanted.status.is_some() || watching.wanted.pool.is_some();
+        let noted = if is_late { NOTED.max(sent) } else { sent };
         Self {
             watching,
             noted: Allowance::new(noted),

@@ -18,7 +18,7 @@ use crate::config::AdminAddress;
 use crate::text::with_causes;
 use crate::units::exact_duration;
 
-/// The proxy says something every 5 seconds.
+/// The proxy says something every second.
 const SILENCE: Duration = Duration::from_secs(30);
 /// Bytes of a line.
 const LONGEST: usize = 1 << 20;

@@ -186,6 +186,29 @@ fn what_the_host_chose_says_why_and_failed_attempts_are_shown() {
     assert!(sample.get("route").is_none(), "{sample:#}");
 }
 
+/// That a policy failed says more than that the one behind it made no choice.
+#[test]
+fn of_several_policies_that_do_not_choose_the_one_that_failed_is_named() {
+    let upstream = TestUpstream::named("a");
+    let policy = |name: &str, action: &str| {
+        format!(
+            "[policies.{name}]\ncomponent = \"probe.wasm\"\ndeadline = \"5s\"\n\
+             on-failure = \"next\"\nsettings = {{ select = [{action}] }}\n"
+        )
+    };
+    let proxy = TestProxy::builder()
+        .file("probe.wasm", guest("probe"))
+        .pool_for_all(&[upstream.address()], &["traps", "waits"])
+        .tables(&(policy("traps", "\"trap\"") + &policy("waits", "")))
+        .start();
+    let mut watching = watch(&proxy, "");
+    assert_eq!(proxy.get("a.test", "/").text(), "a");
+    let sample = watching.sample();
+    assert_eq!(sample["policies"][1]["decision"], "no choice", "{sample:#}");
+    let because = sample["choices"][0]["because"].as_str().unwrap();
+    assert!(because.contains("a policy failed"), "{because}");
+}
+
 #[test]
 fn filters_leave_out_the_others() {
     let upstream = TestUpstream::named("a");

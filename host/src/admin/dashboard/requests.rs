@@ -8,10 +8,14 @@ use crate::observe::sample::{Candidate, Sample, SampledAttempt, SampledCall, Sam
 use crate::text::plain;
 use crate::units::{counted, microseconds, nanoseconds, number};
 
+/// Samples that are shown.
+const SHOWN: usize = 20;
+
 pub(super) fn requests(shown: &Shown<'_>) -> Markup {
     let (sampled, last) = shown.moment.samples;
     let wanted = last.iter().filter(|(_, sample)| wants(shown, sample));
     let rows: Vec<Markup> = wanted
+        .take(SHOWN)
         .map(|(number, sample)| row(*number, sample))
         .collect();
     let head = [
@@ -28,7 +32,7 @@ pub(super) fn requests(shown: &Shown<'_>) -> Markup {
                 (_, false) => {
                     "The last that were sampled, newest first; at most 5 a second of each worker."
                 }
-                (true, true) => { "None that was sampled matches yet." }
+                (true, true) => { "None of the last that were sampled matches; `waypost tap` filters all." }
                 (false, true) => { "Requests are sampled while a page with its script is open." }
             }
         }

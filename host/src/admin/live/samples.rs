@@ -7,8 +7,8 @@ use crate::admin::control::Control;
 use crate::observe::sample::Sample;
 use crate::observe::tap::Watch;
 
-/// Samples that the page shows.
-const SHOWN: usize = 20;
+/// Samples that are kept, of which the page shows the first that its filter leaves.
+const KEPT: usize = 200;
 
 /// The last samples, newest first.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl Samples {
             self.count += 1;
             self.last.push_front((self.count, sample));
         }
-        self.last.truncate(SHOWN);
+        self.last.truncate(KEPT);
     }
 
     /// Whether requests are sampled now, and the last of them.
