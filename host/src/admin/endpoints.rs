@@ -120,7 +120,13 @@ async fn reopen(shared: &Shared) -> Reply {
     let failures = shared.control.reopen().await;
     match failures.is_empty() {
         true => reply::json(StatusCode::OK, &json!({ "status": "reopened" })),
-        false => reply::error(StatusCode::INTERNAL_SERVER_ERROR, &failures.join("\n")),
+        false => {
+            let error = failures.join("; ");
+            reply::json(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &json!({ "error": error, "errors": failures }),
+            )
+        }
     }
 }
 

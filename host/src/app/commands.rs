@@ -55,9 +55,15 @@ pub fn execute(cli: Cli, held: Held, activation: Activation) -> Result<ExitCode>
         }) => Ok(rehearse(offline, json)),
         #[cfg(feature = "authoring")]
         Command::Policy(Policy {
+            json,
             task: Task::Begin(begin),
-            ..
-        }) => super::begin::begin_policy(&begin),
+        }) => {
+            anyhow::ensure!(
+                !json,
+                "--json is for commands that have a result; this one writes files"
+            );
+            super::begin::begin_policy(&begin)
+        }
         Command::Completions(completions) => write_completions(completions),
         Command::Man(pages) => write_pages(&pages),
         command => with_runtime(command, signals, activation),

@@ -203,15 +203,20 @@ pub fn take_authority(
     host: &mut String,
 ) -> Result<(), Malformed> {
     let name = syntax::host_of_authority(named).ok_or(Malformed::Host)?;
-    authority.push_str(named);
     if name.starts_with('[') {
         // One IPv6 address has many spellings; routes are written in the canonical one.
         let address = name[1..name.len() - 1].parse::<Ipv6Addr>();
         let address = address.map_err(|_| Malformed::Host)?;
         *host = format!("[{address}]");
+        authority.push_str(named);
         return Ok(());
     }
-    host.push_str(name.strip_suffix('.').unwrap_or(name));
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.is_empty() {
+        return Err(Malformed::Host);
+    }
+    authority.push_str(named);
+    host.push_str(name);
     host.make_ascii_lowercase();
     Ok(())
 }

@@ -13,7 +13,6 @@ use crate::units::counted;
 
 /// `GET /pools`
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
 struct Pools {
     pools: Vec<Brief>,
 }
@@ -29,12 +28,14 @@ struct Brief {
 
 /// `GET /pools/NAME`, and the answer to every change.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
 struct Pool {
     name: String,
+    #[serde(default)]
     file: Option<File>,
     endpoints: Vec<Endpoint>,
+    #[serde(default)]
     adopted: Option<bool>,
+    #[serde(default)]
     warnings: Vec<String>,
 }
 
@@ -234,7 +235,8 @@ mod tests {
                 "warning: look"
             ]
         );
-        let none = details(&serde_json::from_value(json!({ "name": "web" })).unwrap());
+        let none =
+            details(&serde_json::from_value(json!({ "name": "web", "endpoints": [] })).unwrap());
         assert_eq!(none, "pool web: 0 backends\n");
     }
 

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::RemoteError;
 use super::answers::{Details, Fate, Policies, Reloaded, Token, Upgraded};
@@ -98,6 +100,20 @@ where
     }
 }
 
+/// `POST /reopen`
+#[derive(Deserialize)]
+struct Reopened {
+    #[serde(rename = "status")]
+    _status: String,
+}
+
+/// `GET /config`
+#[derive(Deserialize)]
+struct Shown {
+    #[serde(rename = "listeners")]
+    _listeners: IgnoredAny,
+}
+
 /// Sends a command about the process as a whole.
 async fn about_process(client: &Client, command: Command, json: bool) -> Result<(), RemoteError> {
     match command {
@@ -113,11 +129,17 @@ async fn about_process(client: &Client, command: Command, json: bool) -> Result<
         }
         Command::Reopen => {
             let sent = client.send(Method::POST, "/reopen", Bytes::new(), CHANGE);
-            let shown = |_: &Answer| Ok("the logs were opened again\n".to_owned());
+            let shown = |answer: &Answer| {
+                answer.read::<Reopened>()?;
+                Ok("the logs were opened again\n".to_owned())
+            };
             print(&sent.await?, json, shown)
         }
         // It has no other form.
-        Command::Config => print(&client.read("/config").await?, true, |_| Ok(String::new())),
+        Command::Config => print(&client.read("/config").await?, true, |answer| {
+            answer.read::<Shown>()?;
+            Ok(String::new())
+        }),
         _ => print(&health::ask(client).await?, json, health::shown),
     }
 }
@@ -300,11 +322,9 @@ fn print(
     json: bool,
     text: impl FnOnce(&Answer) -> Result<String, RemoteError>,
 ) -> Result<(), RemoteError> {
-    let text = if json {
-        answer.text.clone()
-    } else {
-        text(answer)?
-    };
+    // Also where it is not shown: what does not answer like a proxy is none.
+    let shown = text(answer)?;
+    let text = if json { answer.text.clone() } else { shown };
     Ok(ground::print(&text)?)
 }
 

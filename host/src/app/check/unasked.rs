@@ -79,8 +79,9 @@ impl<'c> Unasked<'c> {
         })?;
         Some(format!(
             "policy {:?} never selects a backend in the route \"{route}\": policy {:?} stands \
-             before it and selects one for every request; write it last",
+             before it and selects one for every request; write {:?} last",
             self.name(at),
+            self.name(first),
             self.name(first)
         ))
     }
