@@ -17,7 +17,7 @@ pub struct Backend {
     pub in_flight: u64,
     /// It neither fails nor is avoided.
     pub healthy: bool,
-    /// In a word, such as `healthy`: see [`super::state`].
+    /// In a word, such as `healthy`: see `admin::report::state`.
     pub state: &'static str,
     /// Why it is in that state; empty if there is nothing to say.
     pub reason: String,

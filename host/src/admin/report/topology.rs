@@ -24,7 +24,7 @@ pub struct ShownEndpoint {
     /// What was said of it.
     #[serde(flatten)]
     pub said: EndpointStatus,
-    /// In a word, such as `healthy`: see [`super::state`].
+    /// In a word, such as `healthy`: see `admin::report::state`.
     pub state: &'static str,
     /// Why, unless it is healthy.
     pub reason: Option<String>,
