@@ -1,12 +1,16 @@
-// `node build.mjs SOURCE WIT WORLD OUT`: makes a component of a JavaScript module and those that it imports.
+// `node build.mjs SOURCE WIT WORLD OUT`: makes a component of a JavaScript module and those that it
+// imports.
 import { componentize } from '@bytecodealliance/componentize-js';
-// No part of the package's interface, so the package is pinned to one version, in package.json and in the lock.
+// No part of the package's interface, so the package is pinned to one version, in package.json and
+// in the lock.
 import { splicer } from './node_modules/@bytecodealliance/componentize-js/lib/spidermonkey-embedding-splicer.js';
 import { writeFile } from 'node:fs/promises';
 
-// What componentize-js generates around a policy does two things for nothing in each call, which are a quarter of what a selection costs:
-// it describes itself to a debug log that a component can't have, and has the collector watch resources so that it drops them.
-// All resources of this contract are lent: they are dropped when the hook returns, and dropping their numbers again would be wrong.
+// What componentize-js generates around a policy does two things for nothing in each call, which
+// are a quarter of what a selection costs: it describes itself to a debug log that a component
+// can't have, and has the collector watch resources so that it drops them. All resources of this
+// contract are lent: they are dropped when the hook returns, and dropping their numbers again would
+// be wrong.
 const IDLE = /^ *(_debugLog\('[^;]*\)|finalizationRegistry_[\w$]+\.(un)?register\([^;]*\));\n/gm;
 
 // An exception that is not the hook's own error ends in a trap, which says nothing. So it is

@@ -19,11 +19,11 @@ const WIDTH: usize = 100;
 /// nobody has argued for.
 const ARROWS: &[(&str, &str)] = &[
     ("files", ""),
-    ("ground", ""),
     ("message", ""),
     ("scaffold", ""),
     ("stats", ""),
     ("text", ""),
+    ("ground", "text"),
     ("units", ""),
     ("users", ""),
     ("origin", "units"),

@@ -171,7 +171,9 @@ fn query(text: &str) -> Result<Query, String> {
     let mut query = Query::default();
     for parameter in text.split('&').filter(|p| !p.is_empty()) {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        let value = decoded(value).ok_or_else(|| format!("{name}: invalid percent-encoding"))?;
+        // As forms write it, and `/tap` reads it.
+        let value = value.replace('+', " ");
+        let value = decoded(&value).ok_or_else(|| format!("{name}: invalid percent-encoding"))?;
         let repeated = match name {
             "mode" => query.mode.replace(value.into_owned()).is_some(),
             "percent" => query.percent.replace(percent(&value)?).is_some(),

@@ -10,6 +10,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::moment::stamp;
+use crate::text::is_unseen;
 
 /// Bytes of the message as it is written. All of a line has to fit into one of the log, because an
 /// object that was cut is none.
@@ -126,17 +127,6 @@ fn quoted(text: &str, most: usize) -> String {
     }
     out.push('"');
     out
-}
-
-/// What moves a cursor, ends a line for some, or turns text around.
-fn is_unseen(c: char) -> bool {
-    let ranges = [
-        0x200b..=0x200f,
-        0x2028..=0x202e,
-        0x2060..=0x206f,
-        0xfeff..=0xfeff,
-    ];
-    c.is_control() || ranges.iter().any(|range| range.contains(&u32::from(c)))
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(super) fn table(policies: &Policies) -> String {
         "FAULTS",
         "ON TRIAL",
         "SUSPENDED",
-        "LAST ERROR",
+        "LAST ERROR OR FAULT",
     ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for policy in &policies.policies {
@@ -45,10 +45,17 @@ pub(super) fn table(policies: &Policies) -> String {
                 format!("{} {}, {} %", t.mode, t.generation, t.percent)
             }),
             suspended(policy.suspended_by_workers).unwrap_or_else(dash),
-            policy.last_error.as_deref().map_or_else(dash, brief),
+            last_trouble(policy).map_or_else(dash, brief),
         ]);
     }
     columns(&rows, "")
+}
+
+/// Why its last component was not loaded, or else why its last call failed.
+fn last_trouble(policy: &Status) -> Option<&str> {
+    let fault = policy.last_fault.as_ref();
+    let fault = fault.map(|fault| fault.message.as_str());
+    policy.last_error.as_deref().or(fault)
 }
 
 /// One policy with its trial, its generations and its history.

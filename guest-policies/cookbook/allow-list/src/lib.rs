@@ -2,9 +2,9 @@
 //!
 //! Use it for what only offices, partners or your own machines may reach. The longest network that
 //! holds the client's address decides, so an address can be denied within a network that is allowed
-//! and the other way round; a client in none of them gets 403. Behind another proxy the client's
-//! address is that of `forwarded` only if the listener trusts that proxy. Write `on-failure = 503`
-//! into the policy's section, so that a fault lets nobody in.
+//! and the other way round; a client in none of them gets 403. Behind another proxy, name that one
+//! in `[forwarded] trusted`: otherwise its own address is looked up and not the client's. Write
+//! `on-failure = 503` into the policy's section, so that a fault lets nobody in.
 //!
 //! ```toml
 //! [policies.office.settings]

@@ -9,7 +9,11 @@ use crate::admin::control::PolicyStatus;
 use crate::admin::live::{PolicyPicture, Series};
 use crate::admin::times::timestamp;
 use crate::rollout::State;
+use crate::text::brief;
 use crate::units::{counted, nanoseconds, number};
+
+/// Bytes of a fault's message.
+const FAULT: usize = 120;
 
 /// Policies of one page.
 const SHOWN: usize = 50;
@@ -87,9 +91,10 @@ fn numbers(policy: &PolicyPicture, series: &Series) -> Markup {
         td { (rate(series.now.errors_per_second)) }
         td { (number(policy.faults)) }
         td.text {
-            @match policy.last_fault {
-                Some((kind, time)) => { (kind) span.reason { (timestamp(time)) } }
-                None if policy.faults > 0 => { "before the first reading" }
+            @match &policy.details.status.last_fault {
+                Some(fault) => {
+                    (brief(&fault.message, FAULT)) span.reason { (timestamp(fault.time)) }
+                }
                 None => { "none" }
             }
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::sampler::{Calls, Sampler};
+use super::sampler::Sampler;
 use super::series::Series;
 use crate::admin::backends::{EndpointStatus, FileStatus, PoolStatus};
 use crate::admin::control::{Control, PolicyDetails, Readiness};
@@ -63,7 +63,6 @@ pub(in crate::admin) struct EndpointPicture {
 pub(in crate::admin) struct PolicyPicture {
     pub details: PolicyDetails,
     pub faults: u64,
-    pub last_fault: Option<(&'static str, SystemTime)>,
 }
 
 impl Picture {
@@ -102,8 +101,7 @@ impl Picture {
                     let calls = series.policies.get(&details.status.name);
                     PolicyPicture {
                         details,
-                        faults: calls.map_or(0, Calls::faults),
-                        last_fault: calls.and_then(|calls| calls.last_fault),
+                        faults: calls.map_or(0, |calls| calls.faults),
                     }
                 })
                 .collect(),

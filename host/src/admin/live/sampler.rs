@@ -1,7 +1,7 @@
 //! Takes the readings.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use super::series::{Added, Clock, Reading, Series};
 use crate::admin::backends::PoolStatus;
@@ -32,10 +32,8 @@ pub(super) struct Sampler {
 #[derive(Debug, Default)]
 pub(in crate::admin) struct Calls {
     pub series: Series,
-    /// Calls that trapped, missed their deadline, gave an invalid answer or had no instance.
-    faults: Option<[u64; 4]>,
-    /// What the last fault was and when it was seen, if that was since the first reading.
-    pub last_fault: Option<(&'static str, SystemTime)>,
+    /// Calls so far that failed.
+    pub faults: u64,
 }
 
 impl Sampler {
@@ -114,32 +112,16 @@ impl Sampler {
     fn read_policies(&mut self, stats: &Stats) {
         for (name, counted) in stats.policies().by_name.iter().take(OTHERS) {
             let calls = entry(&mut self.policies, name);
-            let (reading, faults) = policy(counted);
+            let reading = policy(counted);
+            let faults = reading.errors;
             calls.series.read(reading, &self.clock, self.round);
-            calls.note(faults);
+            calls.faults = faults;
         }
     }
 }
 
 fn entry<'m, T: Default>(map: &'m mut HashMap<String, T>, name: &str) -> &'m mut T {
     map.entry(name.to_owned()).or_default()
-}
-
-impl Calls {
-    fn note(&mut self, faults: [u64; 4]) {
-        const KINDS: [&str; 4] = ["trap", "deadline", "invalid answer", "no instance"];
-        if let Some(before) = self.faults.replace(faults) {
-            let more = faults.iter().zip(before).position(|(now, was)| *now > was);
-            if let Some(kind) = more {
-                self.last_fault = Some((KINDS[kind], SystemTime::now()));
-            }
-        }
-    }
-
-    /// Calls so far that failed.
-    pub(super) fn faults(&self) -> u64 {
-        self.faults.iter().flatten().sum()
-    }
 }
 
 fn requests(stats: &Stats) -> Reading {
@@ -164,7 +146,7 @@ fn backend(counted: &BackendStats) -> Reading {
     }
 }
 
-fn policy(counted: &PolicyStats) -> (Reading, [u64; 4]) {
+fn policy(counted: &PolicyStats) -> Reading {
     let shards = counted.all_shards();
     let sum = |counter: fn(&PolicyShard) -> u64| shards.iter().map(|s| counter(s)).sum();
     let faults = [
@@ -174,12 +156,11 @@ fn policy(counted: &PolicyStats) -> (Reading, [u64; 4]) {
         sum(|s| s.unbuilt.value()),
     ];
     let times = HistogramSnapshot::of(shards.iter().flat_map(|s| &s.hook_nanoseconds));
-    let reading = Reading {
+    Reading {
         errors: faults.iter().sum(),
         count: times.count,
         times,
-    };
-    (reading, faults)
+    }
 }
 
 #[cfg(test)]
@@ -191,13 +172,13 @@ mod tests {
     use crate::policy::Hook;
 
     #[test]
-    fn a_pool_has_the_rates_of_its_endpoints_and_a_policy_its_last_fault() {
+    fn a_pool_has_the_rates_of_its_endpoints_and_a_policy_its_faults() {
         let (control, began) = (TestControl::new(), Instant::now());
         let mut sampler = Sampler::new(began);
         sampler.read(&control, began);
         let none = || sampler.pools["web"].now;
         assert_eq!(none().per_second, 0.0, "what was before is no rate");
-        assert!(sampler.policies["spread"].last_fault.is_none());
+        let faults = sampler.policies["spread"].faults;
 
         let backends = control.stats.backends().by_name;
         let count = |address: &str, requests, failures| {
@@ -220,7 +201,7 @@ mod tests {
         assert!((1_000..1_250).contains(&web.now.p99), "{:?}", web.now);
         assert_eq!(web.points.len(), 1);
         let calls = &sampler.policies["spread"];
-        assert_eq!(calls.last_fault.map(|(kind, _)| kind), Some("deadline"));
+        assert_eq!(calls.faults, faults + 1);
         assert_eq!(
             calls.series.now.busy, 1_000_000.0,
             "a thousandth of the time"

@@ -266,19 +266,25 @@ async fn a_stop_ends_idle_connections_and_the_listener() {
     assert!(TcpStream::connect(admin.address).await.is_err());
 }
 
-/// A reload that changes `[admin]` replaces the listener, and clients connect at any time.
-#[tokio::test]
-async fn a_connection_from_before_a_stop_has_its_first_request_answered() {
+/// A client that was accepted before a stop, which waits this long for its first request.
+async fn early(first_head: Duration) -> (TestAdmin, TcpStream) {
     let limits = Limits {
-        first_head: Duration::from_secs(60),
+        first_head,
         drain: Duration::from_secs(60),
         header_read: Duration::from_secs(60),
         ..Limits::default()
     };
     let admin = TestAdmin::start_with(None, TestControl::new(), limits).await;
-    let mut early = TcpStream::connect(admin.address).await.unwrap();
+    let early = TcpStream::connect(admin.address).await.unwrap();
     // This one is accepted after the other.
     assert_eq!(admin.get("/healthz").await.status, 200);
+    (admin, early)
+}
+
+/// A reload that changes `[admin]` replaces the listener, and clients connect at any time.
+#[tokio::test]
+async fn a_connection_from_before_a_stop_has_its_first_request_answered() {
+    let (admin, mut early) = early(Duration::from_secs(60)).await;
     admin.stop.send(()).unwrap();
     while TcpStream::connect(admin.address).await.is_ok() {
         tokio::task::yield_now().await;
@@ -295,15 +301,7 @@ async fn a_connection_from_before_a_stop_has_its_first_request_answered() {
 
 #[tokio::test]
 async fn a_connection_from_before_a_stop_that_asks_nothing_is_not_waited_for() {
-    let limits = Limits {
-        first_head: Duration::from_millis(1),
-        drain: Duration::from_secs(60),
-        header_read: Duration::from_secs(60),
-        ..Limits::default()
-    };
-    let admin = TestAdmin::start_with(None, TestControl::new(), limits).await;
-    let mut early = TcpStream::connect(admin.address).await.unwrap();
-    assert_eq!(admin.get("/healthz").await.status, 200);
+    let (admin, mut early) = early(Duration::from_millis(1)).await;
     admin.stop.send(()).unwrap();
     let mut rest = Vec::new();
     early.read_to_end(&mut rest).await.unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::compare::same;
 use super::log::RecordedCall;
 use super::replayer::Played;
-use super::tally::{Sample, count, labelled};
+use super::tally::{Hidden, Sample, count, labelled};
 use crate::policy::Hook;
 use crate::recording::Answer;
 
@@ -16,6 +16,10 @@ pub(super) struct Differences {
     most: usize,
     /// Calls that were not made when they were recorded: there was no instance.
     pub not_asked: u64,
+    /// Calls in which both read hashes: these may make decisions equal as well as different.
+    pub hidden: Hidden,
+    /// Whether the old one, and the new one, is what was recorded.
+    pub are_recorded: [bool; 2],
 }
 
 /// Of one hook.
@@ -45,6 +49,8 @@ impl Differences {
             samples: Vec::new(),
             most: samples,
             not_asked: 0,
+            hidden: Hidden::default(),
+            are_recorded: [true; 2],
         }
     }
 
@@ -55,6 +61,7 @@ impl Differences {
         new: &Played,
         edits: Vec<String>,
     ) {
+        self.hidden.add(recorded);
         let of = self.hooks.entry(recorded.call.hook).or_default();
         of.calls += 1;
         for (faults, played) in of.faults.iter_mut().zip([old, new]) {

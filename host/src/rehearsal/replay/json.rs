@@ -77,16 +77,24 @@ pub(super) fn diff(
         (hook.name().to_owned(), told)
     });
     let told = json!({
-        "old": component(old),
-        "new": component(new),
+        "old": side(old, differences.are_recorded[0]),
+        "new": side(new, differences.are_recorded[1]),
         "recording": recording(heard),
         "calls": differences.calls(),
         "differing": differences.differing(),
+        "redacted": { "calls": differences.hidden.calls, "fields": differences.hidden.names },
         "not_asked": differences.not_asked,
         "hooks": hooks.collect::<Map<_, _>>(),
         "samples": samples(&differences.samples, ["old", "new"]),
     });
     format!("{told:#}\n")
+}
+
+/// One of two that are compared.
+fn side(replayer: &Replayer, is_recorded: bool) -> Value {
+    let mut side = component(replayer);
+    side["is_recorded_component"] = is_recorded.into();
+    side
 }
 
 fn component(replayer: &Replayer) -> Value {

@@ -110,6 +110,7 @@ pub(super) fn diff(asked: &Diff, manner: Manner) -> Result<Outcome, RehearsalErr
     )?;
     let mut progress = Progress::new(manner.terminal);
     let mut differences = Differences::new(playback.samples);
+    let digests = [&old, &new].map(|replayer| digest(&replayer.source.bytes));
     loop {
         let recorded = match log.next()? {
             Next::End => break,
@@ -124,6 +125,9 @@ pub(super) fn diff(asked: &Diff, manner: Manner) -> Result<Outcome, RehearsalErr
             differences.not_asked += 1;
             continue;
         }
+        for (is_recorded, digest) in differences.are_recorded.iter_mut().zip(&digests) {
+            *is_recorded &= recorded.component() == Some(digest.as_str());
+        }
         // An exit code of 1 says that they differ, and not that one of them is none.
         let [one, other] = [&mut old, &mut new]
             .map(|replayer| replayer.ask(&recorded).map_err(RehearsalError::unusable));
@@ -134,6 +138,9 @@ pub(super) fn diff(asked: &Diff, manner: Manner) -> Result<Outcome, RehearsalErr
         progress.show(&log);
     }
     progress.clear();
+    if differences.calls() == 0 {
+        differences.are_recorded = [false; 2];
+    }
     let heard = log.finish()?;
     let shown = match manner.json {
         true => json::diff(&old, &new, &heard, &differences),

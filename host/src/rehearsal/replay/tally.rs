@@ -80,7 +80,8 @@ pub(super) struct Sample {
     pub changes: Vec<Change>,
 }
 
-/// Calls that were decided otherwise and had redacted values.
+/// Calls that had redacted values: of a replay those that were decided otherwise, of a comparison
+/// all.
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
     pub calls: u64,
@@ -89,7 +90,7 @@ pub(super) struct Hidden {
 }
 
 impl Hidden {
-    /// Counts a call that was decided otherwise, if a value of its request is not recorded.
+    /// Counts a call if a value of its request is not recorded.
     pub(super) fn add(&mut self, recorded: &RecordedCall<'_>) {
         let mut names = decided::hidden(recorded).peekable();
         self.calls += u64::from(names.peek().is_some());

@@ -68,9 +68,15 @@ pub(super) fn diff(
         heard.policy,
         extent(heard)
     ));
+    for (name, is_recorded) in ["old", "new"].iter().zip(differences.are_recorded) {
+        if is_recorded {
+            out.line(&format!("{name} is the component that was recorded"));
+        }
+    }
     out.passed_over(heard, differences.not_asked);
     out.hooks_apart(old, new, heard);
     let (calls, differing) = (differences.calls(), differences.differing());
+    out.not_compared(&differences.hidden, calls);
     if differing == 0 {
         out.line(&format!("they decide the same in all {calls} calls"));
         return out.0;
@@ -158,6 +164,20 @@ impl Text {
         self.line(&format!(
             "{} of the {differing} that differ may differ by the redaction: the policy read hashes \
              in place of the values of {}\n",
+            hidden.calls,
+            names.join(", ")
+        ));
+    }
+
+    /// That both read the same hashes where a live request has values.
+    fn not_compared(&mut self, hidden: &Hidden, calls: u64) {
+        if hidden.calls == 0 {
+            return;
+        }
+        let names: Vec<&str> = hidden.names.iter().map(String::as_str).collect();
+        self.line(&format!(
+            "in {} of {calls} calls both read hashes in place of the values of {}, which are not \
+             recorded: what they would decide by these is not compared",
             hidden.calls,
             names.join(", ")
         ));

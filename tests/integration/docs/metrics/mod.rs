@@ -135,8 +135,9 @@ scrape_configs:
   expressions; those for error share and latency are the ones to adapt.
 
 Counts begin anew with the process, also after an [upgrade](upgrade.md): `rate()` and `increase()`
-see to that. Durations are histograms whose bounds are powers of two: 64 µs to 67 s for requests and
-backends, 128 ns to 67 ms for calls of policies.
+see to that. Durations are histograms whose bounds are one below powers of two: of microseconds for
+requests and backends (`le` of `0.000063` to `67.108863`), of nanoseconds for calls of policies
+(`1.27e-7` to `0.067108863`).
 
 Only what has happened has a series: by status, backend, hook and selection, a count begins with the
 first of its kind, and a backend has a series for the state that it is in and none for others. So

@@ -44,6 +44,8 @@ fn two_components_are_compared() {
         "{change:#}"
     );
     assert_eq!(change["calls"], 50);
+    let recorded = ["old", "new"].map(|side| &result[side]["is_recorded_component"]);
+    assert_eq!(recorded, [&json!(true), &json!(false)]);
     let headers = &result["hooks"]["response-headers"];
     assert_eq!(
         (&headers["differing"], &headers["fields"]),
@@ -182,4 +184,26 @@ fn a_difference_that_comes_of_the_redaction_is_named() {
     let json = replay(&proxy.scratch, [words[0], words[1], words[2], "--json"]);
     let redacted = &told(&json)["redacted"];
     assert_eq!(*redacted, json!({ "differing": 1, "fields": ["x-key"] }));
+    // The hash makes both decide alike, whatever they would do with the value.
+    let recorded = "builtin:header-router";
+    let settings = r#"{"header": "x-key", "routes": {}}"#;
+    let words = [
+        "diff",
+        recorded,
+        recorded,
+        "requests.jsonl",
+        "--new-settings",
+        settings,
+    ];
+    let exit = replay(&proxy.scratch, words);
+    for part in [
+        "old is the component that was recorded",
+        "hashes in place of the values of x-key, which are not recorded",
+        "they decide the same",
+    ] {
+        assert!(exit.stdout.contains(part), "{part}: {exit:?}");
+    }
+    let words = ["diff", recorded, recorded, "requests.jsonl", "--json"];
+    let json = told(&replay(&proxy.scratch, words));
+    assert_eq!(json["redacted"]["fields"], json!(["x-key"]), "{json:#}");
 }

@@ -4,9 +4,10 @@ import { componentize } from '@bytecodealliance/componentize-js';
 import { splicer } from './node_modules/@bytecodealliance/componentize-js/lib/spidermonkey-embedding-splicer.js';
 import { writeFile } from 'node:fs/promises';
 
-// What componentize-js generates around a policy does two things for nothing in each call: it describes itself to a debug log
-// that a component can't have, and has the collector watch resources so that it drops them. All resources of this contract are lent, and
-// are dropped when the hook returns. Without both a call costs a quarter less.
+// What componentize-js generates around a policy does two things for nothing in each call: it
+// describes itself to a debug log that a component can't have, and has the collector watch
+// resources so that it drops them. All resources of this contract are lent, and are dropped when
+// the hook returns. Without both a call costs a quarter less.
 const IDLE = /^ *(_debugLog\('[^;]*\)|finalizationRegistry_[\w$]+\.(un)?register\([^;]*\));\n/gm;
 
 // An exception that is not the hook's own error ends in a trap, which says nothing. So it is

@@ -1,13 +1,14 @@
-// Helpers for policies: cookies, networks of client addresses, hashing. Import what you need; the rest costs nothing in a call.
+// Helpers for policies: cookies, networks of client addresses, hashing. Import what you need; the
+// rest costs nothing in a call.
 
 const encoder = new TextEncoder();
 const bytesOf = (text) => encoder.encode(text);
 
-// The value of the first cookie of this name in a `cookie` field (a Uint8Array, or undefined), without quotes: a Uint8Array, or
-// undefined if there is none.
+// The value of the first cookie of this name in a `cookie` field (a Uint8Array, or undefined),
+// without quotes: a Uint8Array, or undefined if there is none.
 export function cookie(field, name) {
   const wanted = [...bytesOf(name), 0x3d];
-  for (let start = 0; field !== undefined && start <= field.length; ) {
+  for (let start = 0; field !== undefined && start <= field.length;) {
     let end = field.indexOf(0x3b, start);
     if (end < 0) end = field.length;
     const pair = trimmed(field.subarray(start, end));
@@ -29,7 +30,8 @@ function trimmed(bytes) {
   return bytes.subarray(from, to);
 }
 
-// What is known of networks, such as '192.0.2.0/24': one look for each length that occurs, however many have it.
+// What is known of networks, such as '192.0.2.0/24': one look for each length that occurs, however
+// many have it.
 export class Networks {
   #known = new Map();
 
@@ -43,7 +45,8 @@ export class Networks {
     this.#known = new Map([...this.#known].sort(([one], [other]) => other - one));
   }
 
-  // What is known of the longest network that holds this address, as `request.clientAddress()` gives it.
+  // What is known of the longest network that holds this address, as `request.clientAddress()`
+  // gives it.
   longest(address) {
     const number = addressOf(address);
     if (number === undefined) return undefined;
@@ -66,11 +69,13 @@ function network(text) {
   const [most, inside] = before.includes(':') ? [128, 0] : [32, 96];
   const length = written === undefined ? most : Number(/^\d{1,3}$/.test(written) ? written : NaN);
   if (more !== undefined || !(length <= most)) refuse('wrong length');
-  if (BigInt.asUintN(128 - inside - length, address) !== 0n) refuse('the address has bits beyond the length');
+  if (BigInt.asUintN(128 - inside - length, address) !== 0n)
+    refuse('the address has bits beyond the length');
   return { address, length: length + inside };
 }
 
-// An address as a number of 128 bits, IPv4 as IPv6, so that both are compared alike; undefined if it is none.
+// An address as a number of 128 bits, IPv4 as IPv6, so that both are compared alike; undefined if
+// it is none.
 function addressOf(text) {
   const parts = text.split('.');
   if (parts.length === 4 && !text.includes(':')) {
@@ -97,11 +102,12 @@ function addressOf(text) {
 
 const u64 = (number) => BigInt.asUintN(64, number);
 
-// A hash of these bytes (a Uint8Array, or text) as a BigInt, the same on all workers and in all languages: for sharding, not
-// against an attacker.
+// A hash of these bytes (a Uint8Array, or text) as a BigInt, the same on all workers and in all
+// languages: for sharding, not against an attacker.
 export function hashOf(data, seed = 0n) {
   let value = 0xcbf29ce484222325n ^ mix(seed);
-  for (const byte of typeof data === 'string' ? bytesOf(data) : data) value = u64((value ^ BigInt(byte)) * 0x100000001b3n);
+  for (const byte of typeof data === 'string' ? bytesOf(data) : data)
+    value = u64((value ^ BigInt(byte)) * 0x100000001b3n);
   return mix(value);
 }
 
@@ -110,9 +116,10 @@ export function part(data, parts, seed = 0n) {
   return Number((hashOf(data, seed) * BigInt(parts)) >> 64n);
 }
 
-// Of the candidates (an index, `hashOf` its address, its weight) the one that this key belongs to; undefined if there are none.
-// When one goes, only its own keys move; when one is new, only the keys that move to it. Keep the hashes of addresses from
-// `backendsChanged`: they are most of the work.
+// Of the candidates (an index, `hashOf` its address, its weight) the one that this key belongs to;
+// undefined if there are none. When one goes, only its own keys move; when one is new, only the
+// keys that move to it. Keep the hashes of addresses from `backendsChanged`: they are most of the
+// work.
 export function rendezvous(key, candidates) {
   const hash = hashOf(key);
   let [best, chosen] = [-1, undefined];

@@ -46,7 +46,15 @@ test('the longest network counts', () => {
   ]) {
     assert.equal(networks.longest(address), expected, address);
   }
-  for (const wrong of ['', '192.0.2.0/33', '192.0.2.0/', '192.0.2.0/8/8', '192.0.2.1/24', 'example.com/8', '2001:db8::/129']) {
+  for (const wrong of [
+    '',
+    '192.0.2.0/33',
+    '192.0.2.0/',
+    '192.0.2.0/8/8',
+    '192.0.2.1/24',
+    'example.com/8',
+    '2001:db8::/129',
+  ]) {
     assert.throws(() => new Networks({ [wrong]: 1 }), /is no network/, wrong);
   }
 });
@@ -65,7 +73,10 @@ test('only the keys of a backend that goes move', () => {
   const seeds = [0, 1, 2, 3, 4].map((n) => [n, hashOf(`10.0.0.${n}:80`), 1]);
   for (let key = 0; key < 500; key++) {
     const home = rendezvous(`${key}`, seeds);
-    const left = rendezvous(`${key}`, seeds.filter(([n]) => n !== 2));
+    const left = rendezvous(
+      `${key}`,
+      seeds.filter(([n]) => n !== 2),
+    );
     assert.ok(home === 2 ? left !== 2 : left === home);
   }
   assert.equal(rendezvous('key', []), undefined);

@@ -1,4 +1,7 @@
-"""Helpers for policies: cookies, networks of client addresses, hashing. Import what you need; the rest costs nothing in a call."""
+"""Helpers for policies: cookies, networks of client addresses, hashing.
+
+Import what you need; the rest costs nothing in a call.
+"""
 
 import math
 from ipaddress import IPv4Address, ip_address, ip_network
@@ -7,7 +10,10 @@ MASK = (1 << 64) - 1
 
 
 def cookie(field, name):
-    """The value of the first cookie of this name in a `cookie` field (bytes, or None), without quotes; None if there is none."""
+    """The value of the first cookie of this name in a `cookie` field, without quotes.
+
+    The field is bytes, or None; so is the value, None if there is none.
+    """
     for pair in (field or b"").split(b";"):
         found, equals, value = pair.strip().partition(b"=")
         if equals and found == name.encode():
@@ -16,7 +22,10 @@ def cookie(field, name):
 
 
 class Networks:
-    """What is known of networks, such as "192.0.2.0/24": one look for each length that occurs, however many have it."""
+    """What is known of networks, such as "192.0.2.0/24".
+
+    One look for each length that occurs, however many have it.
+    """
 
     def __init__(self, known):
         self._lengths, self._known = [], {}
@@ -24,14 +33,18 @@ class Networks:
             try:
                 network = ip_network(text)
             except ValueError as error:
-                raise ValueError(f'"{text}" is no network such as 192.0.2.0/24 or 2001:db8::/32: {error}') from None
+                such = "no network such as 192.0.2.0/24 or 2001:db8::/32"
+                raise ValueError(f'"{text}" is {such}: {error}') from None
             # Of an IPv4 address inside of IPv6 the first 96 bits are always the same.
             length = network.prefixlen + (96 if network.version == 4 else 0)
             self._known[length, _number(network.network_address) >> (128 - length)] = value
         self._lengths = sorted({length for length, _ in self._known}, reverse=True)
 
     def longest(self, address, default=None):
-        """What is known of the longest network that holds this address, as `request.client_address()` gives it."""
+        """What is known of the longest network that holds this address.
+
+        The address is as `request.client_address()` gives it.
+        """
         try:
             number = _number(ip_address(address))
         except ValueError:
@@ -49,7 +62,10 @@ def _number(address):
 
 
 def hash_of(data, seed=0):
-    """A hash of these bytes, the same on all workers and in all languages: for sharding, not against an attacker."""
+    """A hash of these bytes, the same on all workers and in all languages.
+
+    For sharding, not against an attacker.
+    """
     value = 0xCBF29CE484222325 ^ _mix(seed)
     for byte in data:
         value = ((value ^ byte) * 0x100000001B3) & MASK
@@ -62,9 +78,10 @@ def part(data, parts, seed=0):
 
 
 def rendezvous(key, candidates):
-    """Of the candidates (an index, `hash_of` its address, its weight) the one that this key belongs to; None if there are none.
+    """The candidate that this key belongs to; None if there are none.
 
-    When one goes, only its own keys move; when one is new, only the keys that move to it. Keep the hashes of addresses from
+    A candidate is an index, `hash_of` its address, and its weight. When one goes, only its own
+    keys move; when one is new, only the keys that move to it. Keep the hashes of addresses from
     `backends_changed`: they are most of the work.
     """
     key, best, chosen = hash_of(key), -1.0, None
