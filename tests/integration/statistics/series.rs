@@ -16,7 +16,7 @@ fn backends_that_stand_by_cost_two_series_each() {
 }
 
 #[test]
-fn requests_are_counted_by_the_pool_that_took_them() {
+fn requests_are_counted_by_the_route_and_the_pool_that_took_them() {
     let upstream = TestUpstream::named("a");
     let (_held, dead) = refusing_address();
     let proxy = TestProxy::builder()
@@ -29,6 +29,9 @@ fn requests_are_counted_by_the_pool_that_took_them() {
     let lines = [
         "waypost_pool_requests_total{pool=\"a.test\",status=\"2xx\"} 2",
         "waypost_pool_requests_total{pool=\"dead.test\",status=\"5xx\"} 1",
+        "waypost_route_requests_total{route=\"a.test/\"} 2",
+        "waypost_route_requests_total{route=\"dead.test/\"} 1",
+        "waypost_route_errors_total{route=\"dead.test/\"} 1",
     ];
     let text = eventually("all are counted", || {
         let text = proxy.admin(Request::new("GET", "/metrics")).text();
@@ -37,6 +40,7 @@ fn requests_are_counted_by_the_pool_that_took_them() {
     });
     let counted = text.matches("\nwaypost_pool_requests_total{").count();
     assert_eq!(counted, 2, "a class that never occurred has no series");
+    assert!(!text.contains("waypost_route_errors_total{route=\"a.test/\"}"));
     let stats = proxy.stats();
     assert_eq!(stats["pools"]["a.test"]["requests"]["2xx"], 2, "{stats:#}");
 }

@@ -11,6 +11,7 @@ mod names;
 mod policies;
 mod pools;
 mod reload;
+mod routes;
 mod traces;
 mod traffic;
 mod usage;
@@ -123,6 +124,7 @@ impl Collector for Snapshot {
         self.traces(&mut out)?;
         self.backends(&mut out)?;
         self.pools(&mut out)?;
+        self.routes(&mut out)?;
         self.mirrors(&mut out)?;
         self.topology(&mut out)?;
         self.names(&mut out)?;

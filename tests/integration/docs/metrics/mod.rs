@@ -13,7 +13,7 @@ use self::everything::{Family, families};
 type Section = (&'static str, &'static [&'static str], &'static str);
 
 /// A metric stands below the longest beginning that fits.
-const SECTIONS: [Section; 11] = [
+const SECTIONS: [Section; 12] = [
     (
         "The process",
         &[
@@ -75,6 +75,14 @@ const SECTIONS: [Section; 11] = [
          such as `2xx`, or `none` if the client had left. The first 1,000 pools by name have series \
          of their own, and the requests of others are those of the pool `other`. Queues are those of \
          [limits](retries.md#limits); a pool without one, and without copies, has no series of them.",
+    ),
+    (
+        "Routes",
+        &["route_"],
+        "`route` is a name as in `/stats` and on the page. The first 1,000 routes of the \
+         configuration have series of their own once they have had a request, and the requests of \
+         others are those of the route `(other)`. The counts of a route that a reload removes are \
+         gone with it.",
     ),
     (
         "Names of backends",
